@@ -1,0 +1,88 @@
+//! Every variant against the base on the items both have: the difference, the error of the *difference*, and the
+//! answers that flipped.
+
+use super::choice::{METRICS, judge};
+use super::perplexity;
+use super::planned::{Planned, Sheet, SuiteKind};
+use super::report::ComparisonRow;
+use crate::journal::record::ItemRecord;
+use crate::stats;
+use std::collections::HashMap;
+
+/// Rows of `comparisons.csv`: variants but the base, suites and metrics, in plan order.
+pub(super) fn rows(sheet: &Sheet) -> Vec<ComparisonRow> {
+    let mut rows = Vec::new();
+    for variant in sheet.manifest.variants.iter().filter(|v| v.name != sheet.base()) {
+        for suite in &sheet.manifest.suites {
+            let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) else { continue };
+            match sheet.kind_of(suite) {
+                SuiteKind::Text => rows.push(text_row(trial)),
+                SuiteKind::Questions => {
+                    let base = sheet.suite_trial(sheet.base(), &suite.name);
+                    rows.extend(question_rows(trial, base.map_or(&[], Planned::items)));
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// Each token's base score travels with the variant's own, so the pairs are in the variant's items.
+fn text_row(trial: &Planned) -> ComparisonRow {
+    let difference = perplexity::difference(trial.items());
+    ComparisonRow {
+        delta: difference.map(|d| d.delta).filter(|d| d.is_finite()),
+        delta_stderr: difference.map(|d| d.stderr).filter(|s| s.is_finite()),
+        n: difference.map_or(0, |d| d.n),
+        ..empty_row(trial, "ppl")
+    }
+}
+
+fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
+    let base: HashMap<u64, [bool; 3]> = base.iter().filter_map(right).collect();
+    let pairs: Vec<([bool; 3], [bool; 3])> = trial
+        .items()
+        .iter()
+        .filter_map(right)
+        .filter_map(|(index, variant)| Some((*base.get(&index)?, variant)))
+        .collect();
+    let row = |(place, metric): (usize, &str)| {
+        let pairs: Vec<(bool, bool)> =
+            pairs.iter().filter_map(|(b, v)| Some((*b.get(place)?, *v.get(place)?))).collect();
+        question_row(empty_row(trial, metric), &pairs)
+    };
+    METRICS.into_iter().enumerate().map(row).collect()
+}
+
+/// Which metrics got an item right, by the item's index.
+fn right(item: &ItemRecord) -> Option<(u64, [bool; 3])> {
+    judge(&item.score).ok().map(|verdict| (item.index, verdict.right()))
+}
+
+fn question_row(empty: ComparisonRow, pairs: &[(bool, bool)]) -> ComparisonRow {
+    let score = |right: bool| f64::from(u8::from(right));
+    let scores: Vec<(f64, f64)> = pairs.iter().map(|&(b, v)| (score(b), score(v))).collect();
+    let Some(difference) = stats::difference(&scores) else { return empty };
+    let flips = stats::flips(pairs);
+    ComparisonRow {
+        delta: Some(difference.point),
+        delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),
+        flips_lost: Some(flips.lost),
+        flips_won: Some(flips.won),
+        n: pairs.len() as u64,
+        ..empty
+    }
+}
+
+fn empty_row(trial: &Planned, metric: &str) -> ComparisonRow {
+    ComparisonRow {
+        variant: trial.spec.variant.clone(),
+        suite: trial.spec.suite.clone(),
+        metric: metric.to_owned(),
+        delta: None,
+        delta_stderr: None,
+        flips_lost: None,
+        flips_won: None,
+        n: 0,
+    }
+}

@@ -1,0 +1,122 @@
+//! What a suite's items add up to, whatever the suite: a list of named values with their uncertainty, and how
+//! they become rows of `metrics.csv`.
+
+use super::planned::{Planned, Sheet, SuiteKind};
+use super::report::MetricRow;
+use super::{choice, perplexity};
+use crate::journal::record::SuiteRecord;
+
+/// One metric over the items of one trial. A number that is not finite is missing.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Measure {
+    /// Name, as in the CSV files.
+    pub metric: &'static str,
+    /// Point estimate.
+    pub value: Option<f64>,
+    /// Standard error.
+    pub stderr: Option<f64>,
+    /// 95% interval.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Measure {
+    /// A measure of the numbers given, without those that are not finite.
+    pub fn new(metric: &'static str, value: f64, stderr: Option<f64>, interval: Option<(f64, f64)>) -> Self {
+        let finite = value.is_finite();
+        Self {
+            metric,
+            value: Some(value).filter(|_| finite),
+            stderr: stderr.filter(|s| finite && s.is_finite()),
+            interval: interval.filter(|(low, high)| finite && low.is_finite() && high.is_finite()),
+        }
+    }
+}
+
+/// All metrics over the items of one trial.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Measured {
+    /// The metrics; none without scored items.
+    pub measures: Vec<Measure>,
+    /// Items or tokens behind them.
+    pub n: u64,
+    /// What was left out and why, one clause each.
+    pub notes: Vec<String>,
+}
+
+/// Whether more of a metric is better.
+pub(super) fn higher_is_better(metric: &str) -> bool {
+    metric == "same_top_p" || choice::METRICS.contains(&metric)
+}
+
+/// `2 items failed: why the first did`; nothing if none failed.
+pub(super) fn failed_note(reasons: &[String]) -> Option<String> {
+    let first = reasons.first()?;
+    let items = if reasons.len() == 1 { "item" } else { "items" };
+    Some(format!("{} {items} failed: {first}", reasons.len()))
+}
+
+/// Rows of `metrics.csv`: variants and suites in plan order. A trial without values keeps a row for its suite's
+/// main metric, with its status and reason.
+pub(super) fn rows(sheet: &Sheet) -> Vec<MetricRow> {
+    let mut rows = Vec::new();
+    for variant in &sheet.manifest.variants {
+        for suite in &sheet.manifest.suites {
+            if let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) {
+                rows.extend(trial_rows(sheet, suite, trial));
+            }
+        }
+    }
+    rows
+}
+
+fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
+    let kind = sheet.kind_of(suite);
+    let measured = match kind {
+        SuiteKind::Questions => choice::measure(trial.items()),
+        SuiteKind::Text => {
+            let is_base = trial.spec.variant == sheet.base();
+            perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
+        }
+    };
+    let empty = MetricRow {
+        variant: trial.spec.variant.clone(),
+        suite: suite.name.clone(),
+        metric: suite.main_metric.clone(),
+        value: None,
+        stderr: None,
+        ci_low: None,
+        ci_high: None,
+        n: measured.n,
+        higher_is_better: higher_is_better(&suite.main_metric),
+        chance: suite.chance.filter(|_| kind == SuiteKind::Questions),
+        status: trial.status().word().to_owned(),
+        reason: reason(trial, &measured.notes),
+    };
+    if measured.measures.is_empty() {
+        return vec![empty];
+    }
+    measured.measures.iter().map(|measure| filled(&empty, measure)).collect()
+}
+
+fn filled(empty: &MetricRow, measure: &Measure) -> MetricRow {
+    let not_finite = if measure.value.is_none() { "the result is not finite" } else { "" };
+    MetricRow {
+        reason: joined([empty.reason.as_str(), not_finite].into_iter()),
+        metric: measure.metric.to_owned(),
+        value: measure.value,
+        stderr: measure.stderr,
+        ci_low: measure.interval.map(|(low, _)| low),
+        ci_high: measure.interval.map(|(_, high)| high),
+        higher_is_better: higher_is_better(measure.metric),
+        ..empty.clone()
+    }
+}
+
+/// The trial's own reason, then what was left out of it.
+fn reason(trial: &Planned, notes: &[String]) -> String {
+    joined(std::iter::once(trial.reason()).chain(notes.iter().map(String::as_str)))
+}
+
+fn joined<'a>(clauses: impl Iterator<Item = &'a str>) -> String {
+    clauses.filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join("; ")
+}

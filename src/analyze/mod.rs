@@ -1,0 +1,21 @@
+//! From what was measured to what is shown: one pure function from the manifest and the trials to a [`Report`].
+//! Each file here computes one part of it; `summary` puts them together. Nothing reads a file, a clock or the
+//! environment, so that the same results folder always gives the same report.
+
+pub mod choice;
+mod comparison;
+mod frontier;
+mod measure;
+mod perplexity;
+mod planned;
+pub mod report;
+mod summary;
+mod variant;
+
+#[cfg(test)]
+mod tests;
+
+// Scores of single items are shown too, and `render` sees nothing but this room.
+pub use crate::journal::record::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
+pub use report::Report;
+pub use summary::report;

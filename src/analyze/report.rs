@@ -1,0 +1,184 @@
+//! The one structure that everything shown to people is drawn from. `render` sees nothing else.
+//! Field names of the row types are the CSV headers: a contract; later columns go to the end.
+
+use serde::Serialize;
+
+/// A whole sweep, analysed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Who, what, when and where: for captions.
+    pub about: About,
+    /// Suites in plan order.
+    pub suites: Vec<SuiteSummary>,
+    /// One row a variant, plan order, `base` first.
+    pub variants: Vec<VariantRow>,
+    /// Tidy: one row a variant, suite and metric.
+    pub metrics: Vec<MetricRow>,
+    /// Every variant against the base, on the same items.
+    pub comparisons: Vec<ComparisonRow>,
+    /// Points of every frontier, one row a variant and pair of axes.
+    pub frontier: Vec<FrontierRow>,
+}
+
+/// Who, what, when and where: for captions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Name of the sweep.
+    pub sweep: String,
+    /// Date the sweep was started, `2026-11-22`.
+    pub date: String,
+    /// CPU (and devices), cores.
+    pub machine: String,
+    /// llama.cpp build.
+    pub llama_cpp: String,
+    /// bitfrontier version.
+    pub bitfrontier: String,
+    /// Name of the base model.
+    pub base: String,
+    /// What a stand-in base is; empty for an ordinary model.
+    pub base_note: String,
+}
+
+/// A suite as shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuiteSummary {
+    /// Name, as in the CSV files.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// The metric shown where there is room for one.
+    pub main_metric: String,
+    /// Whether more of the main metric is better.
+    pub higher_is_better: bool,
+    /// Chance level of the main metric.
+    pub chance: Option<f64>,
+    /// Why the set is only part of the original; empty if whole.
+    pub partial: String,
+    /// `items` for questions, `tokens` for texts.
+    pub n_unit: &'static str,
+}
+
+/// A row of `variants.csv`. Missing is empty.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct VariantRow {
+    /// Name of the variant.
+    pub variant: String,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Stock type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Whether an importance matrix was used.
+    pub imatrix: bool,
+    /// Bytes of the file.
+    pub file_bytes: Option<u64>,
+    /// Measured bits per weight.
+    pub bpw: Option<f64>,
+    /// The type's nominal bits per weight.
+    pub nominal_bpw: Option<f64>,
+    /// Tensors that got another type than asked for.
+    pub fallback_tensors: Option<u64>,
+    /// Seconds to quantize.
+    pub quantize_s: Option<f64>,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Peak resident set of the speed trial's worker.
+    pub peak_rss_bytes: Option<u64>,
+    /// llama.cpp's model buffers.
+    pub model_buffer_bytes: Option<u64>,
+    /// llama.cpp's KV and state buffers.
+    pub context_buffer_bytes: Option<u64>,
+    /// llama.cpp's compute buffers.
+    pub compute_buffer_bytes: Option<u64>,
+    /// Memory on devices other than the CPU.
+    pub device_bytes: Option<u64>,
+    /// Seconds to load.
+    pub load_s: Option<f64>,
+    /// Prompt tokens a second, mean of the samples.
+    pub pp512_tps: Option<f64>,
+    /// Standard deviation of the samples.
+    pub pp512_tps_sd: Option<f64>,
+    /// Generated tokens a second, mean of the samples.
+    pub tg128_tps: Option<f64>,
+    /// Standard deviation of the samples.
+    pub tg128_tps_sd: Option<f64>,
+    /// `done`, or the first status that is not, with its trial.
+    pub status: String,
+}
+
+/// A row of `metrics.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricRow {
+    /// Variant.
+    pub variant: String,
+    /// Suite.
+    pub suite: String,
+    /// Metric.
+    pub metric: String,
+    /// Point estimate; empty if the trial has no items.
+    pub value: Option<f64>,
+    /// Standard error.
+    pub stderr: Option<f64>,
+    /// Lower end of the 95% interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the 95% interval.
+    pub ci_high: Option<f64>,
+    /// Items (questions) or scored tokens (texts).
+    pub n: u64,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+    /// Score of a guesser.
+    pub chance: Option<f64>,
+    /// Status of the trial.
+    pub status: String,
+    /// Why it is not `done`.
+    pub reason: String,
+}
+
+/// A row of `comparisons.csv`: a variant against the base, paired on items.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparisonRow {
+    /// Variant.
+    pub variant: String,
+    /// Suite.
+    pub suite: String,
+    /// Metric.
+    pub metric: String,
+    /// Variant minus base.
+    pub delta: Option<f64>,
+    /// Standard error of the paired difference.
+    pub delta_stderr: Option<f64>,
+    /// Items the base had right and the variant wrong; empty for texts.
+    pub flips_lost: Option<u64>,
+    /// Items the base had wrong and the variant right; empty for texts.
+    pub flips_won: Option<u64>,
+    /// Pairs.
+    pub n: u64,
+}
+
+/// A row of `frontier.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FrontierRow {
+    /// Variant.
+    pub variant: String,
+    /// Cost axis, less is better: `file_bytes`.
+    pub axis_x: String,
+    /// Quality axis, as `suite.metric`.
+    pub axis_y: String,
+    /// Value on the cost axis.
+    pub x: f64,
+    /// Value on the quality axis.
+    pub y: f64,
+    /// No other variant is at least as good on both axes and better on one.
+    pub on_frontier: bool,
+}
+
+impl Report {
+    /// The metric row of a variant, suite and metric, if there is one with a value.
+    #[must_use]
+    pub fn metric(&self, variant: &str, suite: &str, metric: &str) -> Option<&MetricRow> {
+        self.metrics
+            .iter()
+            .find(|m| m.variant == variant && m.suite == suite && m.metric == metric && m.value.is_some())
+    }
+}

@@ -1,0 +1,67 @@
+//! The whole report, put together from its parts.
+
+use super::planned::{Sheet, SuiteKind};
+use super::report::{About, Report, SuiteSummary};
+use super::{comparison, frontier, measure, variant};
+use crate::journal::reader::TrialData;
+use crate::journal::record::{Machine, Manifest, SuiteRecord};
+
+/// Everything that is shown of a sweep, from its plan and what has been measured of it so far. Trials that the
+/// manifest does not name are left out; trials it names and that are not there are pending.
+#[must_use]
+pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
+    let sheet = Sheet::new(manifest, trials);
+    let suites: Vec<SuiteSummary> = manifest.suites.iter().map(|suite| summary(&sheet, suite)).collect();
+    let variants = variant::rows(&sheet);
+    let metrics = measure::rows(&sheet);
+    let frontier = frontier::rows(&suites, &variants, &metrics);
+    Report {
+        about: about(manifest),
+        comparisons: comparison::rows(&sheet),
+        suites,
+        variants,
+        metrics,
+        frontier,
+    }
+}
+
+fn about(manifest: &Manifest) -> About {
+    let base = &manifest.base;
+    let file_name = base.source.rsplit(['/', '\\']).next().unwrap_or_default();
+    About {
+        sweep: manifest.name.clone(),
+        date: manifest.created.chars().take_while(|&c| c != 'T').collect(),
+        machine: machine(&manifest.machine),
+        llama_cpp: manifest.software.llama_cpp.clone(),
+        bitfrontier: manifest.software.bitfrontier.clone(),
+        base: if base.name.is_empty() { file_name.to_owned() } else { base.name.clone() },
+        base_note: base.description.clone(),
+    }
+}
+
+/// `AMD EPYC 7763, 8 cores, NVIDIA L4`
+fn machine(machine: &Machine) -> String {
+    let cores = match machine.cores {
+        0 => String::new(),
+        1 => "1 core".to_owned(),
+        cores => format!("{cores} cores"),
+    };
+    let parts = [machine.cpu.clone(), cores].into_iter().chain(machine.devices.iter().cloned());
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn summary(sheet: &Sheet, suite: &SuiteRecord) -> SuiteSummary {
+    let kind = sheet.kind_of(suite);
+    SuiteSummary {
+        name: suite.name.clone(),
+        title: suite.title.clone(),
+        main_metric: suite.main_metric.clone(),
+        higher_is_better: measure::higher_is_better(&suite.main_metric),
+        chance: suite.chance.filter(|_| kind == SuiteKind::Questions),
+        partial: suite.partial.clone(),
+        n_unit: match kind {
+            SuiteKind::Questions => "items",
+            SuiteKind::Text => "tokens",
+        },
+    }
+}

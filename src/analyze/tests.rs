@@ -1,0 +1,371 @@
+//! Whole reports of small invented sweeps, and the numbers of texts against llama-perplexity's formulas.
+
+use super::report::{MetricRow, Report};
+use super::{perplexity, report};
+use crate::journal::reader::TrialData;
+use crate::journal::record::{
+    BaseModel, ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore, Machine, Manifest, Outcome,
+    Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec, VariantRecord,
+};
+use serde_json::Value;
+
+fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
+    SuiteRecord {
+        name: name.to_owned(),
+        title: format!("The suite {name}"),
+        version: 1,
+        file_sha256: String::new(),
+        data_sha256: Vec::new(),
+        main_metric: main_metric.to_owned(),
+        chance,
+        partial: String::new(),
+        items_total: 100,
+        items_planned: 10,
+    }
+}
+
+fn variant(name: &str) -> VariantRecord {
+    VariantRecord {
+        name: name.to_owned(),
+        recipe: name.split('/').next().unwrap().to_owned(),
+        type_name: name.to_owned(),
+        imatrix: false,
+        nominal_bpw: Some(4.5),
+        kv: ("f16".to_owned(), "f16".to_owned()),
+    }
+}
+
+fn spec(kind: TrialKind, variant: &str, suite: &str) -> TrialSpec {
+    TrialSpec {
+        id: format!("{kind:?}-{variant}-{suite}"),
+        kind,
+        variant: variant.to_owned(),
+        suite: suite.to_owned(),
+        items_planned: 10,
+        settings: Value::Null,
+    }
+}
+
+/// Every variant on a text and on a suite of questions, with a quantize and a speed trial each.
+fn manifest(variants: &[&str]) -> Manifest {
+    let trials = variants.iter().flat_map(|v| {
+        [
+            spec(TrialKind::Quantize, v, ""),
+            spec(TrialKind::Speed, v, ""),
+            spec(TrialKind::Suite, v, "book"),
+            spec(TrialKind::Suite, v, "quiz"),
+        ]
+    });
+    Manifest {
+        format: 1,
+        name: "demo".to_owned(),
+        created: "2026-11-22T10:00:00Z".to_owned(),
+        software: Software {
+            llama_cpp: "b1".to_owned(),
+            bitfrontier: "0.1.0".to_owned(),
+            ..Software::default()
+        },
+        machine: Machine { cpu: "A CPU".to_owned(), cores: 2, ..Machine::default() },
+        threads: 2,
+        seed: 1,
+        base: BaseModel {
+            source: "models/tiny.gguf".to_owned(),
+            file_bytes: 1000,
+            bpw: 16.0,
+            sha256: "ab".to_owned(),
+            ..BaseModel::default()
+        },
+        suites: vec![suite("book", "kld_mean", None), suite("quiz", "acc_norm", Some(0.25))],
+        variants: variants.iter().map(|v| variant(v)).collect(),
+        trials: trials.collect(),
+    }
+}
+
+fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> TrialData {
+    let spec = spec(kind, variant, suite);
+    TrialData { spec, status: Status::Done, reason: String::new(), outcome: None, items }
+}
+
+fn quantized(variant: &str, file_bytes: u64) -> TrialData {
+    let file = Quantized { file_bytes, tensor_bytes: 500, weights: 1000, ..Quantized::default() };
+    TrialData { outcome: Some(Outcome::Quantize(file)), ..done(TrialKind::Quantize, variant, "", Vec::new()) }
+}
+
+fn question(index: u64, answer: u32, logprobs: &[f64]) -> ItemRecord {
+    let choices = logprobs.iter().zip(["yes", "perhaps", "no"]).map(|(&logprob, text)| ChoiceScore {
+        text: text.to_owned(),
+        logprob,
+        tokens: 1,
+        chars: text.len() as u32,
+        bytes: text.len() as u32,
+    });
+    let score =
+        ItemScore::Choice { prompt: "Well?".to_owned(), answer, choices: choices.collect(), truncated: 0 };
+    ItemRecord { index, id: format!("q{index}"), score }
+}
+
+fn failed(index: u64, reason: &str) -> ItemRecord {
+    ItemRecord { index, id: format!("f{index}"), score: ItemScore::Failed { reason: reason.to_owned() } }
+}
+
+/// Three chunks of 20 tokens with values that 32-bit floats hold exactly.
+fn chunks() -> Vec<ItemRecord> {
+    let chunk = |c: u32| {
+        let column = |f: fn(u32) -> f32| F32Array((c * 20..c * 20 + 20).map(f).collect());
+        ChunkScore {
+            nll: column(|i| (i * 37 % 101) as f32 / 16.0),
+            nll_base: column(|i| (i * 53 % 97) as f32 / 16.0),
+            kld: column(|i| (i * 29 % 89) as f32 / 64.0),
+            delta_p: column(|i| ((i * 17 % 33) as f32 - 16.0) / 64.0),
+            same_top: (c * 20..c * 20 + 20).map(|i| u8::from(i % 5 != 0)).collect(),
+            nonfinite: 0,
+        }
+    };
+    (0..3)
+        .map(|c| ItemRecord { index: c.into(), id: c.to_string(), score: ItemScore::Chunk(chunk(c)) })
+        .collect()
+}
+
+/// The same text as the base sees it: compared with itself.
+fn base_chunks() -> Vec<ItemRecord> {
+    let mut items = chunks();
+    for item in &mut items {
+        if let ItemScore::Chunk(chunk) = &mut item.score {
+            chunk.nll = chunk.nll_base.clone();
+            chunk.kld.0.fill(0.0);
+            chunk.delta_p.0.fill(0.0);
+            chunk.same_top.fill(1);
+        }
+    }
+    items
+}
+
+fn near(ours: Option<f64>, expected: f64) -> bool {
+    ours.is_some_and(|x| (x - expected).abs() <= 1e-11 * (1.0 + expected.abs()))
+}
+
+fn row<'a>(report: &'a Report, variant: &str, suite: &str, metric: &str) -> &'a MetricRow {
+    report.metrics.iter().find(|m| m.variant == variant && m.suite == suite && m.metric == metric).unwrap()
+}
+
+/// numpy 2 in 64-bit floats, from the sums S, S2 and Sab as llama-perplexity has them, with
+/// `sigma = sqrt((S2/n - (S/n)**2) / (n - 1))`; percentiles in `numpy.float32`.
+#[test]
+fn texts_agree_with_the_formulas_of_llama_perplexity() {
+    let measured = perplexity::measure(&chunks(), 1, false);
+    assert_eq!(measured.n, 60);
+    for (metric, value, stderr) in [
+        ("ppl", 22.082_637_508_807_43, Some(5.237_510_599_400_291_5)),
+        ("ppl_ratio", 1.289_386_684_141_340_6, Some(0.395_409_355_444_733_7)),
+        ("kld_mean", 0.7125, Some(0.053_092_535_361_268_72)),
+        ("kld_median", 0.734_375, None),
+        ("kld_p90", 1.282_812_476_158_142, None),
+        ("kld_p99", 1.365_781_307_220_459, None),
+        ("kld_p99_9", 1.374_078_154_563_903_8, None),
+        ("kld_max", 1.375, None),
+        ("same_top_p", 0.8, Some(0.052_075_564_392_329_54)),
+        ("delta_p_mean", -0.010_937_5, Some(0.019_069_126_846_646_724)),
+        ("delta_p_rms", 0.146_880_540_675_634_3, Some(0.008_290_617_575_910_519)),
+    ] {
+        let measure = measured.measures.iter().find(|m| m.metric == metric).unwrap();
+        assert!(near(measure.value, value), "{measure:?}");
+        assert!(stderr.is_none_or(|s| near(measure.stderr, s)), "{measure:?}");
+        assert_eq!(measure.stderr.is_some(), measure.interval.is_some(), "{measure:?}");
+        assert_eq!(measure.stderr.is_some(), stderr.is_some(), "{measure:?}");
+    }
+    let difference = perplexity::difference(&chunks()).unwrap();
+    assert!(near(Some(difference.delta), 4.956_171_274_581_326), "{difference:?}");
+    assert!(near(Some(difference.stderr), 6.108_043_547_998_138), "{difference:?}");
+}
+
+#[test]
+fn the_base_differs_from_itself_by_nothing() {
+    for chunks in [base_chunks(), base_chunks()[..1].to_vec()] {
+        let measured = perplexity::measure(&chunks, 1, true);
+        for (metric, value) in
+            [("kld_mean", 0.0), ("ppl_ratio", 1.0), ("same_top_p", 1.0), ("delta_p_rms", 0.0)]
+        {
+            let measure = measured.measures.iter().find(|m| m.metric == metric).unwrap();
+            let exactly = (Some(value), Some(0.0), Some((value, value)));
+            assert_eq!((measure.value, measure.stderr, measure.interval), exactly, "{metric}");
+        }
+    }
+}
+
+#[test]
+fn nothing_measured_yet_is_rows_that_say_so() {
+    let report = report(&manifest(&["base", "Q4_0"]), &[]);
+    assert_eq!(report.metrics.len(), 4);
+    for row in &report.metrics {
+        assert_eq!((row.value, row.n, row.status.as_str()), (None, 0, "pending"));
+        assert_eq!(row.reason, "not begun");
+    }
+    assert_eq!(report.suites.iter().map(|s| s.n_unit).collect::<Vec<_>>(), ["tokens", "items"]);
+    assert_eq!(report.variants[0].file_bytes, Some(1000));
+    assert_eq!(report.variants[1].file_bytes, None);
+    assert_eq!(report.variants[1].status, "quantize: pending");
+    assert_eq!(report.comparisons.len(), 4);
+    assert!(report.comparisons.iter().all(|c| c.delta.is_none() && c.flips_lost.is_none() && c.n == 0));
+    assert!(report.frontier.is_empty());
+    assert_eq!(report.about.base, "tiny.gguf");
+    assert_eq!(report.about.date, "2026-11-22");
+    assert_eq!(report.about.machine, "A CPU, 2 cores");
+}
+
+#[test]
+fn a_plan_without_variants_or_suites_is_an_empty_report() {
+    let empty = Manifest { suites: Vec::new(), trials: Vec::new(), ..manifest(&[]) };
+    let report = report(&empty, &[done(TrialKind::Suite, "x", "y", chunks())]);
+    assert!(report.metrics.is_empty() && report.variants.is_empty() && report.frontier.is_empty());
+    assert_eq!((report.headline_axis(), report.on_frontier("x")), (None, None));
+}
+
+#[test]
+fn the_base_alone_is_on_the_frontier_and_compared_with_nobody() {
+    let report = report(&manifest(&["base"]), &[done(TrialKind::Suite, "base", "book", base_chunks())]);
+    assert!(report.comparisons.is_empty());
+    assert_eq!(report.headline_axis().as_deref(), Some("book.kld_mean"));
+    assert_eq!(report.on_frontier("base"), Some(true));
+}
+
+#[test]
+fn questions_are_scored_as_lm_eval_does() {
+    // -3/3, -3.5/7, -2.2/2: the sum picks "no", the mean per character "perhaps".
+    let items = vec![
+        question(0, 1, &[-3.0, -3.5, -2.2]),
+        question(1, 2, &[-3.0, -3.5, -2.2]),
+        question(2, 0, &[-1.0, -1.0, -1.0]),
+        question(3, 0, &[-1.0, f64::NEG_INFINITY, -1.0]),
+        failed(4, "it is longer than the context"),
+    ];
+    let report = report(&manifest(&["base"]), &[done(TrialKind::Suite, "base", "quiz", items)]);
+    let (acc, norm) = (row(&report, "base", "quiz", "acc"), row(&report, "base", "quiz", "acc_norm"));
+    // Items 1 and 2: the first of equal maxima wins.
+    assert!(near(acc.value, 2.0 / 3.0) && near(acc.stderr, (2.0 / 9.0 / 2.0_f64).sqrt()));
+    // Item 0 only: -1/7 is above -1/3.
+    assert!(near(norm.value, 1.0 / 3.0));
+    assert_eq!((norm.n, norm.chance, norm.higher_is_better), (3, Some(0.25), true));
+    assert_eq!(norm.reason, "2 items failed: the log-probability of choice 1, counted from 0, is not finite");
+    assert!(acc.ci_low.unwrap() > 0.0 && acc.ci_high.unwrap() < 1.0);
+}
+
+#[test]
+fn questions_are_compared_on_the_items_both_have() {
+    let (right, wrong) = ([-1.0, -9.0, -9.0], [-9.0, -9.0, -1.0]);
+    let base =
+        vec![question(0, 0, &right), question(1, 0, &right), question(2, 0, &wrong), question(3, 0, &right)];
+    let other =
+        vec![question(0, 0, &wrong), question(1, 0, &wrong), question(2, 0, &right), failed(3, "why")];
+    let trials =
+        [done(TrialKind::Suite, "base", "quiz", base), done(TrialKind::Suite, "Q4_0", "quiz", other)];
+    let report = report(&manifest(&["base", "Q4_0"]), &trials);
+    let acc = report.comparisons.iter().find(|c| c.metric == "acc").unwrap();
+    assert!(near(acc.delta, -1.0 / 3.0) && near(acc.delta_stderr, 2.0 / 3.0));
+    assert_eq!((acc.flips_lost, acc.flips_won, acc.n), (Some(2), Some(1), 3));
+    let text = report.comparisons.iter().find(|c| c.suite == "book").unwrap();
+    assert_eq!((text.metric.as_str(), text.delta, text.flips_lost), ("ppl", None, None));
+}
+
+#[test]
+fn failed_and_empty_trials_keep_a_row_with_their_reason() {
+    let crashed = TrialData {
+        status: Status::Crashed,
+        reason: "signal 6".to_owned(),
+        ..done(TrialKind::Suite, "Q4_0", "book", chunks())
+    };
+    let trials = [
+        quantized("Q4_0", 400),
+        TrialData { outcome: None, ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) },
+        crashed,
+        done(TrialKind::Suite, "Q4_0", "quiz", Vec::new()),
+        done(TrialKind::Suite, "base", "quiz", vec![failed(0, "no"), failed(1, "never")]),
+    ];
+    let report = report(&manifest(&["base", "Q4_0"]), &trials);
+    let partial = row(&report, "Q4_0", "book", "kld_mean");
+    assert!(partial.value.is_some());
+    assert_eq!((partial.status.as_str(), partial.reason.as_str()), ("crashed", "signal 6"));
+    let empty: Vec<_> = report.metrics.iter().filter(|m| m.suite == "quiz").collect();
+    assert_eq!(empty.len(), 2);
+    assert_eq!((empty[0].value, empty[0].reason.as_str()), (None, "2 items failed: no"));
+    assert_eq!((empty[1].value, empty[1].status.as_str(), empty[1].reason.as_str()), (None, "done", ""));
+    assert_eq!(report.variants[1].status, "book: crashed");
+    assert_eq!((report.variants[1].file_bytes, report.variants[1].bpw), (Some(400), Some(4.0)));
+}
+
+#[test]
+fn chunks_that_cannot_be_used_are_counted_and_left_out() {
+    let mut items = chunks();
+    if let ItemScore::Chunk(chunk) = &mut items[0].score {
+        chunk.kld.0.pop();
+    }
+    if let ItemScore::Chunk(chunk) = &mut items[1].score {
+        chunk.nonfinite = 4;
+    }
+    let measured = perplexity::measure(&items, 1, false);
+    assert_eq!(measured.n, 40);
+    assert_eq!(
+        measured.notes,
+        ["1 item failed: its columns differ in length", "4 tokens left out because a logit was not finite"]
+    );
+}
+
+#[test]
+fn a_result_that_is_not_finite_is_missing_and_says_so() {
+    let mut items = chunks();
+    if let ItemScore::Chunk(chunk) = &mut items[0].score {
+        chunk.kld.0[3] = f32::INFINITY;
+    }
+    let report = report(&manifest(&["base"]), &[done(TrialKind::Suite, "base", "book", items)]);
+    let kld = row(&report, "base", "book", "kld_mean");
+    assert_eq!((kld.value, kld.stderr, kld.ci_low), (None, None, None));
+    assert_eq!(kld.reason, "the result is not finite");
+    let ppl = row(&report, "base", "book", "ppl");
+    assert!(ppl.value.is_some() && ppl.reason.is_empty());
+}
+
+#[test]
+fn a_kv_variant_shares_the_file_of_its_recipe() {
+    let manifest = manifest(&["base", "Q4_0", "Q4_0/kv=q8_0"]);
+    let speed = Speed { pp512_tps: vec![10.0, 14.0], tg128_tps: vec![5.0], ..Speed::default() };
+    let speed = TrialData {
+        outcome: Some(Outcome::Speed(speed)),
+        ..done(TrialKind::Speed, "Q4_0/kv=q8_0", "", Vec::new())
+    };
+    let report = report(&manifest, &[quantized("Q4_0", 400), speed]);
+    assert_eq!(report.variants[2].file_bytes, Some(400));
+    assert_eq!((report.variants[2].pp512_tps, report.variants[1].pp512_tps), (Some(12.0), None));
+    assert_eq!((report.variants[2].tg128_tps, report.variants[2].tg128_tps_sd), (Some(5.0), None));
+    assert_eq!(report.variants[2].peak_rss_bytes, None, "0 was not measured");
+}
+
+#[test]
+fn a_larger_file_that_is_no_better_is_off_the_frontier() {
+    let trials = [
+        done(TrialKind::Suite, "base", "book", base_chunks()),
+        done(TrialKind::Suite, "Q4_0", "book", chunks()),
+        done(TrialKind::Suite, "Q4_1", "book", chunks()),
+        quantized("Q4_0", 400),
+        quantized("Q4_1", 450),
+    ];
+    let report = report(&manifest(&["base", "Q4_0", "Q4_1", "Q5_0"]), &trials);
+    let on = ["base", "Q4_0", "Q4_1", "Q5_0"].map(|v| report.on_frontier(v));
+    assert_eq!(on, [Some(true), Some(true), Some(false), None]);
+}
+
+#[test]
+fn trials_the_manifest_does_not_name_do_not_count() {
+    let mut manifest = manifest(&["base"]);
+    manifest.trials.clear();
+    let report = report(&manifest, &[done(TrialKind::Suite, "base", "book", chunks())]);
+    assert!(report.metrics.is_empty());
+}
+
+#[test]
+fn the_same_input_gives_the_same_report() {
+    let manifest = manifest(&["base", "Q4_0"]);
+    let trials = [
+        done(TrialKind::Suite, "base", "book", base_chunks()),
+        done(TrialKind::Suite, "Q4_0", "book", chunks()),
+    ];
+    assert_eq!(report(&manifest, &trials), report(&manifest, &trials));
+}

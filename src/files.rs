@@ -1,0 +1,71 @@
+//! Files that are replaced whole or not at all: written beside their place, synced, then renamed over it.
+//! A reader, or a run killed half-way, finds the old file or the new one and never a part.
+//! Imports nothing of the pipeline.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` by `bytes`, making its folder where needed.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = temporary(path);
+    let result = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    if result.is_err() {
+        // Best effort: the error that is told is the one that mattered.
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+/// A temporary name beside `path`, of its own for each process, so that two that write one folder do not meet.
+pub fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Bytes free for an ordinary user on the file system that holds `path` (or will: the nearest folder that
+/// exists is asked).
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(there)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/er/a.csv");
+        replace(&path, b"old").expect("written");
+        replace(&path, b"new").expect("written");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert_eq!(fs::read_dir(path.parent().expect("a folder")).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn an_error_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).expect("made");
+        assert!(replace(&path, b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn free_space_is_asked_of_a_folder_that_is_yet_to_be_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(free_bytes(&folder.path().join("a/b/c")).expect("asked") > 0);
+    }
+}

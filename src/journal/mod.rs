@@ -1,0 +1,5 @@
+//! What was measured, on disk: the truth everything else is derived from.
+
+pub mod reader;
+pub mod record;
+pub mod writer;

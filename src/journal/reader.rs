@@ -1,0 +1,290 @@
+//! Reading what was measured. Torn or flipped lines are left out and counted, never half believed; that item is
+//! then missing and is measured again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::journal::record::{FORMAT, ItemRecord, Manifest, Outcome, Status, TrialFile, TrialSpec};
+
+/// A results folder that cannot be read.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// Not a results folder, or not readable.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not what it should be.
+    #[error("{path} is not a manifest of bitfrontier: {reason}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Written by a newer program.
+    #[error("{path} has format {found}; this program reads up to {FORMAT}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// Results of another base model.
+    #[error("{folder} holds results of another base model: {theirs}, not {ours}")]
+    OtherBase {
+        /// The results folder.
+        folder: PathBuf,
+        /// Its base.
+        theirs: String,
+        /// The base asked for.
+        ours: String,
+    },
+}
+
+impl JournalError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("name a folder that `bitfrontier sweep` wrote, such as results/quickstart".to_owned())
+            }
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space; the same command then goes on where it stopped".to_owned())
+            }
+            Self::Write { .. } => {
+                Some("check who may write there, or choose another folder with --out".to_owned())
+            }
+            Self::Newer { .. } => {
+                Some("install a newer bitfrontier, or choose another folder with --out".to_owned())
+            }
+            Self::OtherBase { .. } => Some("choose another folder with --out".to_owned()),
+            Self::Manifest { .. } => {
+                Some("choose another folder with --out, or move this one away".to_owned())
+            }
+            Self::Read { .. } => None,
+        }
+    }
+
+    /// Whether the disk is full.
+    pub fn no_space(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+/// All that is known of one trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialData {
+    /// The trial.
+    pub spec: TrialSpec,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it failed; empty otherwise.
+    pub reason: String,
+    /// Pieces of work that failed, over all invocations.
+    pub failures: u32,
+    /// Result of a quantize or speed trial, or what a suite cost.
+    pub outcome: Option<Outcome>,
+    /// Items by position, each once.
+    pub items: Vec<ItemRecord>,
+    /// Journal lines that were torn or damaged and left out.
+    pub damaged: u64,
+}
+
+/// Where a trial's records lie.
+pub fn trial_folder(folder: &Path, id: &str) -> PathBuf {
+    folder.join("trials").join(id)
+}
+
+/// Reads `manifest.json`; `None` if the folder has none.
+pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
+    let path = folder.join("manifest.json");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(JournalError::Read { path, source }),
+    };
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|e| JournalError::Manifest { path: path.clone(), reason: e.to_string() })?;
+    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    if found > u64::from(FORMAT) {
+        return Err(JournalError::Newer { path, found });
+    }
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|e| JournalError::Manifest { path, reason: e.to_string() })
+}
+
+/// Reads what is known of a trial; one that was never begun is pending.
+pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
+    let place = trial_folder(folder, &spec.id);
+    let file = read_trial_file(&place.join("trial.json"))?;
+    let (items, damaged) = read_items(&place)?;
+    let (status, reason, failures, outcome) = match file {
+        Some(file) => (file.status, file.reason, file.failures, file.outcome),
+        None => (Status::Pending, String::new(), 0, None),
+    };
+    Ok(TrialData { spec: spec.clone(), status, reason, failures, outcome, items, damaged })
+}
+
+/// A trial file that is damaged counts as none: its trial is run again.
+fn read_trial_file(path: &Path) -> Result<Option<TrialFile>, JournalError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(serde_json::from_str(&text).ok().filter(|f: &TrialFile| f.format <= FORMAT)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(source) => Err(JournalError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Items of all writers, by position. Of an item that two writers measured the first journal's counts.
+fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
+    let mut journals = Vec::new();
+    match fs::read_dir(place) {
+        Ok(entries) => {
+            for entry in entries {
+                let path =
+                    entry.map_err(|source| JournalError::Read { path: place.to_owned(), source })?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.starts_with("items-") && name.ends_with(".jsonl") {
+                    journals.push(path);
+                }
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(JournalError::Read { path: place.to_owned(), source }),
+    }
+    journals.sort();
+    let (mut items, mut damaged) = (BTreeMap::new(), 0);
+    for path in journals {
+        let bytes = fs::read(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
+        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            match parse_line(line) {
+                Some(item) => _ = items.entry(item.index).or_insert(item),
+                None => damaged += 1,
+            }
+        }
+    }
+    Ok((items.into_values().collect(), damaged))
+}
+
+fn parse_line(line: &[u8]) -> Option<ItemRecord> {
+    let (sum, json) = line.split_at_checked(9)?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
+    (crc32fast::hash(json) == sum).then(|| serde_json::from_slice(json).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::record::{ChoiceScore, ItemScore, TrialKind};
+    use crate::journal::writer::{ItemJournal, line, write_trial};
+    use proptest::prelude::*;
+
+    fn item(index: u64) -> ItemRecord {
+        let choice =
+            |logprob| ChoiceScore { text: "a\n\"b\"".to_owned(), logprob, tokens: 2, chars: 5, bytes: 5 };
+        ItemRecord {
+            index,
+            id: format!("x/{index}"),
+            score: ItemScore::Choice {
+                prompt: "p\u{1f600}".to_owned(),
+                answer: 1,
+                choices: vec![choice(-1.5), choice(-0.1)],
+                truncated: 0,
+            },
+        }
+    }
+
+    fn spec() -> TrialSpec {
+        TrialSpec {
+            id: "abc".to_owned(),
+            kind: TrialKind::Suite,
+            variant: "base".to_owned(),
+            suite: "piqa".to_owned(),
+            items_planned: 3,
+            settings: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn two_writers_of_one_trial_count_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (writer, items) in [("a", [0, 2]), ("b", [2, 1])] {
+            let mut journal = ItemJournal::new(folder.path(), "abc", writer);
+            for index in items {
+                journal.append(&item(index)).expect("appended");
+            }
+            journal.sync().expect("synced");
+        }
+        let data = read_trial(folder.path(), &spec()).expect("read");
+        assert_eq!(data.items, vec![item(0), item(1), item(2)]);
+        assert_eq!((data.status, data.damaged), (Status::Pending, 0));
+    }
+
+    #[test]
+    fn a_torn_line_and_a_damaged_trial_file_are_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = trial_folder(folder.path(), "abc");
+        fs::create_dir_all(&place).expect("made");
+        let whole = line(&serde_json::to_string(&item(7)).expect("json"));
+        let torn = &whole[..whole.len() / 2];
+        fs::write(place.join("items-w.jsonl"), format!("{whole}{torn}")).expect("written");
+        fs::write(place.join("trial.json"), "{\"format\": 1, \"spec\"").expect("written");
+        let data = read_trial(folder.path(), &spec()).expect("read");
+        assert_eq!((data.items, data.damaged, data.status), (vec![item(7)], 1, Status::Pending));
+    }
+
+    #[test]
+    fn a_trial_file_comes_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = TrialFile {
+            format: FORMAT,
+            spec: spec(),
+            status: Status::TimedOut,
+            reason: "no sign of life".to_owned(),
+            failures: 2,
+            outcome: None,
+        };
+        write_trial(folder.path(), &file).expect("written");
+        let data = read_trial(folder.path(), &spec()).expect("read");
+        assert_eq!((data.status, data.reason, data.failures), (Status::TimedOut, file.reason, 2));
+    }
+
+    #[test]
+    fn a_newer_manifest_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("manifest.json"), "{\"format\": 999}").expect("written");
+        let error = read_manifest(folder.path()).expect_err("refused");
+        assert!(error.to_string().contains("format 999"), "{error}");
+        assert!(read_manifest(&folder.path().join("none")).expect("nothing there").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_is_seen(position: prop::sample::Index, bit in 0_u8..8) {
+            let whole = line(&serde_json::to_string(&item(7)).expect("json"));
+            let mut bytes = whole.trim_end().as_bytes().to_vec();
+            let at = position.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let parsed = parse_line(&bytes);
+            // Upper and lower case of a hex digit of the checksum are the same digit.
+            prop_assert!(parsed.is_none() || (at < 8 && parsed == Some(item(7))));
+        }
+    }
+}

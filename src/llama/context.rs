@@ -1,0 +1,64 @@
+//! A context with the shape one way of scoring needs, and the time it spent decoding.
+
+use std::time::Instant;
+
+use crate::llama::ffi::{Batch, ContextHandle, ContextOptions};
+use crate::llama::log;
+use crate::llama::model::{LlamaError, Model};
+
+/// A context of a model, counting what it decodes.
+#[derive(Debug)]
+pub struct Context<'model> {
+    handle: ContextHandle<'model>,
+    options: ContextOptions,
+    /// llama.cpp's log of making it.
+    pub log: String,
+    /// Seconds spent in `llama_decode`.
+    pub decode_s: f64,
+    /// Tokens decoded.
+    pub tokens_decoded: u64,
+}
+
+impl<'model> Context<'model> {
+    /// Makes a context. Refuses more tokens a sequence than the model was trained for, unless stretched.
+    pub fn new(model: &'model Model, options: ContextOptions) -> Result<Self, LlamaError> {
+        let per_sequence =
+            if options.kv_unified { options.n_ctx } else { options.n_ctx / options.n_seq_max.max(1) };
+        let trained = model.context_length();
+        if per_sequence > trained && !options.kv_unified && options.yarn_from.is_none() {
+            return Err(LlamaError::ContextTooLong { asked: per_sequence, trained });
+        }
+        let (handle, log) = log::captured(|_| {}, || ContextHandle::new(model.handle(), &options));
+        let handle =
+            handle.ok_or_else(|| LlamaError::Context { n_ctx: options.n_ctx, reason: log::reason(&log) })?;
+        Ok(Self { handle, options, log, decode_s: 0.0, tokens_decoded: 0 })
+    }
+
+    /// Forgets all sequences.
+    pub fn clear(&mut self) {
+        self.handle.clear();
+    }
+
+    /// Most tokens in one decode.
+    pub fn n_batch(&self) -> usize {
+        self.options.n_batch as usize
+    }
+
+    /// Decodes a batch of at most [`Self::n_batch`] tokens.
+    pub fn decode(&mut self, batch: &Batch) -> Result<(), LlamaError> {
+        let begun = Instant::now();
+        let status = self.handle.decode(batch);
+        self.handle.synchronize();
+        self.decode_s += begun.elapsed().as_secs_f64();
+        if status != 0 {
+            return Err(LlamaError::Decode { status, tokens: batch.len() });
+        }
+        self.tokens_decoded += batch.len() as u64;
+        Ok(())
+    }
+
+    /// Logits of a token of the last batch that was marked as an output.
+    pub fn logits(&self, index: usize) -> Result<&[f32], LlamaError> {
+        self.handle.logits(index).ok_or(LlamaError::Decode { status: -2, tokens: index })
+    }
+}

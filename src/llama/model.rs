@@ -1,0 +1,120 @@
+//! A loaded model and what loading it took.
+
+use std::path::Path;
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::llama::ffi::{self, ModelHandle, ModelOptions, Token};
+use crate::llama::log;
+
+/// llama.cpp refused something.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum LlamaError {
+    /// The model cannot be loaded.
+    #[error("llama.cpp cannot load {path}: {reason}")]
+    Load {
+        /// The file.
+        path: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// A context cannot be made.
+    #[error("llama.cpp cannot make a context of {n_ctx} tokens: {reason}")]
+    Context {
+        /// Tokens asked for.
+        n_ctx: u32,
+        /// Its own words.
+        reason: String,
+    },
+    /// More context than the model was trained for.
+    #[error("a context of {asked} tokens is longer than the model's {trained} (hint: --yarn stretches it)")]
+    ContextTooLong {
+        /// Tokens asked for.
+        asked: u32,
+        /// Tokens the model was trained for.
+        trained: u32,
+    },
+    /// A cache type this llama.cpp does not have.
+    #[error("no KV cache type is called {0:?}")]
+    CacheType(String),
+    /// A text that cannot be tokenised.
+    #[error("llama.cpp cannot tokenise a text of {0} bytes")]
+    Tokenize(usize),
+    /// A decode failed.
+    #[error("llama_decode failed with status {status} on {tokens} tokens")]
+    Decode {
+        /// Its return value.
+        status: i32,
+        /// Tokens of the batch.
+        tokens: usize,
+    },
+    /// A model that does not predict tokens.
+    #[error("{0} has no decoder: it does not predict the next token")]
+    NoDecoder(String),
+    /// Quantizing failed.
+    #[error("llama.cpp cannot quantize {path}: {reason}")]
+    Quantize {
+        /// The input.
+        path: String,
+        /// Its own words.
+        reason: String,
+    },
+}
+
+/// A model in memory.
+#[derive(Debug)]
+pub struct Model {
+    handle: ModelHandle,
+    /// Wall seconds of loading.
+    pub load_s: f64,
+    /// llama.cpp's log of loading.
+    pub log: String,
+}
+
+impl Model {
+    /// Loads a GGUF file.
+    pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, LlamaError> {
+        let begun = Instant::now();
+        let (handle, log) = log::captured(|_| {}, || ModelHandle::load(path, options));
+        let shown = path.display().to_string();
+        let handle =
+            handle.ok_or_else(|| LlamaError::Load { path: shown.clone(), reason: log::reason(&log) })?;
+        if !handle.has_decoder() {
+            return Err(LlamaError::NoDecoder(shown));
+        }
+        Ok(Self { handle, load_s: begun.elapsed().as_secs_f64(), log })
+    }
+
+    /// The native object, for a context.
+    pub fn handle(&self) -> &ModelHandle {
+        &self.handle
+    }
+
+    /// Tokens of a text as plain text: special tokens are not parsed; BOS is added if the vocabulary adds it.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<Token>, LlamaError> {
+        self.handle.tokenize(text, true, false).ok_or(LlamaError::Tokenize(text.len()))
+    }
+
+    /// Size of the vocabulary.
+    pub fn vocabulary(&self) -> u32 {
+        self.handle.vocabulary()
+    }
+
+    /// Context length the model was trained for, in tokens.
+    pub fn context_length(&self) -> u32 {
+        self.handle.context_length()
+    }
+
+    /// BOS, if the vocabulary adds it by itself.
+    pub fn bos(&self) -> Option<Token> {
+        self.handle.bos_if_added()
+    }
+}
+
+/// The ggml type id of a KV cache type's name.
+pub fn cache_type(name: &str) -> Result<u32, LlamaError> {
+    (0..ffi::GGML_TYPE_COUNT)
+        .find(|id| !name.is_empty() && ffi::type_name(*id) == name)
+        .ok_or_else(|| LlamaError::CacheType(name.to_owned()))
+}

@@ -1,0 +1,245 @@
+//! Parse, run, print the error and its hint, exit code.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bitfrontier::analyze::Report;
+use bitfrontier::cli::{Cli, Command, FlashAttnArg, ModelArgs, PlanArgs, SuitesCommand, SweepArgs, WhatArgs};
+use bitfrontier::error::Error;
+use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
+use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
+use bitfrontier::plan::suite;
+use bitfrontier::progress::Progress;
+use bitfrontier::render::terminal::summary_table;
+use bitfrontier::run::{derive, forecast, machine, prepare};
+use bitfrontier::sweep::sweep;
+use bitfrontier::worker;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Worker { parent } => return run_worker(parent),
+        Command::Sweep(args) => run_sweep(&args),
+        Command::Plan(args) => run_plan(&args),
+        Command::Report { results } => run_report(&results),
+        Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
+        Command::Suites { command: SuitesCommand::List } => list_suites(),
+        Command::Suites { command: SuitesCommand::Fetch { names, all } } => fetch_suites(&names, all),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let hint = error.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+            say(&format!("error: {error}{hint}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run_worker(parent: u32) -> ExitCode {
+    match worker::entry::run(parent) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: the worker cannot go on: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on stderr; nobody left to read it is no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Text on stdout; a closed pipe (`| head`) is the reader's wish.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Set by Ctrl-C and SIGTERM.
+fn interruption() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&flag);
+    // Without a handler the signals end the program as they always do.
+    let _ = ctrlc::set_handler(move || seen.store(true, Ordering::Relaxed));
+    flag
+}
+
+fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let config = read_config(&args.what)?;
+    let folder = config.out.clone();
+    let mut progress = Progress::new(args.quiet, args.json_events);
+    let result = sweep(config, &interrupted, &mut |event| progress.hear(event));
+    progress.finish();
+    let swept = result.map_err(with_resume)?;
+    if !args.quiet && !args.json_events {
+        show(&swept.report, &folder);
+    }
+    if swept.failed > 0 {
+        return Err(Error::TrialsFailed { failed: swept.failed, trials: swept.trials });
+    }
+    Ok(())
+}
+
+/// Tells the command that goes on, as it was typed.
+fn with_resume(error: Error) -> Error {
+    match error {
+        Error::Interrupted { .. } => {
+            let words: Vec<String> = std::env::args()
+                .map(|w| if w.contains(char::is_whitespace) { format!("'{w}'") } else { w })
+                .collect();
+            Error::Interrupted { resume: words.join(" ") }
+        }
+        other => other,
+    }
+}
+
+fn show(report: &Report, folder: &Path) {
+    let stdout = std::io::stdout();
+    let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let width =
+        std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(terminal_width).unwrap_or(120);
+    print(&summary_table(report, width, colour));
+    if !report.about.base_note.is_empty() {
+        print(&format!("\nbase: {}. {}\n", report.about.base, report.about.base_note));
+    }
+    print(&format!("\ntables: {0}/*.csv\ncharts: {0}/charts/\n", folder.display()));
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+fn run_plan(args: &PlanArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let config = read_config(&args.what)?;
+    let prepared = prepare::prepare(config, Cache::from_env()?, &interrupted).map_err(with_resume)?;
+    let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
+        print(&format!("{json}\n"));
+    } else {
+        print(&forecast.text());
+    }
+    forecast.refusal.map_or(Ok(()), |refusal| Err(Error::DoesNotFit(refusal)))
+}
+
+fn run_report(results: &Path) -> Result<(), Error> {
+    let report = derive::all(results)?;
+    show(&report, results);
+    Ok(())
+}
+
+fn run_fetch(sources: &[String], sha256: Option<String>) -> Result<(), Error> {
+    let cache = Cache::from_env()?;
+    let fetcher = Fetcher::new(&cache);
+    let sha256 = sha256.filter(|_| sources.len() == 1);
+    for text in sources {
+        let source: Source = text.parse()?;
+        let expect = Expect { sha256: sha256.clone(), archive_sha256: None };
+        let fetched = fetcher.fetch(&source, &expect, &|event| tell_fetch(&event))?;
+        print(&format!("{}\n", fetched.path.display()));
+    }
+    Ok(())
+}
+
+fn tell_fetch(event: &FetchEvent<'_>) {
+    if let Some(line) = event.line() {
+        say(&line);
+    }
+}
+
+fn list_suites() -> Result<(), Error> {
+    let cache = Cache::from_env()?;
+    for name in suite::built_in() {
+        let suite = suite::parse(&suite::find(name, "suites list")?)?;
+        let there = prepare::locate_data(&suite, &cache, false).is_ok();
+        let partial =
+            if suite.partial.is_empty() { String::new() } else { format!(" (partial: {})", suite.partial) };
+        print(&format!(
+            "{:<16} {:<12} {}{partial}; {}\n",
+            suite.name,
+            if there { "in the cache" } else { "not fetched" },
+            suite.title,
+            suite.licence
+        ));
+    }
+    Ok(())
+}
+
+fn fetch_suites(names: &[String], all: bool) -> Result<(), Error> {
+    let cache = Cache::from_env()?;
+    let fetcher = Fetcher::new(&cache);
+    let names: Vec<String> =
+        if all { suite::built_in().map(str::to_owned).collect() } else { names.to_vec() };
+    for name in names {
+        let suite = suite::parse(&suite::find(&name, "suites fetch")?)?;
+        let path = prepare::fetch_data(&suite, &fetcher, &|event| tell_fetch(&event))?;
+        print(&format!("{}: {}\n", suite.name, path.display()));
+    }
+    Ok(())
+}
+
+fn read_config(what: &WhatArgs) -> Result<SweepConfig, Error> {
+    Ok(config::read(what.file.as_deref(), &flags(what), machine::cores())?)
+}
+
+fn flags(what: &WhatArgs) -> SweepFlags {
+    SweepFlags {
+        base: what.base.clone(),
+        recipes: what.recipes.iter().flat_map(|r| split_recipes(r)).collect(),
+        suites: what.suites.clone(),
+        out: what.out.clone().map(PathBuf::from),
+        threads: what.model.threads,
+        limits: what.limit.clone(),
+        seed: what.seed,
+        keep_variants: what.keep_variants,
+        fetch: what.fetch,
+        no_retry: what.no_retry,
+        allow_requantize: what.allow_requantize,
+        yarn: what.model.yarn,
+        hang_seconds: what.hang_seconds,
+        repetitions: what.repetitions,
+        offload: offload(&what.model),
+    }
+}
+
+/// Splits at commas, but `Q4_0/kv=q8_0,q4_0` is one recipe: a KV type in lower case goes with what precedes it.
+fn split_recipes(text: &str) -> Vec<String> {
+    let mut recipes: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let is_kv = config::is_kv_type(part);
+        match recipes.last_mut() {
+            Some(last) if is_kv && last.contains("/kv=") && !last.contains(',') => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => recipes.push(part.to_owned()),
+        }
+    }
+    recipes
+}
+
+/// The offload flags, if any was given.
+fn offload(model: &ModelArgs) -> Option<Offload> {
+    let given = model.gpu_layers.is_some()
+        || model.main_gpu.is_some()
+        || !model.tensor_split.is_empty()
+        || model.flash_attn.is_some();
+    given.then(|| Offload {
+        gpu_layers: model.gpu_layers.unwrap_or_default(),
+        main_gpu: model.main_gpu.unwrap_or_default(),
+        tensor_split: model.tensor_split.clone(),
+        flash_attn: match model.flash_attn {
+            None | Some(FlashAttnArg::Auto) => FlashAttn::Auto,
+            Some(FlashAttnArg::On) => FlashAttn::On,
+            Some(FlashAttnArg::Off) => FlashAttn::Off,
+        },
+    })
+}

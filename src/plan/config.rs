@@ -1,0 +1,378 @@
+//! What the user asked for: a sweep file, or flags, or both (flags win). Parsed here, checked here, and from
+//! then on only read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use crate::plan::error::{PlanError, toml_error};
+use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
+use crate::plan::recipe::{self, KvTypes, Recipe, Weights};
+use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
+
+/// What to do with layers where there is a GPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Offload {
+    /// Layers to put on devices; -1 for all. Ignored by a build without GPU support.
+    pub gpu_layers: i32,
+    /// The device that holds small tensors and, without a split, all.
+    pub main_gpu: i32,
+    /// Share of the model on each device; empty for llama.cpp's own choice.
+    pub tensor_split: Vec<f32>,
+    /// Whether attention is fused.
+    pub flash_attn: FlashAttn,
+}
+
+/// Whether attention is fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum FlashAttn {
+    /// llama.cpp decides.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How models are run; the same for every trial of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunOptions {
+    /// Threads given to llama.cpp.
+    pub threads: u32,
+    /// What goes to a GPU.
+    pub offload: Offload,
+    /// Stretch contexts beyond the model's by YaRN.
+    pub yarn: bool,
+    /// Quantize a base that is quantized already.
+    pub allow_requantize: bool,
+    /// Timed repetitions of a speed trial.
+    pub repetitions: u32,
+    /// Seconds without a sign of life after which a worker is ended; absent: from the plan's estimate.
+    pub hang_seconds: Option<f64>,
+}
+
+/// A sweep as asked for, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SweepConfig {
+    /// The base model's source.
+    pub base: String,
+    /// Recipes; the first is the base.
+    pub recipes: Vec<Recipe>,
+    /// Suite files.
+    pub suites: Vec<SuiteText>,
+    /// The results folder.
+    pub out: PathBuf,
+    /// Items of every suite, unless `limits` says otherwise.
+    pub limit: Option<u64>,
+    /// Items of one suite.
+    pub limits: BTreeMap<String, u64>,
+    /// Seed of item orders and resamples.
+    pub seed: u64,
+    /// Keep variants in the cache when no trial needs them.
+    pub keep_variants: bool,
+    /// Fetch what is missing before the sweep begins.
+    pub fetch: bool,
+    /// Don't try again what failed in an earlier invocation.
+    pub no_retry: bool,
+    /// How models are run.
+    pub run: RunOptions,
+}
+
+impl SweepConfig {
+    /// Items asked for of a suite.
+    pub fn limit_of(&self, suite: &str) -> Option<u64> {
+        self.limits.get(suite).copied().or(self.limit)
+    }
+}
+
+/// A sweep file as written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SweepFile {
+    base: Option<String>,
+    recipes: Option<Vec<Spanned<RecipeEntry>>>,
+    suites: Option<Vec<Spanned<String>>>,
+    out: Option<PathBuf>,
+    threads: Option<u32>,
+    limit: Option<u64>,
+    #[serde(default)]
+    limits: BTreeMap<String, u64>,
+    seed: Option<u64>,
+    keep_variants: Option<bool>,
+    fetch: Option<bool>,
+    allow_requantize: Option<bool>,
+    yarn: Option<bool>,
+    hang_seconds: Option<f64>,
+    offload: Option<Offload>,
+    speed: Option<SpeedTable>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpeedTable {
+    repetitions: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum RecipeEntry {
+    Name(String),
+    Table(RecipeTable),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecipeTable {
+    name: Option<String>,
+    r#type: String,
+    kv: Option<String>,
+}
+
+/// What flags say; they win over the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SweepFlags {
+    /// `--base`.
+    pub base: Option<String>,
+    /// `--recipes`.
+    pub recipes: Vec<String>,
+    /// `--suites`.
+    pub suites: Vec<String>,
+    /// `--out`.
+    pub out: Option<PathBuf>,
+    /// `--threads`.
+    pub threads: Option<u32>,
+    /// `--limit N` and `--limit SUITE=N`.
+    pub limits: Vec<String>,
+    /// `--seed`.
+    pub seed: Option<u64>,
+    /// `--keep-variants`.
+    pub keep_variants: bool,
+    /// `--fetch`.
+    pub fetch: bool,
+    /// `--no-retry`.
+    pub no_retry: bool,
+    /// `--allow-requantize`.
+    pub allow_requantize: bool,
+    /// `--yarn`.
+    pub yarn: bool,
+    /// `--hang-seconds`.
+    pub hang_seconds: Option<f64>,
+    /// `--repetitions`.
+    pub repetitions: Option<u32>,
+    /// Offload flags, if any was given.
+    pub offload: Option<Offload>,
+}
+
+/// Reads the file (if any), lays the flags over it and checks every name.
+pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<SweepConfig, PlanError> {
+    let (place, text) = match file {
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+            (path.display().to_string(), text)
+        }
+        None => ("the command line".to_owned(), String::new()),
+    };
+    let raw: SweepFile = toml::from_str(&text).map_err(|e| toml_error(&place, &text, &e))?;
+    let at = |start: usize| {
+        let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
+        format!("{place}, line {line}")
+    };
+    let missing = |what: &str, hint: &str| PlanError::Missing {
+        place: place.clone(),
+        what: what.to_owned(),
+        hint: hint.to_owned(),
+    };
+    let recipes = recipes(&raw, flags, &at)?;
+    let suites = suites(&raw, flags, &at)?;
+    let (limit, limits) = limits(&raw, flags, &suites)?;
+    let base = flags.base.clone().or(raw.base);
+    let out = flags.out.clone().or(raw.out).or_else(|| file.and_then(out_beside));
+    let threads = flags.threads.or(raw.threads).unwrap_or(cores);
+    let repetitions = flags.repetitions.or(raw.speed.map(|s| s.repetitions)).unwrap_or(5);
+    if threads == 0 || repetitions == 0 {
+        return Err(missing("threads and repetitions must be at least 1", "leave them out for the default"));
+    }
+    Ok(SweepConfig {
+        base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
+        recipes,
+        suites,
+        out: out.ok_or_else(|| missing("no results folder is named", "give `out = ...` or --out DIR"))?,
+        limit,
+        limits,
+        seed: flags.seed.or(raw.seed).unwrap_or(1),
+        keep_variants: flags.keep_variants || raw.keep_variants.unwrap_or(false),
+        fetch: flags.fetch || raw.fetch.unwrap_or(false),
+        no_retry: flags.no_retry,
+        run: RunOptions {
+            threads,
+            offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
+            yarn: flags.yarn || raw.yarn.unwrap_or(false),
+            allow_requantize: flags.allow_requantize || raw.allow_requantize.unwrap_or(false),
+            repetitions,
+            hang_seconds: flags.hang_seconds.or(raw.hang_seconds),
+        },
+    })
+}
+
+/// Whether a word is the name of a KV cache type (and not of a recipe).
+pub fn is_kv_type(word: &str) -> bool {
+    KV_TYPES.contains(&word)
+}
+
+/// `nights/big.toml` writes to `results/big`.
+fn out_beside(file: &Path) -> Option<PathBuf> {
+    Some(Path::new("results").join(file.file_stem()?))
+}
+
+fn recipes(
+    raw: &SweepFile,
+    flags: &SweepFlags,
+    at: &impl Fn(usize) -> String,
+) -> Result<Vec<Recipe>, PlanError> {
+    let mut named: Vec<(String, Recipe)> = Vec::new();
+    if !flags.recipes.is_empty() {
+        for name in &flags.recipes {
+            named.push(("--recipes".to_owned(), Recipe::parse(name, "--recipes")?));
+        }
+    } else if let Some(entries) = &raw.recipes {
+        for entry in entries {
+            let place = at(entry.span().start);
+            named.push((place.clone(), recipe_entry(entry.get_ref(), &place)?));
+        }
+    } else {
+        for name in DEFAULT_LADDER {
+            named.push((String::new(), Recipe::parse(name, "the default ladder")?));
+        }
+    }
+    let mut recipes = vec![Recipe::base()];
+    for (place, recipe) in named {
+        if recipe == Recipe::base() {
+            continue;
+        }
+        if recipes.iter().any(|r| r.variant() == recipe.variant()) {
+            return Err(PlanError::Twice { place, kind: "recipe", name: recipe.variant() });
+        }
+        recipes.push(recipe);
+    }
+    Ok(recipes)
+}
+
+fn recipe_entry(entry: &RecipeEntry, place: &str) -> Result<Recipe, PlanError> {
+    match entry {
+        RecipeEntry::Name(name) => Recipe::parse(name, place),
+        RecipeEntry::Table(table) => {
+            let stock = recipe::find(&table.r#type, place)?;
+            let kv =
+                table.kv.as_deref().map_or_else(|| Ok(KvTypes::default()), |kv| KvTypes::parse(kv, place))?;
+            Ok(Recipe { weights: Weights::stock(stock, table.name.as_deref(), place)?, kv })
+        }
+    }
+}
+
+fn suites(
+    raw: &SweepFile,
+    flags: &SweepFlags,
+    at: &impl Fn(usize) -> String,
+) -> Result<Vec<SuiteText>, PlanError> {
+    let named: Vec<(String, String)> = if !flags.suites.is_empty() {
+        flags.suites.iter().map(|n| ("--suites".to_owned(), n.clone())).collect()
+    } else if let Some(entries) = &raw.suites {
+        entries.iter().map(|e| (at(e.span().start), e.get_ref().clone())).collect()
+    } else {
+        DEFAULT_SUITES.iter().map(|n| (String::new(), (*n).to_owned())).collect()
+    };
+    let mut found: Vec<SuiteText> = Vec::new();
+    for (place, name) in named {
+        let suite = suite::find(&name, &place)?;
+        if found.iter().any(|s| s.path == suite.path) {
+            return Err(PlanError::Twice { place, kind: "suite", name });
+        }
+        found.push(suite);
+    }
+    Ok(found)
+}
+
+type Limits = (Option<u64>, BTreeMap<String, u64>);
+
+fn limits(raw: &SweepFile, flags: &SweepFlags, suites: &[SuiteText]) -> Result<Limits, PlanError> {
+    let mut limit = raw.limit;
+    let mut limits = raw.limits.clone();
+    for text in &flags.limits {
+        let (name, number) = text.split_once('=').map_or((None, text.as_str()), |(n, v)| (Some(n), v));
+        let number = number.trim().parse::<u64>().map_err(|_| PlanError::Missing {
+            place: "--limit".to_owned(),
+            what: format!("{text:?} is not a number of items"),
+            hint: "write --limit 100, or --limit piqa=100".to_owned(),
+        })?;
+        match name {
+            Some(name) => _ = limits.insert(name.trim().to_owned(), number),
+            None => limit = Some(number),
+        }
+    }
+    let names: Vec<String> = suites.iter().filter_map(|s| suite::parse(s).ok()).map(|s| s.name).collect();
+    if let Some(unknown) = limits.keys().find(|k| !names.contains(k)) {
+        return Err(PlanError::Unknown {
+            place: "limits".to_owned(),
+            kind: "suite",
+            name: unknown.clone(),
+            nearest: names,
+        });
+    }
+    Ok((limit, limits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn written(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        file
+    }
+
+    #[test]
+    fn a_small_file_with_defaults() {
+        let file = written("base = \"b.gguf\"\nout = \"r\"\nlimit = 7\n[limits]\nperplexity = 3\n");
+        let config = read(Some(file.path()), &SweepFlags::default(), 4).expect("valid");
+        assert_eq!(config.recipes.len(), 13);
+        assert_eq!(config.suites.len(), 4);
+        assert_eq!((config.limit_of("piqa"), config.limit_of("perplexity")), (Some(7), Some(3)));
+        assert_eq!(config.run.threads, 4);
+    }
+
+    #[test]
+    fn flags_win() {
+        let file = written("base = \"b.gguf\"\nrecipes = [\"Q8_0\"]\n");
+        let flags = SweepFlags { recipes: vec!["Q4_0".to_owned()], ..SweepFlags::default() };
+        let config = read(Some(file.path()), &flags, 1).expect("valid");
+        assert_eq!(config.recipes[1].variant(), "Q4_0");
+    }
+
+    #[test]
+    fn errors_name_file_and_line() {
+        let cases = [
+            ("base = \"b\"\nrecipies = []\n", "line 2: unknown field `recipies`"),
+            (
+                "base = \"b\"\nrecipes = [\n \"Q8_0\",\n \"Q4_KM\" ]\n",
+                "line 4: no recipe is called \"Q4_KM\"",
+            ),
+            ("base = \"b\"\nsuites = [\"piqqa\"]\n", "line 2: no suite is called \"piqqa\""),
+            ("base = \"b\"\nrecipes = [\"Q8_0\", \"q8_0\"]\n", "line 2: recipe \"Q8_0\" is named twice"),
+            ("base = 3\n", "line 1: invalid type"),
+        ];
+        for (text, expected) in cases {
+            let file = written(text);
+            let error = read(Some(file.path()), &SweepFlags::default(), 1).expect_err(text);
+            assert!(error.to_string().contains(expected), "{error} lacks {expected}");
+        }
+    }
+}

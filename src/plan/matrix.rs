@@ -1,0 +1,123 @@
+//! The matrix of trials: variants x suites, with the settings that make each trial's id.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::plan::config::RunOptions;
+use crate::plan::fingerprint;
+use crate::plan::recipe::{Recipe, Weights};
+use crate::plan::suite::{LoadedSuite, Scoring};
+
+/// Version of the scorers. Raised whenever the same item would be scored otherwise.
+const SCORER: u32 = 1;
+
+/// Repetitions, prompt and generation lengths of a speed trial: pp512 and tg128.
+pub const SPEED_PROMPT: u32 = 512;
+/// Tokens generated in a speed trial.
+pub const SPEED_GENERATE: u32 = 128;
+
+/// What kind of work a trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialKind {
+    /// Making the variant's file.
+    Quantize,
+    /// Throughput and memory with a fixed workload.
+    Speed,
+    /// Items of a suite.
+    Suite,
+}
+
+/// One unit of work, of resume and of distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialSpec {
+    /// Hash of `settings`: everything that can change the result and nothing else.
+    pub id: String,
+    /// What kind of work it is.
+    pub kind: TrialKind,
+    /// Variant's name.
+    pub variant: String,
+    /// Suite's name; empty unless `kind` is `suite`.
+    #[serde(default)]
+    pub suite: String,
+    /// Items asked for; not part of the id. 0 unless `kind` is `suite`.
+    #[serde(default)]
+    pub items_planned: u64,
+    /// What was hashed into `id`.
+    pub settings: Value,
+}
+
+/// What every trial of a sweep shares.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// SHA-256 of the base model.
+    pub base_sha256: &'a str,
+    /// llama.cpp's version and build.
+    pub llama_cpp: &'a str,
+    /// CPU, cores, memory and devices: a speed result's machine.
+    pub machine: &'a Value,
+    /// How models are run.
+    pub options: &'a RunOptions,
+}
+
+/// The content key of a variant's file: what decides its bytes.
+pub fn weights_key(shared: &Shared<'_>, weights: &Weights) -> Value {
+    json!({
+        "base_sha256": shared.base_sha256,
+        "ftype": weights.ftype,
+        "allow_requantize": shared.options.allow_requantize,
+        "llama_cpp": shared.llama_cpp,
+    })
+}
+
+fn trial(kind: TrialKind, recipe: &Recipe, suite: &str, items_planned: u64, settings: Value) -> TrialSpec {
+    let id = fingerprint::of(&settings);
+    TrialSpec { id, kind, variant: recipe.variant(), suite: suite.to_owned(), items_planned, settings }
+}
+
+/// The trial that makes a variant's file. Variants that share weights share it but for the name.
+pub fn quantize_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
+    let settings = json!({"kind": "quantize", "weights": weights_key(shared, &recipe.weights), "variant": recipe.variant()});
+    trial(TrialKind::Quantize, recipe, "", 0, settings)
+}
+
+/// The trial that times a variant. Its id names the machine and the threads.
+pub fn speed_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
+    let options = shared.options;
+    let settings = json!({
+        "kind": "speed",
+        "weights": weights_key(shared, &recipe.weights),
+        "kv": recipe.kv,
+        "offload": options.offload,
+        "prompt": SPEED_PROMPT,
+        "generate": SPEED_GENERATE,
+        "repetitions": options.repetitions,
+        "machine": shared.machine,
+        "threads": options.threads,
+        "scorer": SCORER,
+    });
+    trial(TrialKind::Speed, recipe, "", 0, settings)
+}
+
+/// The trial that scores a suite. `items_planned` is not in the id: raising it continues the trial.
+pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) -> TrialSpec {
+    let options = shared.options;
+    let shape = match &suite.suite.scoring {
+        Scoring::Choice(choice) => {
+            json!({"way": "multiple_choice", "n_ctx": choice.ctx, "fewshot": choice.fewshot})
+        }
+        Scoring::Text(text) => json!({"way": "perplexity", "n_ctx": text.ctx, "chunks_together": 1}),
+    };
+    let settings = json!({
+        "kind": "suite",
+        "weights": weights_key(shared, &recipe.weights),
+        "kv": recipe.kv,
+        "suite_sha256": suite.file_sha256,
+        "data_sha256": suite.data_sha256,
+        "shape": shape,
+        "offload": options.offload,
+        "yarn": options.yarn,
+        "scorer": SCORER,
+    });
+    trial(TrialKind::Suite, recipe, &suite.suite.name, suite.planned.len() as u64, settings)
+}

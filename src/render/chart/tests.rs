@@ -1,0 +1,244 @@
+//! Every figure of made-up sweeps, measured: names, labels, bars, bounds, bytes.
+
+mod sample;
+
+use super::files::{draw_all, figures};
+use super::label::{Lean, Rect};
+use super::scatter::{Figure, Scene, Shape, Text, lay_out};
+use super::theme::{
+    BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
+};
+use super::{paint, scatter};
+use crate::analyze::report::Report;
+use sample::{CROWD, LADDER, crash};
+use std::fs;
+
+fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
+    register_fonts().unwrap();
+    figures(report).into_iter().map(|f| (f.clone(), lay_out(&f))).collect()
+}
+
+fn texts(scene: &Scene) -> impl Iterator<Item = &Text> {
+    scene.shapes.iter().filter_map(|s| if let Shape::Text(text) = s { Some(text) } else { None })
+}
+
+fn ink_box(text: &Text) -> Rect {
+    let width = text_width(&text.words, text.em, text.bold);
+    let x0 = match text.lean {
+        Lean::Left => text.at.0,
+        Lean::Middle => text.at.0 - width / 2.0,
+        Lean::Right => text.at.0 - width,
+    };
+    Rect { x0, y0: text.at.1 - 0.75 * text.em, x1: x0 + width, y1: text.at.1 + 0.23 * text.em }
+}
+
+/// The texts of a scene that are names of variants beside their points.
+fn names<'a>(scene: &'a Scene, figure: &Figure) -> Vec<&'a Text> {
+    let named = |t: &Text| figure.panels.iter().flat_map(|p| &p.marks).any(|m| m.name == t.words);
+    texts(scene).filter(|t| t.em == NAME_EM && t.color == INK && named(t)).collect()
+}
+
+fn check(figure: &Figure, scene: &Scene) {
+    let all: Vec<(Rect, &str)> = texts(scene).map(|t| (ink_box(t), t.words.as_str())).collect();
+    let paper = Rect { x0: 0.0, y0: 0.0, x1: WIDTH, y1: scene.height };
+    for (i, (rect, text)) in all.iter().enumerate() {
+        assert!(paper.contains(rect), "{}: {text} leaves the paper", scene.name);
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{}: {text}", scene.name);
+        for (other, other_text) in &all[..i] {
+            assert!(!rect.overlaps(other), "{}: {text} over {other_text}", scene.name);
+        }
+    }
+    let names = names(scene, figure);
+    for panel in &figure.panels {
+        for mark in panel.marks.iter().filter(|m| !m.name.is_empty()) {
+            let count = names.iter().filter(|t| t.words == mark.name).count();
+            assert_eq!(count, figure.panels.len(), "{}: {} named {count} times", scene.name, mark.name);
+        }
+    }
+    for name in &names {
+        let rect = ink_box(name);
+        for shape in &scene.shapes {
+            let hit = match shape {
+                Shape::Disc(at, _, color) if [MARK, SECOND].contains(color) => {
+                    rect.overlaps(&Rect::around(*at, MARK_RADIUS, MARK_RADIUS))
+                }
+                // Vertical lines in these colours are bars (or the staircase, which names may have to cross).
+                Shape::Line(line, ..) if figure.panels.iter().all(|p| p.path.is_empty()) => {
+                    let bar = matches!(shape, Shape::Line(_, _, color) if [BAR, SECOND].contains(color));
+                    bar && rect.crossed_by(*line)
+                }
+                Shape::Line(line, _, FAINT) => rect.crossed_by(*line),
+                _ => false,
+            };
+            assert!(!hit, "{}: {} touches {shape:?}", scene.name, name.words);
+        }
+    }
+}
+
+#[test]
+fn all_figures_of_a_ladder() {
+    let all = scenes(&sample::report(&LADDER));
+    let names: Vec<&str> = all.iter().map(|(_, s)| s.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "bpw-kld",
+            "bpw-ppl",
+            "bpw-arc_challenge",
+            "bpw-winogrande",
+            "frontier",
+            "frontier-arc_challenge",
+            "frontier-winogrande",
+            "speed",
+            "memory"
+        ]
+    );
+    for (figure, scene) in &all {
+        check(figure, scene);
+    }
+}
+
+#[test]
+fn twenty_variants_have_room() {
+    for (figure, scene) in &scenes(&sample::report(&CROWD)) {
+        check(figure, scene);
+        assert!(!texts(scene).any(|t| t.words.contains("No room")), "{}", scene.name);
+    }
+}
+
+#[test]
+fn one_variant_is_enough() {
+    let all = scenes(&sample::report(&LADDER[4..5]));
+    assert_eq!(all.len(), 9);
+    for (figure, scene) in &all {
+        check(figure, scene);
+    }
+}
+
+#[test]
+fn a_crash_is_said_and_leaves_no_point() {
+    let mut report = sample::report(&LADDER);
+    crash(&mut report, "Q3_K_S", "crashed");
+    for (figure, scene) in &scenes(&report) {
+        check(figure, scene);
+        let drawn = figure.panels.iter().flat_map(|p| &p.marks).any(|m| m.name == "Q3_K_S");
+        let heading = if scene.name == "memory" { "File only" } else { "Not shown" };
+        let said = texts(scene).any(|t| t.words.contains(&format!("{heading}: Q3_K_S (crashed).")));
+        assert!(said && drawn == (scene.name == "memory"), "{}", scene.name);
+    }
+}
+
+#[test]
+fn nothing_measured_draws_nothing() {
+    let mut report = sample::report(&LADDER);
+    report.metrics.clear();
+    report.frontier.clear();
+    for variant in &mut report.variants {
+        (variant.bpw, variant.pp512_tps, variant.tg128_tps, variant.peak_rss_bytes) =
+            (None, None, None, None);
+    }
+    assert!(figures(&report).is_empty());
+    assert!(figures(&sample::report(&[])).is_empty());
+}
+
+#[test]
+fn values_that_cannot_be_drawn_are_left_out() {
+    let mut report = sample::report(&LADDER);
+    for (metric, odd) in
+        report.metrics.iter_mut().skip(5).zip([f64::NAN, f64::INFINITY, -1.0, 0.0, 1e300].iter().cycle())
+    {
+        metric.value = Some(*odd);
+        metric.ci_low = Some(f64::NEG_INFINITY);
+    }
+    for row in report.frontier.iter_mut().step_by(3) {
+        row.y = f64::NAN;
+    }
+    for (figure, scene) in &scenes(&report) {
+        check(figure, scene);
+    }
+}
+
+#[test]
+fn names_of_any_kind() {
+    let mut report = sample::report(&LADDER);
+    for variant in &mut report.variants[3..5] {
+        let odd =
+            format!("<{}> & \u{1}\u{7} {} \"ünïcode\" and a long tail", variant.variant, "x".repeat(60));
+        for metric in report.metrics.iter_mut().filter(|m| m.variant == variant.variant) {
+            metric.variant.clone_from(&odd);
+        }
+        variant.variant = odd;
+    }
+    report.suites[1].name = "kld".into();
+    report.suites[2].name = "../etc/x y".into();
+    let metrics = report.metrics.iter_mut();
+    metrics.filter(|m| m.suite == "winogrande").for_each(|m| m.suite = "../etc/x y".into());
+    for metric in report.metrics.iter_mut().filter(|m| m.suite == "arc_challenge") {
+        metric.suite = "kld".into();
+    }
+    let all = scenes(&report);
+    let files: Vec<&str> = all.iter().map(|(_, s)| s.name.as_str()).collect();
+    assert!(files.contains(&"bpw-kld-2") && files.contains(&"bpw-.._etc_x_y"), "{files:?}");
+    for (_, scene) in &all {
+        let svg = paint::svg(scene).unwrap();
+        assert!(!svg.chars().any(|c| c.is_control() && c != '\n'));
+        assert!(!svg.contains("<Q"));
+    }
+}
+
+#[test]
+fn svg_texts_are_text_and_names_stand_once() {
+    for (figure, scene) in &scenes(&sample::report(&CROWD)) {
+        let svg = paint::svg(scene).unwrap();
+        assert!(
+            svg.starts_with("<svg role=\"img\"") && svg.contains("font-family=\"sans-serif\""),
+            "{}",
+            scene.name
+        );
+        assert!(!svg.contains("NaN") && !svg.contains("inf\""));
+        assert_eq!(svg.matches("<text ").count(), texts(scene).count());
+        for (name, ..) in CROWD {
+            let count = svg.lines().filter(|line| *line == name).count();
+            assert_eq!(count, figure.panels.len(), "{}: {name}", scene.name);
+        }
+    }
+}
+
+#[test]
+fn base_and_chance_are_lines_with_their_numbers() {
+    let all = scenes(&sample::report(&LADDER));
+    let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
+    let kinds: Vec<_> = figure.panels[0].levels.iter().map(|l| l.kind).collect();
+    assert_eq!(kinds, [scatter::LevelKind::Base, scatter::LevelKind::Chance]);
+    for wanted in ["base", "42.0%", "chance", "25.0%"] {
+        assert!(texts(scene).any(|t| t.words == wanted), "{wanted}");
+    }
+    assert!(scene.shapes.iter().any(|s| matches!(s, Shape::Line(_, _, BASE))));
+}
+
+#[test]
+fn same_report_same_bytes() {
+    let report = sample::report(&LADDER[..6]);
+    let read = |folder: &std::path::Path| -> Vec<(String, Vec<u8>)> {
+        let files = draw_all(&report, folder).unwrap();
+        files
+            .iter()
+            .map(|f| (f.file_name().unwrap().to_string_lossy().into_owned(), fs::read(f).unwrap()))
+            .collect()
+    };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = read(one.path());
+    assert_eq!(first.len(), 18);
+    assert!(first.iter().all(|(name, bytes)| !name.ends_with("png") || bytes.starts_with(b"\x89PNG")));
+    assert!(first == read(two.path()) && first == read(one.path()));
+    assert_eq!(fs::read_dir(one.path()).unwrap().count(), 18, "no temporary files are left");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("charts");
+    fs::write(&file, "").unwrap();
+    let error = draw_all(&sample::report(&LADDER), &file).unwrap_err();
+    assert!(error.to_string().contains("charts") && error.hint().is_some());
+}

@@ -1,0 +1,195 @@
+//! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
+
+use crate::analyze::report::{
+    About, ComparisonRow, FrontierRow, MetricRow, Report, SuiteSummary, VariantRow,
+};
+
+/// Name, bpw, mean KL divergence, accuracy.
+pub type Rung = (&'static str, f64, f64, f64);
+
+/// The ladder of 12 variants under the base.
+pub const LADDER: [Rung; 12] = [
+    ("Q8_0", 8.50, 0.0031, 0.421),
+    ("Q6_K", 6.57, 0.0223, 0.418),
+    ("Q5_K_M", 5.77, 0.0528, 0.423),
+    ("Q5_0", 5.55, 0.0871, 0.409),
+    ("Q4_K_M", 5.02, 0.182, 0.404),
+    ("Q4_0", 4.85, 0.389, 0.391),
+    ("IQ4_XS", 4.91, 0.214, 0.401),
+    ("Q3_K_M", 4.02, 0.71, 0.362),
+    ("Q3_K_S", 3.71, 1.12, 0.341),
+    ("Q2_K", 3.16, 2.6, 0.297),
+    ("TQ2_0", 2.34, 8.9, 0.251),
+    ("TQ1_0", 1.98, 10.1, 0.246),
+];
+
+/// Twenty variants, many of them close together.
+pub const CROWD: [Rung; 20] = [
+    ("Q8_0", 8.50, 0.0031, 0.421),
+    ("Q6_K", 6.57, 0.0223, 0.418),
+    ("Q5_1", 6.10, 0.0728, 0.413),
+    ("Q5_K_M", 5.77, 0.0528, 0.423),
+    ("Q5_K_S", 5.61, 0.0561, 0.419),
+    ("Q5_0", 5.55, 0.0871, 0.409),
+    ("Q4_1", 5.27, 0.320, 0.396),
+    ("Q4_K_M", 5.02, 0.182, 0.404),
+    ("Q4_K_S", 4.88, 0.196, 0.403),
+    ("IQ4_NL", 4.93, 0.209, 0.401),
+    ("Q4_0", 4.85, 0.389, 0.391),
+    ("IQ4_XS", 4.91, 0.214, 0.401),
+    ("IQ4_XS+imatrix", 4.91, 0.181, 0.405),
+    ("auto@4.85bpw", 4.86, 0.165, 0.408),
+    ("Q3_K_L", 4.31, 0.58, 0.371),
+    ("Q3_K_M", 4.02, 0.71, 0.362),
+    ("Q3_K_S", 3.71, 1.12, 0.341),
+    ("Q2_K", 3.16, 2.6, 0.297),
+    ("TQ2_0", 2.34, 8.9, 0.251),
+    ("TQ1_0", 1.98, 10.1, 0.246),
+];
+
+/// A report of these rungs over a base, all done.
+pub fn report(rungs: &[Rung]) -> Report {
+    let mut report = Report {
+        about: About {
+            sweep: "smollm2-ladder".into(),
+            date: "2026-11-22".into(),
+            machine: "Intel Xeon Platinum 8481C, 2 cores, 8 GB".into(),
+            llama_cpp: "b6953 (5b2093bec)".into(),
+            bitfrontier: "0.1.0".into(),
+            base: "SmolLM2-135M-Instruct, rotated, F16".into(),
+            base_note: "a stand-in: the Q4_1 file of SmolLM2-135M-Instruct, dequantized and mapped to a width of 768 by a rotation that leaves its function as it was, as widths that do not divide by 256 keep K-quants from being what they are called.".into(),
+        },
+        suites: suites(),
+        variants: Vec::new(),
+        metrics: Vec::new(),
+        comparisons: Vec::<ComparisonRow>::new(),
+        frontier: Vec::new(),
+    };
+    add(&mut report, ("base", 16.0, 0.0, 0.420));
+    for rung in rungs {
+        add(&mut report, *rung);
+    }
+    for suite in ["arc_challenge.acc_norm", "moby_dick.kld_mean", "winogrande.acc"] {
+        frontier(&mut report, suite);
+    }
+    report
+}
+
+fn suites() -> Vec<SuiteSummary> {
+    let suite = |name: &str, title: &str, metric: &str, higher, chance, partial: &str, n_unit| SuiteSummary {
+        name: name.into(),
+        title: title.into(),
+        main_metric: metric.into(),
+        higher_is_better: higher,
+        chance,
+        partial: partial.into(),
+        n_unit,
+    };
+    vec![
+        suite(
+            "moby_dick",
+            "Moby Dick, 20 chunks of 512 tokens",
+            "kld_mean",
+            false,
+            None,
+            "the first 20 chunks",
+            "tokens",
+        ),
+        suite("arc_challenge", "ARC-Challenge, 0-shot", "acc_norm", true, Some(0.25), "", "items"),
+        suite(
+            "winogrande",
+            "WinoGrande dev",
+            "acc",
+            true,
+            Some(0.5),
+            "400 of 1,267 items, as planned",
+            "items",
+        ),
+    ]
+}
+
+fn add(report: &mut Report, (name, bpw, kld, acc): Rung) {
+    let file = (bpw * 226_800_000.0 / 8.0) as u64;
+    report.variants.push(VariantRow {
+        variant: name.into(),
+        recipe: name.into(),
+        type_name: name.into(),
+        file_bytes: Some(file),
+        bpw: Some(bpw),
+        peak_rss_bytes: Some(file + 61_000_000 + (bpw * 1e6) as u64),
+        pp512_tps: Some(900.0 - 20.0 * (bpw - 5.0).abs() + 250.0 * (bpw * 7.0).sin()),
+        pp512_tps_sd: Some(12.0 + 20.0 * (bpw * 3.0).cos().abs()),
+        tg128_tps: Some(560.0 / (bpw + 1.5) + 8.0 * (bpw * 5.0).sin()),
+        tg128_tps_sd: Some(1.0 + (bpw * 3.0).sin().abs()),
+        status: "done".into(),
+        ..VariantRow::default()
+    });
+    let mut metric = |suite: &str, metric: &str, value: f64, half: f64, n, higher| {
+        report.metrics.push(MetricRow {
+            variant: name.into(),
+            suite: suite.into(),
+            metric: metric.into(),
+            value: Some(value),
+            stderr: Some(half / 1.96),
+            ci_low: Some(value - half),
+            ci_high: Some(value + half),
+            n,
+            higher_is_better: higher,
+            chance: None,
+            status: "done".into(),
+            reason: String::new(),
+        });
+    };
+    metric("moby_dick", "kld_mean", kld, kld * 0.06, 5120, false);
+    metric("moby_dick", "ppl", 27.84 * (kld * 0.7).exp(), 0.9 * (kld * 0.7).exp(), 5120, false);
+    metric("moby_dick", "ppl_ratio", (kld * 0.7).exp(), 0.05 * kld * (kld * 0.7).exp(), 5120, false);
+    metric("arc_challenge", "acc_norm", acc, 0.027, 1172, true);
+    metric("winogrande", "acc", 0.49 + (acc - 0.24) * 0.5, 0.049, 400, true);
+}
+
+fn frontier(report: &mut Report, axis: &str) {
+    let (suite, metric) = axis.split_once('.').unwrap();
+    let points: Vec<(String, f64, f64, bool)> = report
+        .variants
+        .iter()
+        .filter_map(|v| {
+            let row = report.metric(&v.variant, suite, metric)?;
+            Some((v.variant.clone(), v.file_bytes? as f64, row.value?, row.higher_is_better))
+        })
+        .collect();
+    for (name, x, y, higher) in &points {
+        let beaten = points.iter().any(|(other, ox, oy, _)| {
+            let good = if *higher { oy >= y } else { oy <= y };
+            other != name && ox <= x && good
+        });
+        report.frontier.push(FrontierRow {
+            variant: name.clone(),
+            axis_x: "file_bytes".into(),
+            axis_y: axis.into(),
+            x: *x,
+            y: *y,
+            on_frontier: !beaten,
+        });
+    }
+}
+
+/// Takes a variant's results away, as if its worker had crashed.
+pub fn crash(report: &mut Report, name: &str, status: &str) {
+    for variant in report.variants.iter_mut().filter(|v| v.variant == name) {
+        *variant = VariantRow {
+            variant: variant.variant.clone(),
+            bpw: variant.bpw,
+            file_bytes: variant.file_bytes,
+            status: status.into(),
+            ..VariantRow::default()
+        };
+    }
+    for metric in report.metrics.iter_mut().filter(|m| m.variant == name) {
+        metric.value = None;
+        metric.ci_low = None;
+        metric.ci_high = None;
+        metric.status = status.into();
+        metric.n = 0;
+    }
+    report.frontier.retain(|f| f.variant != name);
+}

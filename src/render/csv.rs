@@ -1,0 +1,255 @@
+//! The tables of a results folder as CSV files. Column names and order are a contract: later columns go to the
+//! end. Floats are in their shortest form that reads back as the same number; missing is empty.
+
+use super::file::{RenderError, replace};
+use crate::analyze::Report;
+use crate::analyze::report::{SuiteSummary, VariantRow};
+use serde::Serialize;
+use std::path::Path;
+
+// Written out, because the csv crate derives headers from a first row, and a table without rows has none. A test
+// holds them to the row types.
+const VARIANTS: [&str; 21] = [
+    "variant",
+    "recipe",
+    "type",
+    "imatrix",
+    "file_bytes",
+    "bpw",
+    "nominal_bpw",
+    "fallback_tensors",
+    "quantize_s",
+    "sha256",
+    "peak_rss_bytes",
+    "model_buffer_bytes",
+    "context_buffer_bytes",
+    "compute_buffer_bytes",
+    "device_bytes",
+    "load_s",
+    "pp512_tps",
+    "pp512_tps_sd",
+    "tg128_tps",
+    "tg128_tps_sd",
+    "status",
+];
+const METRICS: [&str; 12] = [
+    "variant",
+    "suite",
+    "metric",
+    "value",
+    "stderr",
+    "ci_low",
+    "ci_high",
+    "n",
+    "higher_is_better",
+    "chance",
+    "status",
+    "reason",
+];
+const COMPARISONS: [&str; 8] =
+    ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n"];
+const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
+const SUMMARY: [&str; 7] =
+    ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
+
+/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv` and `frontier.csv` into `folder`,
+/// each replaced as a whole. The same report gives the same bytes.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
+    write_table(&folder.join("variants.csv"), &VARIANTS, &report.variants)?;
+    write_table(&folder.join("metrics.csv"), &METRICS, &report.metrics)?;
+    write_summary(&folder.join("summary.csv"), report)?;
+    write_table(&folder.join("comparisons.csv"), &COMPARISONS, &report.comparisons)?;
+    write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)
+}
+
+/// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
+fn write_summary(path: &Path, report: &Report) -> Result<(), RenderError> {
+    let main_metrics = report.suites.iter().map(|s| format!("{}.{}", s.name, s.main_metric));
+    let headers: Vec<String> = SUMMARY.iter().map(ToString::to_string).chain(main_metrics).collect();
+    let rows: Vec<_> = report.variants.iter().map(|variant| summary_row(report, variant)).collect();
+    write_table(path, &headers, &rows)
+}
+
+fn summary_row<'a>(report: &Report, row: &'a VariantRow) -> impl Serialize + use<'a> {
+    let value = |suite: &SuiteSummary| {
+        report.metric(&row.variant, &suite.name, &suite.main_metric).and_then(|metric| metric.value)
+    };
+    (
+        &row.variant,
+        row.bpw,
+        row.file_bytes,
+        row.peak_rss_bytes,
+        row.pp512_tps,
+        row.tg128_tps,
+        report.on_frontier(&row.variant),
+        report.suites.iter().map(value).collect::<Vec<Option<f64>>>(),
+    )
+}
+
+fn write_table<R: Serialize>(
+    path: &Path,
+    headers: &[impl AsRef<[u8]>],
+    rows: &[R],
+) -> Result<(), RenderError> {
+    let bytes =
+        table(headers, rows).map_err(|source| RenderError::Format { path: path.to_owned(), source })?;
+    replace(path, &bytes)
+}
+
+/// A header line, then one line a row.
+pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(headers)?;
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::report::{About, ComparisonRow, FrontierRow, MetricRow};
+
+    fn derived<R: Serialize>(row: &R) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(row).unwrap();
+        let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+        text.lines().next().unwrap().to_owned()
+    }
+
+    fn metric(variant: &str, value: Option<f64>) -> MetricRow {
+        MetricRow {
+            variant: variant.to_owned(),
+            suite: "book".to_owned(),
+            metric: "kld_mean".to_owned(),
+            value,
+            stderr: value.map(|_| 1e-7),
+            ci_low: None,
+            ci_high: None,
+            n: 60,
+            higher_is_better: false,
+            chance: None,
+            status: "crashed".to_owned(),
+            reason: "said \"no\", twice".to_owned(),
+        }
+    }
+
+    fn comparison() -> ComparisonRow {
+        ComparisonRow {
+            variant: "Q4_0".to_owned(),
+            suite: "quiz".to_owned(),
+            metric: "acc".to_owned(),
+            delta: Some(-0.5),
+            delta_stderr: None,
+            flips_lost: Some(2),
+            flips_won: Some(0),
+            n: 4,
+        }
+    }
+
+    fn point(variant: &str, y: f64, on_frontier: bool) -> FrontierRow {
+        let (axis_x, axis_y) = ("file_bytes".to_owned(), "book.kld_mean".to_owned());
+        FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x: 400.0, y, on_frontier }
+    }
+
+    fn report() -> Report {
+        let variant = |name: &str| VariantRow { variant: name.to_owned(), ..VariantRow::default() };
+        Report {
+            about: About {
+                sweep: String::new(),
+                date: String::new(),
+                machine: String::new(),
+                llama_cpp: String::new(),
+                bitfrontier: String::new(),
+                base: String::new(),
+                base_note: String::new(),
+            },
+            suites: vec![SuiteSummary {
+                name: "book".to_owned(),
+                title: String::new(),
+                main_metric: "kld_mean".to_owned(),
+                higher_is_better: false,
+                chance: None,
+                partial: String::new(),
+                n_unit: "tokens",
+            }],
+            variants: vec![VariantRow { bpw: Some(4.5), imatrix: true, ..variant("Q4_0") }, variant("Q2_K")],
+            metrics: vec![metric("Q4_0", Some(0.1)), metric("Q2_K", None)],
+            comparisons: vec![comparison()],
+            frontier: vec![point("Q4_0", 0.1, true)],
+        }
+    }
+
+    fn written(report: &Report) -> impl Fn(&str) -> String + use<> {
+        let folder = tempfile::tempdir().unwrap();
+        write_all(report, folder.path()).unwrap();
+        move |name| std::fs::read_to_string(folder.path().join(name)).unwrap()
+    }
+
+    #[test]
+    fn headers_are_those_of_the_row_types() {
+        assert_eq!(derived(&VariantRow::default()), VARIANTS.join(","));
+        assert_eq!(derived(&metric("a", None)), METRICS.join(","));
+        assert_eq!(derived(&comparison()), COMPARISONS.join(","));
+        assert_eq!(derived(&point("a", 1.0, true)), FRONTIER.join(","));
+    }
+
+    #[test]
+    fn tables_have_their_rows_and_missing_is_empty() {
+        let read = written(&report());
+        assert_eq!(
+            read("summary.csv"),
+            "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,book.kld_mean\n\
+             Q4_0,4.5,,,,,true,0.1\n\
+             Q2_K,,,,,,,\n"
+        );
+        assert_eq!(
+            read("metrics.csv"),
+            "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason\n\
+             Q4_0,book,kld_mean,0.1,1e-7,,,60,false,,crashed,\"said \"\"no\"\", twice\"\n\
+             Q2_K,book,kld_mean,,,,,60,false,,crashed,\"said \"\"no\"\", twice\"\n"
+        );
+        assert_eq!(
+            read("comparisons.csv"),
+            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n\nQ4_0,quiz,acc,-0.5,,2,0,4\n"
+        );
+        assert_eq!(
+            read("frontier.csv"),
+            "variant,axis_x,axis_y,x,y,on_frontier\nQ4_0,file_bytes,book.kld_mean,400.0,0.1,true\n"
+        );
+        assert!(
+            read("variants.csv")
+                .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,\n")
+        );
+    }
+
+    #[test]
+    fn a_table_without_rows_still_has_its_headers() {
+        let empty = Report {
+            suites: Vec::new(),
+            variants: Vec::new(),
+            metrics: Vec::new(),
+            comparisons: Vec::new(),
+            frontier: Vec::new(),
+            ..report()
+        };
+        let read = written(&empty);
+        assert_eq!(read("variants.csv"), VARIANTS.join(",") + "\n");
+        assert_eq!(read("metrics.csv"), METRICS.join(",") + "\n");
+        assert_eq!(read("summary.csv"), SUMMARY.join(",") + "\n");
+        assert_eq!(read("comparisons.csv"), COMPARISONS.join(",") + "\n");
+        assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
+    }
+
+    #[test]
+    fn the_same_report_gives_the_same_bytes() {
+        let (one, two) = (written(&report()), written(&report()));
+        for name in ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"] {
+            assert_eq!(one(name), two(name));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Every item's raw scores, one compressed CSV file a trial: what the aggregates can be computed from again, in
+//! any language. Questions have one line each; texts have one line a scored token.
+
+use super::csv::table;
+use super::file::{RenderError, replace};
+use crate::analyze::choice::judge;
+use crate::analyze::{ChunkScore, ItemRecord, ItemScore};
+use flate2::{Compression, GzBuilder};
+use serde::Serialize;
+use std::io::Write as _;
+use std::path::Path;
+
+const QUESTIONS: [&str; 15] = [
+    "index",
+    "id",
+    "answer",
+    "picked",
+    "picked_norm",
+    "picked_bytes",
+    "acc",
+    "acc_norm",
+    "acc_bytes",
+    "truncated",
+    "prompt",
+    "choices",
+    "logprobs",
+    "status",
+    "reason",
+];
+const TOKENS: [&str; 7] = ["index", "position", "nll", "nll_base", "kld", "delta_p", "same_top"];
+
+/// A question. What a failed one lacks is empty; `choices` and `logprobs` are JSON arrays.
+#[derive(Debug, Default, Serialize)]
+struct QuestionRow<'a> {
+    index: u64,
+    id: &'a str,
+    answer: Option<u32>,
+    picked: Option<usize>,
+    picked_norm: Option<usize>,
+    picked_bytes: Option<usize>,
+    acc: Option<u8>,
+    acc_norm: Option<u8>,
+    acc_bytes: Option<u8>,
+    truncated: Option<u32>,
+    prompt: Option<&'a str>,
+    choices: Option<String>,
+    logprobs: Option<String>,
+    status: &'static str,
+    reason: String,
+}
+
+/// A scored token; `position` counts the scored positions of its chunk from 0. A chunk that failed is one line
+/// with nothing but its index.
+#[derive(Debug, Serialize)]
+struct TokenRow {
+    index: u64,
+    position: Option<u64>,
+    nll: Option<f32>,
+    nll_base: Option<f32>,
+    kld: Option<f32>,
+    delta_p: Option<f32>,
+    same_top: Option<u8>,
+}
+
+/// Writes `items/<trial_id>.csv.gz` into `folder`. The same items give the same bytes: the compressed file
+/// carries neither a time nor a name. Without any chunk the file has the columns of questions.
+///
+/// # Errors
+/// If the file cannot be written, or the id is not a plain file name.
+pub fn write_items(folder: &Path, trial_id: &str, items: &[ItemRecord]) -> Result<(), RenderError> {
+    if !is_file_name(trial_id) {
+        return Err(RenderError::TrialId { id: trial_id.to_owned() });
+    }
+    let path = folder.join("items").join(format!("{trial_id}.csv.gz"));
+    let text = items.iter().any(|item| matches!(item.score, ItemScore::Chunk(_)));
+    let plain = if text {
+        table(&TOKENS, &items.iter().flat_map(token_rows).collect::<Vec<_>>())
+    } else {
+        table(&QUESTIONS, &items.iter().map(question_row).collect::<Vec<_>>())
+    };
+    let plain = plain.map_err(|source| RenderError::Format { path: path.clone(), source })?;
+    let packed = gzip(&plain).map_err(|source| RenderError::Write { path: path.clone(), source })?;
+    replace(&path, &packed)
+}
+
+/// Ids are hashes; anything else could lead out of the folder.
+fn is_file_name(id: &str) -> bool {
+    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    // 255 says "unknown system": the same byte wherever it is written.
+    let mut packer = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
+    packer.write_all(plain)?;
+    packer.finish()
+}
+
+fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
+    let verdict = judge(&item.score);
+    let failed = verdict.as_ref().err().cloned();
+    let picked = verdict.as_ref().ok().map(|v| v.picked);
+    let right = verdict.as_ref().ok().map(|v| v.right().map(u8::from));
+    let row = QuestionRow {
+        index: item.index,
+        id: &item.id,
+        picked: picked.map(|[sum, _, _]| sum),
+        picked_norm: picked.map(|[_, norm, _]| norm),
+        picked_bytes: picked.map(|[_, _, bytes]| bytes),
+        acc: right.map(|[sum, _, _]| sum),
+        acc_norm: right.map(|[_, norm, _]| norm),
+        acc_bytes: right.map(|[_, _, bytes]| bytes),
+        status: if failed.is_some() { "failed" } else { "scored" },
+        reason: failed.unwrap_or_default(),
+        ..QuestionRow::default()
+    };
+    let ItemScore::Choice { prompt, answer, choices, truncated } = &item.score else { return row };
+    let texts: Vec<&str> = choices.iter().map(|c| c.text.as_str()).collect();
+    // JSON has no infinity: serde_json writes null for it.
+    let logprobs: Vec<f64> = choices.iter().map(|c| c.logprob).collect();
+    QuestionRow {
+        answer: Some(*answer),
+        truncated: Some(*truncated),
+        prompt: Some(prompt),
+        choices: serde_json::to_string(&texts).ok(),
+        logprobs: serde_json::to_string(&logprobs).ok(),
+        ..row
+    }
+}
+
+fn token_rows(item: &ItemRecord) -> Vec<TokenRow> {
+    match &item.score {
+        ItemScore::Chunk(chunk) => chunk_rows(item.index, chunk),
+        ItemScore::Choice { .. } | ItemScore::Failed { .. } => vec![TokenRow {
+            index: item.index,
+            position: None,
+            nll: None,
+            nll_base: None,
+            kld: None,
+            delta_p: None,
+            same_top: None,
+        }],
+    }
+}
+
+fn chunk_rows(index: u64, chunk: &ChunkScore) -> Vec<TokenRow> {
+    let at = |column: &[f32], place: usize| column.get(place).copied();
+    let row = |place: usize| TokenRow {
+        index,
+        position: Some(place as u64),
+        nll: at(&chunk.nll.0, place),
+        nll_base: at(&chunk.nll_base.0, place),
+        kld: at(&chunk.kld.0, place),
+        delta_p: at(&chunk.delta_p.0, place),
+        same_top: chunk.same_top.get(place).copied(),
+    };
+    (0..chunk.nll.0.len()).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::{ChoiceScore, F32Array};
+    use std::io::Read as _;
+
+    fn item(index: u64, score: ItemScore) -> ItemRecord {
+        ItemRecord { index, id: format!("q{index}"), score }
+    }
+
+    fn question(logprobs: [f64; 2]) -> ItemScore {
+        let choices = ["a, \"b\"", "line\nbreak"].into_iter().zip(logprobs).map(|(text, logprob)| {
+            ChoiceScore { text: text.to_owned(), logprob, tokens: 1, chars: 2, bytes: 20 }
+        });
+        ItemScore::Choice { prompt: "Q?".to_owned(), answer: 1, choices: choices.collect(), truncated: 3 }
+    }
+
+    fn unpacked(items: &[ItemRecord]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        write_items(folder.path(), "ab12", items).unwrap();
+        let packed = std::fs::read(folder.path().join("items/ab12.csv.gz")).unwrap();
+        assert_eq!(packed[4..8], [0; 4], "no time in the header");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn questions_have_a_line_each_and_failed_ones_their_reason() {
+        let failed = ItemScore::Failed { reason: "too long".to_owned() };
+        let items =
+            [item(0, question([-2.0, -1.5])), item(1, failed), item(2, question([-1.0, f64::NEG_INFINITY]))];
+        let text = unpacked(&items);
+        let expected = QUESTIONS.join(",")
+            + "\n"
+            + r#"0,q0,1,1,1,1,1,1,1,3,Q?,"[""a, \""b\"""",""line\nbreak""]","[-2.0,-1.5]",scored,"#
+            + "\n1,q1,,,,,,,,,,,,failed,too long\n"
+            + r#"2,q2,1,,,,,,,3,Q?,"[""a, \""b\"""",""line\nbreak""]","[-1.0,null]",failed,"#
+            + "\"the log-probability of choice 1, counted from 0, is not finite\"\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn texts_have_a_line_a_token() {
+        let chunk = ChunkScore {
+            nll: F32Array(vec![0.1, 2.0]),
+            nll_base: F32Array(vec![0.5, 1e-9]),
+            kld: F32Array(vec![0.0, 0.25]),
+            delta_p: F32Array(vec![-0.5, 0.125]),
+            same_top: vec![1, 0],
+            nonfinite: 0,
+        };
+        let items = [item(0, ItemScore::Chunk(chunk)), item(1, ItemScore::Failed { reason: String::new() })];
+        assert_eq!(
+            unpacked(&items),
+            "index,position,nll,nll_base,kld,delta_p,same_top\n\
+             0,0,0.1,0.5,0.0,-0.5,1\n\
+             0,1,2.0,1e-9,0.25,0.125,0\n\
+             1,,,,,,\n"
+        );
+    }
+
+    #[test]
+    fn no_items_is_a_header() {
+        assert_eq!(unpacked(&[]), QUESTIONS.join(",") + "\n");
+    }
+
+    #[test]
+    fn an_id_that_is_a_path_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for id in ["../x", "a/b", "", "a b", "."] {
+            let error = write_items(folder.path(), id, &[]).unwrap_err();
+            assert!(matches!(error, RenderError::TrialId { .. }));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,11 @@
+//! Shows a [`Report`](crate::analyze::Report): CSV files, item files, the table at the end of a sweep, charts.
+//! Sees nothing else of the pipeline, so that whatever is shown can be shown again from a results folder.
+
+pub mod chart;
+pub mod csv;
+mod file;
+pub mod items;
+pub mod terminal;
+
+pub use chart::draw_all;
+pub use file::RenderError;

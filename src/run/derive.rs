@@ -1,0 +1,64 @@
+//! Tables, item files and charts, derived from manifest and trials and from nothing else, so that they can be
+//! made again byte for byte.
+
+use std::fs;
+use std::path::Path;
+
+use crate::analyze;
+use crate::analyze::report::Report;
+use crate::error::Error;
+use crate::journal::reader::{JournalError, TrialData, read_manifest, read_trial};
+use crate::journal::record::{Manifest, TrialKind};
+use crate::render::{self, RenderError};
+
+/// Reads a results folder whole.
+pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
+    let manifest = read_manifest(folder)?.ok_or_else(|| JournalError::Read {
+        path: folder.join("manifest.json"),
+        source: std::io::Error::from(std::io::ErrorKind::NotFound),
+    })?;
+    let trials =
+        manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
+    Ok((manifest, trials))
+}
+
+/// Rewrites the tables; cheap enough after every trial.
+pub fn tables(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
+    let report = analyze::report(manifest, trials);
+    render::csv::write_all(&report, folder)?;
+    Ok(report)
+}
+
+/// Rewrites the item file of one trial.
+pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
+    if trial.spec.kind == TrialKind::Suite && !trial.items.is_empty() {
+        render::items::write_items(&folder.join("items"), &trial.spec.id, &trial.items)?;
+    }
+    Ok(())
+}
+
+/// Rewrites the charts, and removes those for which there is no data any more.
+pub fn charts(folder: &Path, report: &Report) -> Result<(), Error> {
+    let charts = folder.join("charts");
+    let drawn = render::draw_all(report, &charts).map_err(RenderError::from)?;
+    for entry in fs::read_dir(&charts).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = path.extension().is_some_and(|e| e == "png" || e == "svg");
+        if ours && !drawn.contains(&path) {
+            // Best effort: an old chart more is no harm to the new ones.
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+/// Rebuilds everything that is derived.
+pub fn all(folder: &Path) -> Result<Report, Error> {
+    let (manifest, trials) = read(folder)?;
+    let report = tables(folder, &manifest, &trials)?;
+    for trial in &trials {
+        items(folder, trial)?;
+    }
+    charts(folder, &report)?;
+    Ok(report)
+}

@@ -1,0 +1,152 @@
+//! How much work a trial is, how long a worker may be silent, and what a sweep will take of disk, memory and time.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::files;
+use crate::gguf::Described as _;
+use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
+use crate::plan::suite::{LoadedSuite, Scoring};
+use crate::run::executor::LEAST_PATIENCE;
+use crate::run::machine;
+use crate::run::prepare::Prepared;
+use crate::score::base_store::BaseStore;
+use crate::worker::protocol::Request;
+
+/// Arithmetic that even a slow machine does in a second; a worker slower than this counts as hung.
+const SLOWEST_FLOPS: f64 = 5e8;
+/// Bytes that even a slow disk yields in a second.
+const SLOWEST_READ: f64 = 2e7;
+/// English text has about this many bytes a token.
+const BYTES_PER_TOKEN: f64 = 4.0;
+/// A generated token costs about as much as this many of a prompt.
+const GENERATED: f64 = 8.0;
+/// Memory beside weights, cache and logits.
+const OVERHEAD: u64 = 256 << 20;
+
+/// Work of a trial, in prompt tokens.
+pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
+    let repetitions = f64::from(prepared.config.run.repetitions + 1);
+    match trial.kind {
+        TrialKind::Quantize if trial.variant.starts_with("base") => 0.0,
+        // Measured: quantizing costs about as much as decoding 3,000 tokens, whatever the model's size.
+        TrialKind::Quantize => 3000.0,
+        TrialKind::Speed => repetitions * (f64::from(SPEED_PROMPT) + GENERATED * f64::from(SPEED_GENERATE)),
+        TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, suite_tokens),
+    }
+}
+
+/// Tokens that the planned items of a suite take, roughly.
+fn suite_tokens(suite: &LoadedSuite) -> f64 {
+    match &suite.suite.scoring {
+        Scoring::Text(text) => suite.planned.len() as f64 * f64::from(text.ctx),
+        Scoring::Choice(_) => suite
+            .planned
+            .iter()
+            .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?))
+            .map(|item| {
+                let bytes = item.context.len() + item.choices.iter().map(String::len).sum::<usize>();
+                bytes as f64 / BYTES_PER_TOKEN
+            })
+            .sum(),
+    }
+}
+
+/// Longest silence that is not yet a hang: what the user set, or what the slowest machine would need between
+/// two signs of life.
+pub fn patience(prepared: &Prepared, request: &Request) -> Duration {
+    if let Some(seconds) = prepared.config.run.hang_seconds {
+        return Duration::from_secs_f64(seconds.max(1.0));
+    }
+    let weights = prepared.base.weights as f64;
+    let tokens = match request {
+        Request::Text(work) => f64::from(work.n_ctx),
+        Request::Choice(work) => f64::from(work.n_ctx),
+        Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
+        Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) => 0.0,
+    };
+    let reading = prepared.base.file_bytes as f64 / SLOWEST_READ;
+    LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights * tokens / SLOWEST_FLOPS)
+}
+
+/// What a sweep takes of this machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Needs {
+    /// Most bytes the cache grows by.
+    pub disk_bytes: u64,
+    /// Bytes free where the cache lies.
+    pub disk_free_bytes: u64,
+    /// Memory of the largest worker.
+    pub memory_bytes: u64,
+    /// Memory that can be had now; absent where the system does not say.
+    pub memory_available_bytes: Option<u64>,
+}
+
+/// Computes what a sweep takes.
+pub fn needs(prepared: &Prepared) -> Needs {
+    let made = prepared
+        .files
+        .iter()
+        .filter(|f| f.weights.ftype.is_some())
+        .filter_map(|f| f.forecast.as_ref().ok())
+        .map(|f| f.file_bytes);
+    let files: u64 = if prepared.config.keep_variants { made.sum() } else { made.max().unwrap_or(0) };
+    let store: u64 = prepared.suites.iter().map(|s| missing_store_bytes(prepared, s)).sum();
+    Needs {
+        disk_bytes: files + store,
+        disk_free_bytes: files::free_bytes(prepared.cache.root()).unwrap_or(0),
+        memory_bytes: memory(prepared),
+        memory_available_bytes: machine::available_memory(),
+    }
+}
+
+impl Needs {
+    /// Why the sweep does not fit, if it does not.
+    pub fn refusal(&self) -> Option<String> {
+        use crate::units::Bytes;
+        if self.disk_bytes > self.disk_free_bytes {
+            return Some(format!(
+                "the cache needs {} of disk and has {} free",
+                Bytes(self.disk_bytes),
+                Bytes(self.disk_free_bytes)
+            ));
+        }
+        match self.memory_available_bytes {
+            Some(available) if self.memory_bytes > available => Some(format!(
+                "the base model needs about {} of memory and {} can be had",
+                Bytes(self.memory_bytes),
+                Bytes(available)
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn scored_positions(n_ctx: u32) -> u64 {
+    u64::from(n_ctx - 1 - n_ctx / 2)
+}
+
+fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite) -> u64 {
+    let Scoring::Text(text) = &suite.suite.scoring else { return 0 };
+    let base = prepared.trials.iter().find(|t| t.suite == suite.suite.name && t.variant == "base");
+    let folder = base.map(|t| prepared.cache.base_store().join(&t.id)).unwrap_or_default();
+    let missing = suite.planned.iter().filter(|c| !BaseStore::chunk_path(&folder, **c).is_file()).count();
+    missing as u64 * scored_positions(text.ctx) * prepared.base_model.vocab_size().unwrap_or(0) * 4
+}
+
+/// Weights, KV cache, logits of the longest context, and what llama.cpp needs besides.
+fn memory(prepared: &Prepared) -> u64 {
+    let model = &prepared.base_model;
+    let n_ctx = prepared.suites.iter().map(|s| match &s.suite.scoring {
+        Scoring::Text(text) => text.ctx,
+        Scoring::Choice(choice) => choice.ctx,
+    });
+    let n_ctx = u64::from(n_ctx.max().unwrap_or(0).max(SPEED_PROMPT));
+    let layers = model.block_count().unwrap_or(0);
+    let heads = model.head_count_kv().and_then(|h| h.sum(layers)).unwrap_or(0);
+    let width = model.key_length().unwrap_or(0) + model.value_length().unwrap_or(0);
+    let kv = n_ctx * heads * width * 2;
+    let logits = n_ctx.min(2048) * model.vocab_size().unwrap_or(0) * 4;
+    prepared.base.file_bytes + kv + logits + OVERHEAD
+}

@@ -1,0 +1,77 @@
+//! What the executor says while it works. It never prints: a progress bar, plain lines and `--json-events` are
+//! listeners.
+
+use serde::Serialize;
+
+use crate::plan::matrix::TrialKind;
+use crate::worker::protocol::Status;
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The plan stands; work begins.
+    SweepStarted {
+        /// The results folder.
+        folder: String,
+        /// Trials in all.
+        trials: u64,
+        /// Trials that are done already.
+        done: u64,
+        /// Work in all, in units of about equal time (see `estimate`).
+        work: f64,
+        /// Work that is done already.
+        work_done: f64,
+    },
+    /// A trial begins.
+    TrialStarted {
+        /// Its id.
+        id: String,
+        /// Its kind.
+        kind: TrialKind,
+        /// Its variant.
+        variant: String,
+        /// Its suite; empty unless it has one.
+        suite: String,
+        /// Steps it has in all: items, repetitions, tensors.
+        total: u64,
+        /// Steps that are done already.
+        done: u64,
+    },
+    /// A step of the running trial is done.
+    Step {
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// A piece of work failed and is tried once more.
+    Retry {
+        /// The trial.
+        id: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// A trial ended.
+    TrialEnded {
+        /// Its id.
+        id: String,
+        /// Its variant.
+        variant: String,
+        /// Its suite; empty unless it has one.
+        suite: String,
+        /// Its kind.
+        kind: TrialKind,
+        /// How it ended.
+        status: Status,
+        /// Why it failed; empty otherwise.
+        reason: String,
+        /// Its share of the work.
+        work: f64,
+    },
+    /// Something a user should know.
+    Note {
+        /// One sentence.
+        message: String,
+    },
+}

@@ -1,0 +1,642 @@
+//! The executor: takes work as (trial, range of items), hands it to workers one after the other, journals what comes
+//! back, retries once, and goes on. It never prints and never enters llama.cpp.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::gguf::Described as _;
+use crate::journal::reader::{JournalError, TrialData, read_trial};
+use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
+use crate::journal::writer::{ItemJournal, write_trial, writer_name};
+use crate::plan::fingerprint;
+use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
+use crate::plan::recipe::Recipe;
+use crate::plan::suite::{LoadedSuite, Scoring};
+use crate::run::derive;
+use crate::run::estimate;
+use crate::run::event::Event;
+use crate::run::prepare::{FilePlan, Prepared};
+use crate::run::variant_file;
+use crate::score::base_store::BaseStore;
+use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::protocol::{
+    ChoiceWork, Finished, LoadSpec, Reply, Request, SpeedWork, Status, SuiteCost, TextWork,
+};
+
+/// A piece of work: some items of one trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work<'a> {
+    /// The trial.
+    pub trial: &'a TrialSpec,
+    /// Positions of its items, in order.
+    pub items: Vec<u64>,
+}
+
+/// A worker that has loaded a variant.
+struct Running {
+    worker: Worker,
+    variant: String,
+}
+
+/// Carries out the trials of a plan in one results folder.
+pub struct Executor<'a> {
+    prepared: &'a Prepared,
+    manifest: &'a Manifest,
+    folder: &'a Path,
+    interrupted: &'a AtomicBool,
+    events: &'a mut dyn FnMut(&Event),
+    writer: String,
+    running: Option<Running>,
+    trials: Vec<TrialData>,
+}
+
+impl std::fmt::Debug for Executor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("folder", &self.folder).field("trials", &self.trials.len()).finish()
+    }
+}
+
+/// How a piece of work ended.
+type Outcomes<T> = Result<T, WorkFailure>;
+
+impl<'a> Executor<'a> {
+    /// Reads what is there already.
+    pub fn new(
+        prepared: &'a Prepared,
+        manifest: &'a Manifest,
+        folder: &'a Path,
+        interrupted: &'a AtomicBool,
+        events: &'a mut dyn FnMut(&Event),
+    ) -> Result<Self, Error> {
+        let trials =
+            prepared.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
+        let damaged: u64 = trials.iter().map(|t| t.damaged).sum();
+        if damaged > 0 {
+            let message =
+                format!("{damaged} damaged journal lines were set aside; their items are measured again");
+            events(&Event::Note { message });
+        }
+        let mut executor = Self {
+            prepared,
+            manifest,
+            folder,
+            interrupted,
+            events,
+            writer: writer_name(),
+            running: None,
+            trials,
+        };
+        executor.announce();
+        Ok(executor)
+    }
+
+    fn announce(&mut self) {
+        let work = |t: &TrialData| estimate::work(self.prepared, &t.spec);
+        let done: Vec<&TrialData> = self.trials.iter().filter(|t| self.is_done(t)).collect();
+        let event = Event::SweepStarted {
+            folder: self.folder.display().to_string(),
+            trials: self.trials.len() as u64,
+            done: done.len() as u64,
+            work: self.trials.iter().map(work).sum(),
+            work_done: done.iter().map(|t| work(t)).sum(),
+        };
+        (self.events)(&event);
+    }
+
+    /// Carries out all trials that are not done. Returns what is known of every trial.
+    pub fn run(mut self) -> Result<Vec<TrialData>, Error> {
+        variant_file::sweep_up(&self.prepared.cache);
+        for file in &self.prepared.files {
+            let result = self.run_file(file);
+            self.running = None;
+            if !file.weights.name.is_empty()
+                && file.weights.ftype.is_some()
+                && !self.prepared.config.keep_variants
+            {
+                variant_file::release(&self.prepared.cache, file)?;
+            }
+            result?;
+        }
+        Ok(self.trials)
+    }
+
+    /// All trials of the variants that share one file.
+    fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
+        let variants: Vec<&Recipe> =
+            self.prepared.config.recipes.iter().filter(|r| r.weights == file.weights).collect();
+        let ids: Vec<usize> = (0..self.trials.len())
+            .filter(|i| {
+                variants.iter().any(|v| self.trials.get(*i).is_some_and(|t| t.spec.variant == v.variant()))
+            })
+            .collect();
+        if ids.iter().all(|i| !self.is_due(*i)) {
+            return Ok(());
+        }
+        let path = self.file(file, &ids)?;
+        for recipe in variants {
+            for index in &ids {
+                let mine = self.trials.get(*index).is_some_and(|t| t.spec.variant == recipe.variant());
+                if !mine || !self.is_due(*index) {
+                    continue;
+                }
+                match &path {
+                    Ok(path) => self.run_trial(*index, recipe, path)?,
+                    Err(reason) => self.skip(*index, reason)?,
+                }
+            }
+            self.running = None;
+        }
+        Ok(())
+    }
+
+    /// Whether a trial has all that was asked for.
+    fn is_done(&self, trial: &TrialData) -> bool {
+        match trial.spec.kind {
+            TrialKind::Suite => trial.status == Status::Done && self.missing(trial).is_empty(),
+            TrialKind::Quantize | TrialKind::Speed => trial.status == Status::Done && trial.outcome.is_some(),
+        }
+    }
+
+    /// Whether a trial is to be carried out in this invocation.
+    fn is_due(&self, index: usize) -> bool {
+        let Some(trial) = self.trials.get(index) else { return false };
+        let failed = !matches!(trial.status, Status::Pending | Status::Done | Status::Skipped);
+        !self.is_done(trial) && !(failed && self.prepared.config.no_retry)
+    }
+
+    /// Items of a suite trial that are asked for and not there.
+    fn missing(&self, trial: &TrialData) -> Vec<u64> {
+        let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
+        let planned = self.prepared.suite(&trial.spec.suite).map_or(&[][..], |s| s.planned.as_slice());
+        planned.iter().copied().filter(|i| !have.contains(i)).collect()
+    }
+
+    /// The variants' file: found, or made; or why it cannot be.
+    fn file(&mut self, file: &FilePlan, ids: &[usize]) -> Result<Result<PathBuf, String>, Error> {
+        let makers: Vec<usize> = ids
+            .iter()
+            .copied()
+            .filter(|i| self.trials.get(*i).is_some_and(|t| t.spec.kind == TrialKind::Quantize))
+            .collect();
+        let recorded = makers.iter().find_map(|i| match self.trials.get(*i)?.outcome.clone()? {
+            Outcome::Quantize(facts) => Some(facts),
+            _ => None,
+        });
+        let Some(ftype) = file.weights.ftype else {
+            let facts = recorded.unwrap_or_else(|| {
+                variant_file::describe(
+                    &self.prepared.base_model,
+                    self.prepared.base.sha256.clone(),
+                    None,
+                    Vec::new(),
+                )
+            });
+            self.record_file(&makers, &facts)?;
+            return Ok(Ok(self.prepared.base_path.clone()));
+        };
+        if let Some(facts) = &recorded
+            && let Some(path) = variant_file::reuse(&self.prepared.cache, file, facts)
+        {
+            self.record_file(&makers, facts)?;
+            return Ok(Ok(path));
+        }
+        let Some(first) = makers.first().copied() else { return Ok(Err("not planned".to_owned())) };
+        if self
+            .trials
+            .get(first)
+            .is_some_and(|t| !matches!(t.status, Status::Pending | Status::Done | Status::Skipped))
+            && self.prepared.config.no_retry
+        {
+            return Ok(Err("making its file failed in an earlier run".to_owned()));
+        }
+        self.make_file(file, ftype, first, &makers, recorded.as_ref())
+    }
+
+    fn make_file(
+        &mut self,
+        file: &FilePlan,
+        ftype: u32,
+        first: usize,
+        makers: &[usize],
+        recorded: Option<&Quantized>,
+    ) -> Result<Result<PathBuf, String>, Error> {
+        self.started(first, 0, self.prepared.base_model.tensors().count() as u64);
+        let log = self.log(&file.weights.name)?;
+        let mut failures = 0;
+        loop {
+            let (interrupted, events) = (self.interrupted, &mut *self.events);
+            let step = |done, total| events(&Event::Step { done, total });
+            match variant_file::make(self.prepared, file, ftype, &log, interrupted, step) {
+                Ok(mut made) => {
+                    if recorded.is_some_and(|r| r.sha256 != made.facts.sha256) {
+                        self.note(format!("{} came out with other bytes than before", file.weights.name));
+                    }
+                    // The first making is the one whose time is on record.
+                    if let Some(seconds) = recorded.and_then(|r| r.quantize_s) {
+                        made.facts.quantize_s = Some(seconds);
+                    }
+                    self.record_file(makers, &made.facts)?;
+                    let path = variant_file::path(&self.prepared.cache, file);
+                    let path = made.keep().map_err(|source| Error::Io { path, source })?;
+                    self.ended(first)?;
+                    return Ok(Ok(path));
+                }
+                Err(failure) => {
+                    failures += 1;
+                    let (status, reason) = self.take(failure)?;
+                    if failures < 2 && status != Status::Refused {
+                        self.retrying(first, &reason);
+                        continue;
+                    }
+                    self.set(first, status, &reason, failures, None)?;
+                    self.ended(first)?;
+                    return Ok(Err(format!("its file could not be made: {reason}")));
+                }
+            }
+        }
+    }
+
+    fn record_file(&mut self, makers: &[usize], facts: &Quantized) -> Result<(), Error> {
+        for index in makers {
+            if self.trials.get(*index).is_some_and(|t| !self.is_done(t)) {
+                self.set(*index, Status::Done, "", 0, Some(Outcome::Quantize(facts.clone())))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_trial(&mut self, index: usize, recipe: &Recipe, path: &Path) -> Result<(), Error> {
+        let Some(trial) = self.trials.get(index).cloned() else { return Ok(()) };
+        match trial.spec.kind {
+            TrialKind::Quantize => Ok(()),
+            TrialKind::Speed => self.run_speed(index, recipe, path),
+            TrialKind::Suite => self.run_suite(index, &trial, recipe, path),
+        }
+    }
+
+    /// Throughput and memory, in a worker of its own; nothing else of ours runs meanwhile.
+    fn run_speed(&mut self, index: usize, recipe: &Recipe, path: &Path) -> Result<(), Error> {
+        self.running = None;
+        let repetitions = self.prepared.config.run.repetitions;
+        self.started(index, 0, u64::from(repetitions + 1) * 2);
+        let work = Request::Speed(SpeedWork { prompt: SPEED_PROMPT, generate: SPEED_GENERATE, repetitions });
+        let mut failures = 0;
+        loop {
+            let answer = self.ask(recipe, path, &work, None);
+            self.running = None;
+            match answer {
+                Ok(Finished::Speed(speed)) => {
+                    self.set(index, Status::Done, "", failures, Some(Outcome::Speed(speed)))?;
+                    break;
+                }
+                Ok(_) => {
+                    self.set(index, Status::BadProtocol, "the worker answered another question", 1, None)?;
+                    break;
+                }
+                Err(failure) => {
+                    failures += 1;
+                    let (status, reason) = self.take(failure)?;
+                    if failures < 2 && status != Status::Refused {
+                        self.retrying(index, &reason);
+                        continue;
+                    }
+                    self.set(index, status, &reason, failures, None)?;
+                    break;
+                }
+            }
+        }
+        self.ended(index)
+    }
+
+    /// The missing items of a suite, in one piece; what is left of it once more after a failure.
+    fn run_suite(
+        &mut self,
+        index: usize,
+        trial: &TrialData,
+        recipe: &Recipe,
+        path: &Path,
+    ) -> Result<(), Error> {
+        let Some(suite) = self.prepared.suite(&trial.spec.suite) else { return Ok(()) };
+        let planned = suite.planned.len() as u64;
+        let mut cost = match &trial.outcome {
+            Some(Outcome::Suite(cost)) => cost.clone(),
+            _ => SuiteCost::default(),
+        };
+        self.started(index, planned - self.missing(trial).len() as u64, planned);
+        let mut failures = 0;
+        let (status, reason) = loop {
+            let missing = self.trials.get(index).map(|t| self.missing(t)).unwrap_or_default();
+            if missing.is_empty() {
+                break (Status::Done, String::new());
+            }
+            let work = Work { trial: &trial.spec, items: missing };
+            let outcome = self.piece(&work, suite, recipe, path);
+            self.reread(index)?;
+            match outcome {
+                Ok(spent) => {
+                    cost.wall_s += spent.wall_s;
+                    cost.decode_s += spent.decode_s;
+                    cost.tokens_decoded += spent.tokens_decoded;
+                    let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
+                    if left > 0 {
+                        break (Status::BadProtocol, format!("the worker left out {left} items"));
+                    }
+                }
+                Err(failure) => {
+                    failures += 1;
+                    let (status, reason) = self.take(failure)?;
+                    if failures >= 2 || status == Status::Refused {
+                        break (status, reason);
+                    }
+                    self.retrying(index, &reason);
+                }
+            }
+        };
+        self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
+        self.ended(index)
+    }
+
+    /// Hands one piece of work to a worker and journals its items as they come.
+    fn piece(
+        &mut self,
+        work: &Work<'_>,
+        suite: &LoadedSuite,
+        recipe: &Recipe,
+        path: &Path,
+    ) -> Outcomes<SuiteCost> {
+        let request = match &suite.suite.scoring {
+            Scoring::Choice(choice) => {
+                let wanted: Vec<_> = work
+                    .items
+                    .iter()
+                    .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?).cloned())
+                    .collect();
+                Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })
+            }
+            Scoring::Text(text) => {
+                let is_base = *recipe == Recipe::base();
+                let store = self.base_store(suite);
+                if !is_base {
+                    self.fill_base_store(suite, &store, &work.items)?;
+                }
+                Request::Text(TextWork {
+                    text: suite.data.clone(),
+                    n_ctx: text.ctx,
+                    chunks: work.items.clone(),
+                    base_store: store,
+                    is_base,
+                })
+            }
+        };
+        let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
+        let done = suite.planned.len() as u64 - work.items.len() as u64;
+        let sink = Sink {
+            journal,
+            allowed: work.items.iter().copied().collect(),
+            done,
+            total: suite.planned.len() as u64,
+        };
+        match self.ask(recipe, path, &request, Some(sink))? {
+            Finished::Items(cost) => Ok(cost),
+            _ => Err(bad_protocol("the worker answered another question")),
+        }
+    }
+
+    /// The base's distributions of a suite, by content, so that every sweep of the same base shares them.
+    fn base_store(&self, suite: &LoadedSuite) -> PathBuf {
+        let base = Recipe::base();
+        let id = self.trials.iter().find(|t| {
+            t.spec.suite == suite.suite.name
+                && t.spec.variant == base.variant()
+                && t.spec.kind == TrialKind::Suite
+        });
+        let id =
+            id.map_or_else(|| fingerprint::of_texts([suite.file_sha256.as_str()]), |t| t.spec.id.clone());
+        self.prepared.cache.base_store().join(id)
+    }
+
+    /// Evaluates the base on chunks that the cache has lost. Its items are on record already.
+    fn fill_base_store(&mut self, suite: &LoadedSuite, store: &Path, chunks: &[u64]) -> Outcomes<()> {
+        let lost: Vec<u64> =
+            chunks.iter().copied().filter(|c| !BaseStore::chunk_path(store, *c).is_file()).collect();
+        let Scoring::Text(text) = &suite.suite.scoring else { return Ok(()) };
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let request = Request::Text(TextWork {
+            text: suite.data.clone(),
+            n_ctx: text.ctx,
+            chunks: lost,
+            base_store: store.to_owned(),
+            is_base: true,
+        });
+        let path = self.prepared.base_path.clone();
+        self.ask(&Recipe::base(), &path, &request, None)?;
+        Ok(())
+    }
+
+    /// Asks the worker that has `recipe` loaded, starting one if need be. A worker that failed is let go.
+    fn ask(
+        &mut self,
+        recipe: &Recipe,
+        path: &Path,
+        request: &Request,
+        mut sink: Option<Sink>,
+    ) -> Outcomes<Finished> {
+        let answer = self.ready(recipe, path).and_then(|mut running| {
+            let patience = estimate::patience(self.prepared, request);
+            let (interrupted, events) = (self.interrupted, &mut *self.events);
+            let answer =
+                running.worker.ask(request, patience, interrupted, |reply| match (reply, &mut sink) {
+                    (Reply::Item(item), Some(sink)) => {
+                        sink.take(&item)?;
+                        events(&Event::Step { done: sink.done, total: sink.total });
+                        Ok(())
+                    }
+                    (Reply::Progress { done, total }, _) => {
+                        events(&Event::Step { done, total });
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                });
+            if answer.is_ok() {
+                self.running = Some(running);
+            }
+            answer
+        });
+        match sink.map(Sink::close) {
+            Some(Err(failure)) => Err(failure),
+            _ => answer,
+        }
+    }
+
+    fn ready(&mut self, recipe: &Recipe, path: &Path) -> Outcomes<Running> {
+        let variant = recipe.variant();
+        if let Some(running) = self.running.take().filter(|r| r.variant == variant) {
+            return Ok(running);
+        }
+        let log = self.log(&variant).map_err(|e| WorkFailure::NoSpace(e.to_string()))?;
+        let mut worker = Worker::start(&log, self.interrupted)?;
+        let request = Request::Load(LoadSpec {
+            model: path.to_owned(),
+            threads: self.prepared.config.run.threads,
+            offload: self.prepared.config.run.offload.clone(),
+            kv: (recipe.kv.k.clone(), recipe.kv.v.clone()),
+            yarn: self.prepared.config.run.yarn,
+        });
+        let patience = estimate::patience(self.prepared, &request);
+        worker.ask(&request, patience, self.interrupted, |_| Ok(()))?;
+        Ok(Running { worker, variant })
+    }
+
+    /// llama.cpp's log of a variant's workers.
+    fn log(&self, name: &str) -> Result<PathBuf, Error> {
+        let folder = self.folder.join("logs");
+        fs::create_dir_all(&folder).map_err(|source| JournalError::Write { path: folder.clone(), source })?;
+        let name: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' })
+            .collect();
+        Ok(folder.join(format!("{name}.log")))
+    }
+
+    /// What a failure means: a status for the trial, or the end of the sweep.
+    fn take(&mut self, failure: WorkFailure) -> Result<(Status, String), Error> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(interrupted());
+        }
+        match failure {
+            WorkFailure::Trial { status, reason, .. } => Ok((status, reason)),
+            WorkFailure::NoSpace(what) => Err(Error::NoSpace(what)),
+            WorkFailure::Interrupted => Err(interrupted()),
+        }
+    }
+
+    fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
+        self.set(index, Status::Skipped, reason, 0, None)?;
+        self.ended(index)
+    }
+
+    /// Writes a trial's file and takes it in. `failures` are added to those on record.
+    fn set(
+        &mut self,
+        index: usize,
+        status: Status,
+        reason: &str,
+        failures: u32,
+        outcome: Option<Outcome>,
+    ) -> Result<(), Error> {
+        let Some(trial) = self.trials.get_mut(index) else { return Ok(()) };
+        trial.status = status;
+        reason.clone_into(&mut trial.reason);
+        trial.failures += failures;
+        trial.outcome = outcome.or(trial.outcome.take());
+        let file = TrialFile {
+            format: FORMAT,
+            spec: trial.spec.clone(),
+            status,
+            reason: trial.reason.clone(),
+            failures: trial.failures,
+            outcome: trial.outcome.clone(),
+        };
+        write_trial(self.folder, &file).map_err(|source| {
+            Error::Journal(JournalError::Write {
+                path: self.folder.join("trials").join(&file.spec.id),
+                source,
+            })
+        })
+    }
+
+    /// Takes in what the journals hold now.
+    fn reread(&mut self, index: usize) -> Result<(), Error> {
+        if let Some(trial) = self.trials.get_mut(index) {
+            let fresh = read_trial(self.folder, &trial.spec)?;
+            trial.items = fresh.items;
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, index: usize, done: u64, total: u64) {
+        if let Some(TrialSpec { id, kind, variant, suite, .. }) =
+            self.trials.get(index).map(|t| t.spec.clone())
+        {
+            (self.events)(&Event::TrialStarted { id, kind, variant, suite, total, done });
+        }
+    }
+
+    fn retrying(&mut self, index: usize, reason: &str) {
+        if let Some(id) = self.trials.get(index).map(|t| t.spec.id.clone()) {
+            (self.events)(&Event::Retry { id, reason: reason.to_owned() });
+        }
+    }
+
+    fn note(&mut self, message: String) {
+        (self.events)(&Event::Note { message });
+    }
+
+    /// A trial ended: everything derived is rewritten, so that a sweep stopped now leaves valid tables.
+    fn ended(&mut self, index: usize) -> Result<(), Error> {
+        let Some(trial) = self.trials.get(index) else { return Ok(()) };
+        let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
+        let event = Event::TrialEnded {
+            id,
+            kind,
+            variant,
+            suite,
+            status: trial.status,
+            reason: trial.reason.clone(),
+            work: estimate::work(self.prepared, &trial.spec),
+        };
+        derive::items(self.folder, trial)?;
+        let report = derive::tables(self.folder, self.manifest, &self.trials)?;
+        derive::charts(self.folder, &report)?;
+        (self.events)(&event);
+        Ok(())
+    }
+}
+
+/// Where the items of a piece of work go.
+struct Sink {
+    journal: ItemJournal,
+    /// Items that were asked for; anything else is a lie.
+    allowed: BTreeSet<u64>,
+    done: u64,
+    total: u64,
+}
+
+impl Sink {
+    fn take(&mut self, item: &crate::worker::protocol::ItemRecord) -> Outcomes<()> {
+        if !self.allowed.remove(&item.index) {
+            return Err(bad_protocol(&format!(
+                "the worker sent item {}, which was not asked for",
+                item.index
+            )));
+        }
+        self.journal.append(item).map_err(|e| disk(&e))?;
+        self.done += 1;
+        Ok(())
+    }
+
+    fn close(mut self) -> Outcomes<()> {
+        self.journal.sync().map_err(|e| disk(&e))
+    }
+}
+
+fn disk(error: &std::io::Error) -> WorkFailure {
+    WorkFailure::NoSpace(format!("the item journal cannot be written: {error}"))
+}
+
+fn bad_protocol(reason: &str) -> WorkFailure {
+    WorkFailure::Trial { status: Status::BadProtocol, reason: reason.to_owned(), alive: false }
+}
+
+fn interrupted() -> Error {
+    Error::Interrupted { resume: "run the same command again".to_owned() }
+}
+
+/// Longest silence that is not yet a hang, when nothing better is known.
+pub const LEAST_PATIENCE: Duration = Duration::from_secs(120);

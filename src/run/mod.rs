@@ -1,0 +1,11 @@
+//! Carrying out a plan: inputs made ready, work handed to workers, outcomes journalled, tables and charts
+//! rewritten after each.
+
+pub mod derive;
+pub mod estimate;
+pub mod event;
+pub mod executor;
+pub mod forecast;
+pub mod machine;
+pub mod prepare;
+pub mod variant_file;

@@ -1,0 +1,173 @@
+//! A variant's file in the cache: made in a worker under a temporary name, checked, recorded, and only then given
+//! its name; deleted when nothing needs it any more.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::fetch::{Cache, sha256_file};
+use crate::files;
+use crate::gguf::{self, Described as _};
+use crate::journal::record::Quantized;
+use crate::run::prepare::{FilePlan, Prepared, quantize_spec};
+use crate::units::Bytes;
+use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::protocol::{Fallback, Finished, Reply, Request, Status};
+
+/// Left free beside a file that is being made.
+const MARGIN: u64 = 64 << 20;
+
+/// Where a variant's file lies, or will.
+pub fn path(cache: &Cache, plan: &FilePlan) -> PathBuf {
+    let name: String = plan
+        .weights
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .collect();
+    cache.variants().join(format!("{name}-{}.gguf", plan.key))
+}
+
+/// A file that was made, still under its temporary name.
+#[derive(Debug)]
+pub struct Made {
+    temporary: PathBuf,
+    path: PathBuf,
+    /// What it is.
+    pub facts: Quantized,
+}
+
+impl Made {
+    /// Gives the file its name. Called after its facts are on record, so that a file in the cache is never
+    /// without them.
+    pub fn keep(self) -> io::Result<PathBuf> {
+        fs::rename(&self.temporary, &self.path)?;
+        Ok(self.path)
+    }
+}
+
+/// Quantizes the base in a worker of its own.
+pub fn make(
+    prepared: &Prepared,
+    plan: &FilePlan,
+    ftype: u32,
+    log: &Path,
+    interrupted: &AtomicBool,
+    mut on_step: impl FnMut(u64, u64),
+) -> Result<Made, WorkFailure> {
+    let path = path(&prepared.cache, plan);
+    let temporary = files::temporary(&path);
+    room_for(prepared, plan, &path)?;
+    let mut worker = Worker::start(log, interrupted)?;
+    let request = Request::Quantize(quantize_spec(prepared, ftype, temporary.clone(), false));
+    let answer = worker.ask(&request, patience(prepared), interrupted, |reply| {
+        if let Reply::Progress { done, total } = reply {
+            on_step(done, total);
+        }
+        Ok(())
+    });
+    let made = answer.and_then(|finished| match finished {
+        Finished::Quantize(done) => facts(&temporary, Some(done.seconds), done.fallbacks),
+        _ => Err(trial(Status::BadProtocol, "the worker answered another question".to_owned())),
+    });
+    match made {
+        Ok(facts) => Ok(Made { temporary, path, facts }),
+        Err(failure) => {
+            // Best effort: a partial file is worth nothing.
+            let _ = fs::remove_file(&temporary);
+            Err(failure)
+        }
+    }
+}
+
+fn trial(status: Status, reason: String) -> WorkFailure {
+    WorkFailure::Trial { status, reason, alive: false }
+}
+
+/// Refuses before the disk is full, if the size is known.
+fn room_for(prepared: &Prepared, plan: &FilePlan, path: &Path) -> Result<(), WorkFailure> {
+    let folder = prepared.cache.variants();
+    fs::create_dir_all(&folder)
+        .map_err(|e| WorkFailure::NoSpace(format!("{} cannot be written: {e}", folder.display())))?;
+    let (Ok(forecast), Ok(free)) = (&plan.forecast, files::free_bytes(path)) else { return Ok(()) };
+    if free >= forecast.file_bytes + MARGIN {
+        return Ok(());
+    }
+    Err(WorkFailure::NoSpace(format!(
+        "no space for variant {}: it takes {}, and {} has {} free",
+        plan.weights.name,
+        Bytes(forecast.file_bytes),
+        folder.display(),
+        Bytes(free)
+    )))
+}
+
+/// llama.cpp reports a tensor when it begins it; the slowest types take some microseconds a weight.
+fn patience(prepared: &Prepared) -> Duration {
+    let largest = prepared.base_model.tensors().map(|t| t.weights).max().unwrap_or(0);
+    let by_size = largest as f64 * 4e-6;
+    Duration::from_secs_f64(prepared.config.run.hang_seconds.unwrap_or(120.0_f64.max(by_size)))
+}
+
+/// Reads and hashes a finished file.
+fn facts(path: &Path, quantize_s: Option<f64>, fallbacks: Vec<Fallback>) -> Result<Quantized, WorkFailure> {
+    let unusable =
+        |reason: String| trial(Status::Crashed, format!("the file that was made is unusable: {reason}"));
+    let model = gguf::open_model(path).map_err(|e| unusable(e.to_string()))?;
+    let sha256 = sha256_file(path).map_err(|e| unusable(e.to_string()))?;
+    Ok(describe(&model, sha256, quantize_s, fallbacks))
+}
+
+/// The facts of a file, from its header.
+pub fn describe(
+    model: &gguf::Model,
+    sha256: String,
+    quantize_s: Option<f64>,
+    fallbacks: Vec<Fallback>,
+) -> Quantized {
+    Quantized {
+        quantize_s,
+        file_bytes: model.file_bytes(),
+        tensor_bytes: model.tensor_bytes(),
+        weights: model.weights(),
+        sha256,
+        tensors: model.tensors().map(|t| (t.name.clone(), t.kind.name.to_owned())).collect(),
+        fallbacks,
+    }
+}
+
+/// A file from an earlier run, if it is still what was recorded.
+pub fn reuse(cache: &Cache, plan: &FilePlan, recorded: &Quantized) -> Option<PathBuf> {
+    let path = path(cache, plan);
+    let intact = path.is_file() && sha256_file(&path).ok()? == recorded.sha256;
+    intact.then_some(path)
+}
+
+/// Deletes a variant's file that no trial needs any more.
+pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
+    let path = path(cache, plan);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { path, source }),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes temporary files of processes of this machine that are gone.
+pub fn sweep_up(cache: &Cache) {
+    let Ok(entries) = fs::read_dir(cache.variants()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let pid =
+            name.strip_suffix(".tmp").and_then(|n| n.rsplit('.').next()).and_then(|p| p.parse::<u32>().ok());
+        let gone =
+            |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+        if name.starts_with('.') && pid.is_some_and(gone) {
+            // Best effort: it is in nobody's way but the disk's.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

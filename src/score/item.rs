@@ -1,0 +1,98 @@
+//! What one item of a suite yields: the smallest thing that is measured, sent, journalled and resampled.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of an item journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemRecord {
+    /// Position in the data file, from 0.
+    pub index: u64,
+    /// The item's own id.
+    pub id: String,
+    /// What was measured.
+    pub score: ItemScore,
+}
+
+/// What was measured on one item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ItemScore {
+    /// A multiple-choice question.
+    Choice {
+        /// The context as the model saw it.
+        prompt: String,
+        /// Index of the right choice.
+        answer: u32,
+        /// One score a choice.
+        choices: Vec<ChoiceScore>,
+        /// Tokens cut from the left because the item was longer than the context.
+        #[serde(default)]
+        truncated: u32,
+    },
+    /// One chunk of a text.
+    Chunk(ChunkScore),
+    /// The item could not be scored.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Score of one choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceScore {
+    /// The continuation's text.
+    pub text: String,
+    /// Sum of ln p over the continuation's tokens.
+    pub logprob: f64,
+    /// Tokens of the continuation.
+    pub tokens: u32,
+    /// Characters of the choice, without the delimiter.
+    pub chars: u32,
+    /// Bytes of the choice, without the delimiter.
+    pub bytes: u32,
+}
+
+/// Scores of the scored positions of one chunk, in order. All arrays have the same length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct ChunkScore {
+    /// -ln p of the true token, this variant, in nats.
+    pub nll: F32Array,
+    /// -ln p of the true token, base.
+    pub nll_base: F32Array,
+    /// KL divergence of the variant from the base, in nats.
+    pub kld: F32Array,
+    /// p(true token) of the variant minus that of the base.
+    pub delta_p: F32Array,
+    /// 1 where both have the same most likely token.
+    pub same_top: Vec<u8>,
+    /// Positions left out because a logit was not finite.
+    #[serde(default)]
+    pub nonfinite: u32,
+}
+
+/// Floats that travel through JSON bit for bit, as base64 of their little-endian bytes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct F32Array(pub Vec<f32>);
+
+impl Serialize for F32Array {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use base64::Engine as _;
+        let bytes: Vec<u8> = self.0.iter().flat_map(|x| x.to_le_bytes()).collect();
+        serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for F32Array {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use base64::Engine as _;
+        use serde::de::Error as _;
+        let text = String::deserialize(deserializer)?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(D::Error::custom)?;
+        let (words, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(D::Error::custom("length is not a multiple of 4"));
+        }
+        Ok(Self(words.iter().map(|w| f32::from_le_bytes(*w)).collect()))
+    }
+}

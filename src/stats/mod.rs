@@ -1,0 +1,15 @@
+//! Statistics, as pure functions of numbers: estimates of a mean, quantiles, the bootstrap over clusters and
+//! the comparison of two variants on the same items. No I/O, no clock, no global state; imports nothing of the
+//! pipeline, so that every formula here can be checked against another package on its own.
+
+mod bootstrap;
+mod estimate;
+mod paired;
+mod quantile;
+mod random;
+
+pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample};
+pub use estimate::{Estimate, Z95, mean, proportion, sample_sd, wilson};
+pub use paired::{Flips, difference, flips, holm, mcnemar};
+pub use quantile::{Sorted, percentile};
+pub use random::SplitMix64;

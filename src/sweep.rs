@@ -1,0 +1,117 @@
+//! The story of a sweep: what was asked for is made ready, checked against this machine, written down, carried
+//! out trial by trial, and told.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::analyze::Report;
+use crate::error::Error;
+use crate::fetch::Cache;
+use crate::journal::reader::{JournalError, read_manifest};
+use crate::journal::record::{FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
+use crate::journal::writer::write_manifest;
+use crate::plan::config::SweepConfig;
+use crate::plan::recipe::Recipe;
+use crate::plan::suite::LoadedSuite;
+use crate::run::derive;
+use crate::run::estimate;
+use crate::run::event::Event;
+use crate::run::executor::Executor;
+use crate::run::prepare::{Prepared, prepare};
+
+/// How a sweep ended.
+#[derive(Debug)]
+pub struct Swept {
+    /// Everything there is to show.
+    pub report: Report,
+    /// Trials that failed or were skipped.
+    pub failed: u64,
+    /// Trials in all.
+    pub trials: u64,
+}
+
+/// Runs a sweep, or goes on with one. `interrupted` ends it cleanly; `events` hears what happens.
+pub fn sweep(
+    config: SweepConfig,
+    interrupted: &AtomicBool,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Swept, Error> {
+    let folder = config.out.clone();
+    writable(&folder)?;
+    let prepared = prepare(config, Cache::from_env()?, interrupted)?;
+    let manifest = manifest(&prepared, read_manifest(&folder)?)?;
+    if let Some(refusal) = estimate::needs(&prepared).refusal() {
+        return Err(Error::DoesNotFit(refusal));
+    }
+    write_manifest(&folder, &manifest)
+        .map_err(|source| JournalError::Write { path: folder.join("manifest.json"), source })?;
+    let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
+    let report = derive::all(&folder)?;
+    let failed = trials.iter().filter(|t| t.status != Status::Done).count() as u64;
+    Ok(Swept { report, failed, trials: trials.len() as u64 })
+}
+
+/// Makes the results folder and tries to write in it, before anything long begins.
+fn writable(folder: &Path) -> Result<(), Error> {
+    let cannot = |source| Error::Journal(JournalError::Write { path: folder.to_owned(), source });
+    fs::create_dir_all(folder).map_err(cannot)?;
+    tempfile::Builder::new().prefix(".probe-").tempfile_in(folder).map_err(cannot)?;
+    Ok(())
+}
+
+/// The manifest of this plan, in a folder that may hold an earlier one of the same base.
+fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, Error> {
+    if let Some(earlier) = &earlier
+        && earlier.base.sha256 != prepared.base.sha256
+    {
+        return Err(Error::Journal(JournalError::OtherBase {
+            folder: prepared.config.out.clone(),
+            theirs: format!("{} ({})", earlier.base.name, earlier.base.source),
+            ours: format!("{} ({})", prepared.base.name, prepared.base.source),
+        }));
+    }
+    let name = prepared.config.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Manifest {
+        format: FORMAT,
+        name,
+        created: earlier
+            .map_or_else(|| jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), |m| m.created),
+        software: prepared.software.clone(),
+        machine: prepared.machine.clone(),
+        threads: prepared.config.run.threads,
+        seed: prepared.config.seed,
+        base: prepared.base.clone(),
+        suites: prepared.suites.iter().map(suite_record).collect(),
+        variants: prepared.config.recipes.iter().map(|r| variant_record(prepared, r)).collect(),
+        trials: prepared.trials.clone(),
+    })
+}
+
+fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
+    let suite = &loaded.suite;
+    SuiteRecord {
+        name: suite.name.clone(),
+        title: suite.title.clone(),
+        version: suite.version,
+        file_sha256: loaded.file_sha256.clone(),
+        data_sha256: loaded.data_sha256.clone(),
+        main_metric: suite.main_metric().to_owned(),
+        chance: suite.chance(),
+        partial: suite.partial.clone(),
+        items_total: loaded.total,
+        items_planned: loaded.planned.len() as u64,
+    }
+}
+
+fn variant_record(prepared: &Prepared, recipe: &Recipe) -> VariantRecord {
+    let own_type = || prepared.base_type().unwrap_or_default();
+    VariantRecord {
+        name: recipe.variant(),
+        recipe: recipe.weights.name.clone(),
+        type_name: if recipe.is_base() { own_type() } else { recipe.weights.type_name.clone() },
+        imatrix: false,
+        nominal_bpw: recipe.weights.nominal_bpw,
+        kv: (recipe.kv.k.clone(), recipe.kv.v.clone()),
+    }
+}

@@ -1,0 +1,286 @@
+//! What the hidden `worker` subcommand runs: read a request, carry it out, reply, until the parent hangs up.
+//!
+//! The worker dies with its parent (`PR_SET_PDEATHSIG`, and the end of the request stream where there is no such
+//! thing). llama.cpp's log and whatever else the native library prints go to stderr, which the parent has
+//! pointed at a file; the protocol has descriptors of its own.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::llama::context::Context;
+use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
+use crate::llama::model::{LlamaError, Model, cache_type};
+use crate::llama::quantize;
+use crate::score::base_store::BaseStore;
+use crate::score::choice;
+use crate::score::perplexity::{self, Text, TextError};
+use crate::worker::protocol::{
+    ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec, Loaded,
+    NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SpeedWork,
+    Status, SuiteCost, TextWork,
+};
+use crate::worker::throughput;
+
+/// Where replies go; shared with llama.cpp's log callback, which reports progress.
+type Replies = Arc<Mutex<File>>;
+
+/// Why a request was not carried out.
+struct Failure {
+    status: Status,
+    reason: String,
+    no_space: bool,
+}
+
+impl From<LlamaError> for Failure {
+    fn from(error: LlamaError) -> Self {
+        let reason = error.to_string();
+        let status = if reason.contains("failed to allocate") || reason.contains("out of memory") {
+            Status::OutOfMemory
+        } else {
+            Status::Refused
+        };
+        Self { status, reason, no_space: false }
+    }
+}
+
+impl From<TextError> for Failure {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::Llama(error) => error.into(),
+            TextError::Store(ref source) => {
+                let no_space = source.kind() == io::ErrorKind::StorageFull;
+                Self { status: Status::Refused, reason: error.to_string(), no_space }
+            }
+            other => Self { status: Status::Refused, reason: other.to_string(), no_space: false },
+        }
+    }
+}
+
+/// Runs the worker until its parent hangs up.
+///
+/// # Errors
+/// Only if the protocol's descriptors are missing or broken: somebody started a worker by hand.
+pub fn run(parent: u32) -> io::Result<()> {
+    die_with(parent)?;
+    let requests = BufReader::new(File::open(format!("/dev/fd/{REQUEST_FD}"))?);
+    let replies: Replies =
+        Arc::new(Mutex::new(File::options().write(true).open(format!("/dev/fd/{REPLY_FD}"))?));
+    ffi::init();
+    let native = NativeBuild {
+        llama_cpp: format!("{} (llama-cpp-sys-2 0.1.161)", ffi::version()),
+        system_info: ffi::system_info().trim().to_owned(),
+        devices: ffi::devices().into_iter().map(|d| d.name).collect(),
+    };
+    send(&replies, &Reply::Ready { protocol: PROTOCOL, native })?;
+    let mut loaded: Option<(Model, LoadSpec)> = None;
+    for line in requests.lines() {
+        let request = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        let outcome = match request {
+            Request::Quantize(spec) => quantize_file(&spec, &replies),
+            Request::Load(spec) => load(spec, &mut loaded),
+            Request::CountTokens(work) => count_tokens(&work),
+            Request::Text(work) => with_model(loaded.as_ref(), |m, s| text(m, s, &work, &replies)),
+            Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
+            Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
+        };
+        let reply = match outcome {
+            Ok(finished) => Reply::Finished(finished),
+            Err(Failure { status, reason, no_space }) => Reply::Failed { status, reason, no_space },
+        };
+        send(&replies, &reply)?;
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn die_with(parent: u32) -> io::Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before the line above.
+    let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    if now == parent { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with(_parent: u32) -> io::Result<()> {
+    Ok(())
+}
+
+fn send(replies: &Replies, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_string(reply)?;
+    line.push('\n');
+    let mut out = replies.lock().map_err(|_| io::Error::other("reply stream"))?;
+    out.write_all(line.as_bytes())
+}
+
+fn with_model(
+    loaded: Option<&(Model, LoadSpec)>,
+    work: impl FnOnce(&Model, &LoadSpec) -> Result<Finished, Failure>,
+) -> Result<Finished, Failure> {
+    let Some((model, spec)) = loaded else {
+        return Err(Failure {
+            status: Status::BadProtocol,
+            reason: "no model is loaded".to_owned(),
+            no_space: false,
+        });
+    };
+    work(model, spec)
+}
+
+fn load(spec: LoadSpec, loaded: &mut Option<(Model, LoadSpec)>) -> Result<Finished, Failure> {
+    *loaded = None;
+    let options = ModelOptions {
+        gpu_layers: spec.offload.gpu_layers,
+        main_gpu: spec.offload.main_gpu,
+        tensor_split: spec.offload.tensor_split.clone(),
+        vocab_only: false,
+    };
+    let model = Model::load(&spec.model, &options)?;
+    let done = Loaded {
+        load_s: model.load_s,
+        context_length: model.context_length(),
+        vocabulary: model.vocabulary(),
+    };
+    *loaded = Some((model, spec));
+    Ok(Finished::Load(done))
+}
+
+/// The part of a context's shape that a sweep decides; each way of scoring fills in the rest.
+fn template(model: &Model, spec: &LoadSpec, n_ctx: u32) -> Result<ContextOptions, LlamaError> {
+    let trained = model.context_length();
+    Ok(ContextOptions {
+        n_ctx,
+        n_batch: n_ctx,
+        n_ubatch: 512,
+        n_seq_max: 1,
+        threads: spec.threads,
+        flash_attn: match spec.offload.flash_attn {
+            FlashAttn::Auto => -1,
+            FlashAttn::On => 1,
+            FlashAttn::Off => 0,
+        },
+        kv: (cache_type(&spec.kv.0)?, cache_type(&spec.kv.1)?),
+        kv_unified: false,
+        yarn_from: (spec.yarn && n_ctx > trained).then_some(trained),
+    })
+}
+
+fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> Result<Finished, Failure> {
+    let begun = Instant::now();
+    set_pool(spec.threads);
+    let text = Text::read(model, &work.text, work.n_ctx)?;
+    let store = BaseStore::open(&work.base_store).map_err(TextError::Store)?;
+    let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
+    let mut context = Context::new(model, options)?;
+    for chunk in &work.chunks {
+        let score = perplexity::score_chunk(model, &mut context, &text, *chunk, &store, work.is_base)?;
+        item(replies, *chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score))?;
+    }
+    Ok(cost(begun, &context))
+}
+
+fn choices(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &ChoiceWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let begun = Instant::now();
+    let options = choice::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
+    let mut context = Context::new(model, options)?;
+    for question in &work.items {
+        let score = choice::score_item(model, &mut context, question, work.n_ctx)?;
+        item(replies, question.index, question.id.clone(), score)?;
+    }
+    Ok(cost(begun, &context))
+}
+
+fn item(replies: &Replies, index: u64, id: String, score: ItemScore) -> Result<(), Failure> {
+    send(replies, &Reply::Item(ItemRecord { index, id, score })).map_err(|error| Failure {
+        status: Status::BadProtocol,
+        reason: error.to_string(),
+        no_space: false,
+    })
+}
+
+fn cost(begun: Instant, context: &Context<'_>) -> Finished {
+    Finished::Items(SuiteCost {
+        wall_s: begun.elapsed().as_secs_f64(),
+        decode_s: context.decode_s,
+        tokens_decoded: context.tokens_decoded,
+    })
+}
+
+/// Comparing rows uses as many threads as decoding does; the two take turns.
+fn set_pool(threads: u32) {
+    // An error means the pool is there already, from an earlier request with the same threads.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
+}
+
+fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> Result<Finished, Failure> {
+    let template = template(model, spec, work.prompt.max(work.generate))?;
+    let speed = throughput::measure(model, work, template, |done, total| {
+        // A broken stream shows at the next reply.
+        let _ = send(replies, &Reply::Progress { done, total });
+    })?;
+    Ok(Finished::Speed(speed))
+}
+
+fn count_tokens(work: &CountWork) -> Result<Finished, Failure> {
+    let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
+    let model = vocabulary(&work.model, &options)?;
+    let count = |path: &std::path::PathBuf| -> Result<u64, Failure> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| Failure::from(TextError::Read { path: path.display().to_string(), source }))?;
+        Ok(model.tokenize(&String::from_utf8_lossy(&bytes))?.len() as u64)
+    };
+    Ok(Finished::Tokens { counts: work.texts.iter().map(count).collect::<Result<_, _>>()? })
+}
+
+fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
+    Ok(Model::load(path, options)?)
+}
+
+fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Failure> {
+    let options = QuantizeOptions {
+        ftype: spec.ftype,
+        overrides: spec.overrides.clone(),
+        output_type: spec.output_type,
+        embedding_type: spec.embedding_type,
+        allow_requantize: spec.allow_requantize,
+        threads: spec.threads,
+        dry_run: spec.dry_run,
+    };
+    let progress = Arc::clone(replies);
+    let log = quantize::quantize(&spec.input, &spec.output, &options, move |done, total| {
+        let _ = send(&progress, &Reply::Progress { done, total });
+    })
+    .map_err(|error| {
+        let mut failure = Failure::from(error);
+        failure.no_space = !spec.dry_run && disk_is_full(&spec.output);
+        failure
+    })?;
+    let got = |name: &str| log.tensors.iter().find(|(n, _)| n == name).map_or("", |(_, t)| t.as_str());
+    let fallbacks = log
+        .fallbacks
+        .iter()
+        .map(|f| Fallback {
+            tensor: f.tensor.clone(),
+            wanted: f.wanted.clone(),
+            got: got(&f.tensor).to_owned(),
+            columns: f.columns,
+            block: f.block,
+        })
+        .collect();
+    Ok(Finished::Quantize(QuantizeDone { seconds: log.seconds, tensors: log.tensors, fallbacks }))
+}
+
+/// llama.cpp only says that a write failed; whether the disk is full is asked of the disk.
+fn disk_is_full(file: &Path) -> bool {
+    const MARGIN: u64 = 16 << 20;
+    let folder = file.parent().unwrap_or(file);
+    rustix::fs::statvfs(folder).is_ok_and(|s| s.f_bavail.saturating_mul(s.f_frsize) < MARGIN)
+}

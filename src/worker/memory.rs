@@ -1,0 +1,40 @@
+//! The worker's own peak memory. Only a process can say its own: what a parent reads of its children is the
+//! largest of all of them.
+
+use std::fs;
+
+/// Peak resident set of this process in bytes (`VmHWM`); 0 where the system does not say.
+pub fn peak_rss_bytes() -> u64 {
+    field(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmHWM:")
+}
+
+/// A field of `/proc/self/status`, which counts in KiB.
+fn field(status: &str, name: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}
+
+/// How often the kernel has killed a process for memory since it started; 0 where it does not say.
+pub fn kernel_oom_kills() -> u64 {
+    fs::read_to_string("/proc/vmstat")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))
+        .and_then(|n| n.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vm_hwm_is_in_kib() {
+        assert_eq!(field("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 10 kB\n", "VmHWM:"), 1234 * 1024);
+        assert_eq!(field("", "VmHWM:"), 0);
+    }
+}

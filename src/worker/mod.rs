@@ -1,0 +1,8 @@
+//! The child process in which llama.cpp runs, so that a native abort, an out-of-memory kill or a hang is the
+//! recorded outcome of one trial, and the parent's side of it.
+
+pub mod client;
+pub mod entry;
+pub mod memory;
+pub mod protocol;
+pub mod throughput;

@@ -1,0 +1,294 @@
+//! The language between the parent and a worker: one JSON object a line, on descriptors of their own.
+//!
+//! The parent sends a [`Request`] and reads [`Reply`] lines until one of them ends the request
+//! ([`Reply::Finished`] or [`Reply::Failed`]). A worker says [`Reply::Ready`] first, with
+//! [`PROTOCOL`]; a parent that speaks another version ends it. Every type that both sides need
+//! is here and free of llama.cpp, so that the parent never has to enter it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::plan::config::{FlashAttn, Offload};
+pub use crate::plan::items::ChoiceItem;
+pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
+
+/// Version of this language. Raised whenever a line changes its meaning.
+pub const PROTOCOL: u32 = 1;
+
+/// Descriptor on which the worker reads requests.
+pub const REQUEST_FD: i32 = 3;
+/// Descriptor on which the worker writes replies.
+pub const REPLY_FD: i32 = 4;
+
+/// What the parent asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Make a file, or (`dry_run`) say what it would hold.
+    Quantize(QuantizeSpec),
+    /// Load a model; the work that follows uses it.
+    Load(LoadSpec),
+    /// Score chunks of a text.
+    Text(TextWork),
+    /// Score multiple-choice items.
+    Choice(ChoiceWork),
+    /// Measure throughput and memory.
+    Speed(SpeedWork),
+    /// Count the tokens of texts with a model's vocabulary, without loading its weights.
+    CountTokens(CountWork),
+}
+
+/// What a worker answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The first line a worker writes.
+    Ready {
+        /// [`PROTOCOL`] of the worker.
+        protocol: u32,
+        /// What it was built from.
+        native: NativeBuild,
+    },
+    /// A sign of life.
+    Progress {
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// One item is scored.
+    Item(ItemRecord),
+    /// The request is carried out.
+    Finished(Finished),
+    /// The request can't be carried out; the worker lives on.
+    Failed {
+        /// [`Status::Refused`] for input that can never work, otherwise what went wrong.
+        status: Status,
+        /// One sentence.
+        reason: String,
+        /// Whether the results disk is full.
+        #[serde(default)]
+        no_space: bool,
+    },
+}
+
+/// What a finished request yields beside its items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "finished", rename_all = "snake_case")]
+pub enum Finished {
+    /// See [`QuantizeDone`].
+    Quantize(QuantizeDone),
+    /// See [`Loaded`].
+    Load(Loaded),
+    /// Items have been sent one by one; this is what they cost.
+    Items(SuiteCost),
+    /// See [`Speed`].
+    Speed(Speed),
+    /// Tokens of each text asked for.
+    Tokens {
+        /// One count a text.
+        counts: Vec<u64>,
+    },
+}
+
+/// The native library as built and as it sees this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct NativeBuild {
+    /// Version and origin: `0.6.0-dev (llama-cpp-sys-2 0.1.161)`.
+    pub llama_cpp: String,
+    /// llama.cpp's own line of CPU features in use.
+    pub system_info: String,
+    /// Devices other than the CPU, by name.
+    pub devices: Vec<String>,
+}
+
+/// How to make a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantizeSpec {
+    /// Full-precision model (first part, if split).
+    pub input: PathBuf,
+    /// File to write; a temporary name, renamed by the parent. Not written in a dry run.
+    pub output: PathBuf,
+    /// llama.cpp's number of the file type.
+    pub ftype: u32,
+    /// Per-tensor overrides: (regular expression, ggml type number); the first match wins.
+    pub overrides: Vec<(String, u32)>,
+    /// ggml type number of the output matrix.
+    pub output_type: Option<u32>,
+    /// ggml type number of the token embedding.
+    pub embedding_type: Option<u32>,
+    /// Whether tensors that are already quantized may be quantized again.
+    pub allow_requantize: bool,
+    /// Threads.
+    pub threads: u32,
+    /// Only decide the types.
+    pub dry_run: bool,
+}
+
+/// What quantizing yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct QuantizeDone {
+    /// Wall time of the native call.
+    pub seconds: f64,
+    /// Type of every tensor as llama.cpp logs it (lower case), in its order.
+    pub tensors: Vec<(String, String)>,
+    /// Tensors whose shape did not allow the type asked for.
+    pub fallbacks: Vec<Fallback>,
+}
+
+/// How to load a model and how its context is shaped. Everything in it can change results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadSpec {
+    /// GGUF file (first part, if split).
+    pub model: PathBuf,
+    /// Threads for prompts and generation.
+    pub threads: u32,
+    /// What goes to a GPU.
+    pub offload: Offload,
+    /// Cache types of K and V, as ggml names them.
+    pub kv: (String, String),
+    /// Whether contexts longer than the model's are stretched by YaRN.
+    pub yarn: bool,
+}
+
+/// What loading yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Loaded {
+    /// Seconds to load.
+    pub load_s: f64,
+    /// Context length the model was trained for, in tokens.
+    pub context_length: u32,
+    /// Size of the vocabulary.
+    pub vocabulary: u32,
+}
+
+/// Chunks of a text to score, each against the base's stored distribution of the same positions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextWork {
+    /// Text file.
+    pub text: PathBuf,
+    /// Tokens a chunk.
+    pub n_ctx: u32,
+    /// Chunks to score, in this order: positions in the text.
+    pub chunks: Vec<u64>,
+    /// Where the base's distributions of this text lie, a file a chunk.
+    pub base_store: PathBuf,
+    /// The model *is* the base: write the store where a chunk is missing.
+    pub is_base: bool,
+}
+
+/// Multiple-choice items to score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceWork {
+    /// Tokens an item may take, all its choices together.
+    pub n_ctx: u32,
+    /// Items, rendered by the parent.
+    pub items: Vec<ChoiceItem>,
+}
+
+/// Texts whose tokens are to be counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountWork {
+    /// GGUF file whose vocabulary is used.
+    pub model: PathBuf,
+    /// Text files.
+    pub texts: Vec<PathBuf>,
+}
+
+/// A fixed workload to time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeedWork {
+    /// Tokens of a prompt.
+    pub prompt: u32,
+    /// Tokens to generate.
+    pub generate: u32,
+    /// Timed repetitions after one warm-up.
+    pub repetitions: u32,
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Not begun, or begun and interrupted.
+    Pending,
+    /// All that was asked for is there.
+    Done,
+    /// The worker died by a signal or an abort.
+    Crashed,
+    /// The worker gave no sign of life within its deadline.
+    TimedOut,
+    /// The worker ran out of memory, or was killed for it.
+    OutOfMemory,
+    /// The model, recipe or item cannot be run, with a reason from the worker.
+    Refused,
+    /// The worker broke the protocol.
+    BadProtocol,
+    /// Not tried, because something it needs failed.
+    Skipped,
+}
+
+impl Status {
+    /// The word used in the CSV files.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed_out",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Refused => "refused",
+            Self::BadProtocol => "bad_protocol",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A tensor that got another type than the recipe asked for, because of its shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// Tensor name.
+    pub tensor: String,
+    /// Type asked for.
+    pub wanted: String,
+    /// Type it got.
+    pub got: String,
+    /// Its columns, which the block of `wanted` does not divide.
+    pub columns: u64,
+    /// Block size of `wanted`.
+    pub block: u64,
+}
+
+/// Throughput with a fixed workload and the memory it took, from a worker of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Speed {
+    /// Prompt tokens a second, one sample a repetition (512 tokens).
+    pub pp512_tps: Vec<f64>,
+    /// Generated tokens a second, one sample a repetition (128 tokens).
+    pub tg128_tps: Vec<f64>,
+    /// Seconds to load the model.
+    pub load_s: f64,
+    /// VmHWM of the worker.
+    pub peak_rss_bytes: u64,
+    /// llama.cpp's model buffers, all backends.
+    pub model_buffer_bytes: u64,
+    /// llama.cpp's KV and recurrent-state buffers.
+    pub context_buffer_bytes: u64,
+    /// llama.cpp's compute buffers.
+    pub compute_buffer_bytes: u64,
+    /// Memory taken on devices other than the CPU; absent where there is none.
+    pub device_bytes: Option<u64>,
+}
+
+/// What evaluating a suite cost so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct SuiteCost {
+    /// Wall seconds of the worker, all pieces.
+    pub wall_s: f64,
+    /// Seconds within `llama_decode`.
+    pub decode_s: f64,
+    /// Tokens decoded.
+    pub tokens_decoded: u64,
+}
