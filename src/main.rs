@@ -1,7 +1,7 @@
 //! Parse, run, print the error and its hint, exit code.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,8 +143,8 @@ fn run_fetch(sources: &[String], sha256: Option<String>) -> Result<(), Error> {
     for text in sources {
         let source: Source = text.parse()?;
         let expect = Expect { sha256: sha256.clone(), archive_sha256: None };
-        let fetched = fetcher.fetch(&source, &expect, &|event| tell_fetch(&event))?;
-        print(&format!("{}\n", fetched.path.display()));
+        let file = fetcher.fetch(&source, &expect, &|event| tell_fetch(&event))?;
+        print(&format!("{}\n", file.path.display()));
     }
     Ok(())
 }
@@ -195,7 +195,7 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         base: what.base.clone(),
         recipes: what.recipes.iter().flat_map(|r| split_recipes(r)).collect(),
         suites: what.suites.clone(),
-        out: what.out.clone().map(PathBuf::from),
+        out: what.out.clone(),
         threads: what.model.threads,
         limits: what.limit.clone(),
         seed: what.seed,
@@ -233,8 +233,8 @@ fn offload(model: &ModelArgs) -> Option<Offload> {
         || !model.tensor_split.is_empty()
         || model.flash_attn.is_some();
     given.then(|| Offload {
-        gpu_layers: model.gpu_layers.unwrap_or_default(),
-        main_gpu: model.main_gpu.unwrap_or_default(),
+        gpu_layers: model.gpu_layers.unwrap_or(-1),
+        main_gpu: model.main_gpu.unwrap_or(0),
         tensor_split: model.tensor_split.clone(),
         flash_attn: match model.flash_attn {
             None | Some(FlashAttnArg::Auto) => FlashAttn::Auto,

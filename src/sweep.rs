@@ -12,6 +12,7 @@ use crate::journal::reader::{JournalError, read_manifest};
 use crate::journal::record::{FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
 use crate::journal::writer::write_manifest;
 use crate::plan::config::SweepConfig;
+use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::LoadedSuite;
 use crate::run::derive;
@@ -48,8 +49,9 @@ pub fn sweep(
         .map_err(|source| JournalError::Write { path: folder.join("manifest.json"), source })?;
     let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
     let report = derive::all(&folder)?;
-    let failed = trials.iter().filter(|t| t.status != Status::Done).count() as u64;
-    Ok(Swept { report, failed, trials: trials.len() as u64 })
+    let planned = prepared.trials.len();
+    let failed = trials.iter().take(planned).filter(|t| t.status != Status::Done).count() as u64;
+    Ok(Swept { report, failed, trials: planned as u64 })
 }
 
 /// Makes the results folder and tries to write in it, before anything long begins.
@@ -72,11 +74,10 @@ fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, 
         }));
     }
     let name = prepared.config.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Manifest {
+    let mut manifest = Manifest {
         format: FORMAT,
         name,
-        created: earlier
-            .map_or_else(|| jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), |m| m.created),
+        created: earlier.as_ref().map_or_else(now, |m| m.created.clone()),
         software: prepared.software.clone(),
         machine: prepared.machine.clone(),
         threads: prepared.config.run.threads,
@@ -85,7 +86,36 @@ fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, 
         suites: prepared.suites.iter().map(suite_record).collect(),
         variants: prepared.config.recipes.iter().map(|r| variant_record(prepared, r)).collect(),
         trials: prepared.trials.clone(),
-    })
+    };
+    if let Some(earlier) = earlier {
+        keep_earlier(&mut manifest, earlier);
+    }
+    Ok(manifest)
+}
+
+/// What an earlier plan of the same folder measured stays in the tables, unless this plan measures it anew.
+fn keep_earlier(manifest: &mut Manifest, earlier: Manifest) {
+    let same =
+        |a: &TrialSpec, b: &TrialSpec| (a.kind, &a.variant, &a.suite) == (b.kind, &b.variant, &b.suite);
+    for trial in earlier.trials {
+        if !manifest.trials.iter().any(|t| same(t, &trial)) {
+            manifest.trials.push(trial);
+        }
+    }
+    for variant in earlier.variants {
+        if !manifest.variants.iter().any(|v| v.name == variant.name) {
+            manifest.variants.push(variant);
+        }
+    }
+    for suite in earlier.suites {
+        if !manifest.suites.iter().any(|s| s.name == suite.name) {
+            manifest.suites.push(suite);
+        }
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {

@@ -4,7 +4,7 @@
 use super::planned::{Planned, Sheet, SuiteKind};
 use super::report::MetricRow;
 use super::{choice, perplexity};
-use crate::journal::record::SuiteRecord;
+use crate::journal::record::{Status, SuiteRecord, TrialKind};
 
 /// One metric over the items of one trial. A number that is not finite is missing.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,33 @@ pub(super) fn rows(sheet: &Sheet) -> Vec<MetricRow> {
                 rows.extend(trial_rows(sheet, suite, trial));
             }
         }
+        rows.extend(sheet.of_variant(&variant.name).filter_map(failed_work));
     }
     rows
+}
+
+/// A file that could not be made or a speed that could not be measured: a row with its reason, not a gap.
+fn failed_work(trial: &Planned) -> Option<MetricRow> {
+    let (suite, metric, higher_is_better) = match trial.spec.kind {
+        TrialKind::Quantize => ("quantize", "file_bytes", false),
+        TrialKind::Speed => ("speed", "tg128_tps", true),
+        TrialKind::Suite => return None,
+    };
+    let failed = !matches!(trial.status(), Status::Done | Status::Pending);
+    failed.then(|| MetricRow {
+        variant: trial.spec.variant.clone(),
+        suite: suite.to_owned(),
+        metric: metric.to_owned(),
+        value: None,
+        stderr: None,
+        ci_low: None,
+        ci_high: None,
+        n: 0,
+        higher_is_better,
+        chance: None,
+        status: trial.status().word().to_owned(),
+        reason: trial.reason().to_owned(),
+    })
 }
 
 fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {

@@ -83,7 +83,15 @@ fn manifest(variants: &[&str]) -> Manifest {
 
 fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> TrialData {
     let spec = spec(kind, variant, suite);
-    TrialData { spec, status: Status::Done, reason: String::new(), outcome: None, items }
+    TrialData {
+        spec,
+        status: Status::Done,
+        reason: String::new(),
+        failures: 0,
+        outcome: None,
+        items,
+        damaged: 0,
+    }
 }
 
 fn quantized(variant: &str, file_bytes: u64) -> TrialData {

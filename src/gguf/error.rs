@@ -1,5 +1,7 @@
 //! Everything that can be wrong with a GGUF file, each as one sentence naming the file, with a hint for the user.
 
+#![expect(missing_docs, reason = "the messages say what the fields are")]
+
 use crate::units::Bytes;
 use std::io;
 use std::path::PathBuf;

@@ -21,6 +21,7 @@ const NESTING_LIMIT: u32 = 4;
 
 /// The type of a metadata value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "names and messages say it")]
 pub enum ValueType {
     U8,
     I8,
@@ -64,6 +65,7 @@ impl ValueType {
 
 /// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "names and messages say it")]
 pub enum Value {
     U8(u8),
     I8(i8),
@@ -183,6 +185,7 @@ impl PerLayer {
 /// One key's value and its lengths in bytes, key and types included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// The value.
     pub value: Value,
     /// Length in the file.
     pub encoded_bytes: u64,

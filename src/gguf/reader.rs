@@ -23,6 +23,7 @@ const TENSOR_MIN_BYTES: u64 = 8 + 4 + 4 + 8;
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
+    /// Its name, such as `blk.0.attn_q.weight`.
     pub name: String,
     /// Sizes of its dimensions, row length first, at most four.
     pub dims: Vec<u64>,
@@ -52,11 +53,13 @@ impl TensorInfo {
 /// The header of one GGUF file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GgufFile {
+    /// Where it lies.
     pub path: PathBuf,
     /// 2 or 3.
     pub version: u32,
     /// Tensor data starts at multiples of this many bytes.
     pub alignment: u64,
+    /// Keys and values.
     pub metadata: Metadata,
     /// In the order of the file.
     pub tensors: Vec<TensorInfo>,
@@ -64,6 +67,7 @@ pub struct GgufFile {
     pub header_bytes: u64,
     /// Where tensor data starts, in bytes from the start of the file.
     pub data_offset: u64,
+    /// Bytes of the file.
     pub file_bytes: u64,
 }
 

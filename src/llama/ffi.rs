@@ -234,7 +234,7 @@ impl ModelHandle {
 }
 
 /// How a context is shaped.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ContextOptions {
     /// Tokens of context over all sequences.
     pub n_ctx: u32,
@@ -338,7 +338,7 @@ impl<'model> ContextHandle<'model> {
         let mut positions = batch.positions.clone();
         let mut counts: Vec<i32> = batch.sequences.iter().map(|s| s.len() as i32).collect();
         let mut sequences = batch.sequences.clone();
-        let mut pointers: Vec<*mut i32> = sequences.iter_mut().map(|s| s.as_mut_ptr()).collect();
+        let mut pointers: Vec<*mut i32> = sequences.iter_mut().map(Vec::as_mut_ptr).collect();
         let mut outputs: Vec<i8> = batch.outputs.iter().map(|o| i8::from(*o)).collect();
         let native = sys::llama_batch {
             n_tokens: n as i32,

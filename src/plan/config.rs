@@ -14,7 +14,7 @@ use crate::plan::recipe::{self, KvTypes, Recipe, Weights};
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
 
 /// What to do with layers where there is a GPU.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Offload {
     /// Layers to put on devices; -1 for all. Ignored by a build without GPU support.
@@ -25,6 +25,13 @@ pub struct Offload {
     pub tensor_split: Vec<f32>,
     /// Whether attention is fused.
     pub flash_attn: FlashAttn,
+}
+
+impl Default for Offload {
+    /// All layers on whatever device there is.
+    fn default() -> Self {
+        Self { gpu_layers: -1, main_gpu: 0, tensor_split: Vec::new(), flash_attn: FlashAttn::default() }
+    }
 }
 
 /// Whether attention is fused.
@@ -136,6 +143,7 @@ struct RecipeTable {
 
 /// What flags say; they win over the file.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct SweepFlags {
     /// `--base`.
     pub base: Option<String>,

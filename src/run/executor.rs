@@ -51,7 +51,10 @@ pub struct Executor<'a> {
     events: &'a mut dyn FnMut(&Event),
     writer: String,
     running: Option<Running>,
+    /// Trials of the manifest: those of this plan first, then those of earlier plans in the same folder.
     trials: Vec<TrialData>,
+    /// Ids of this plan.
+    planned: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Executor<'_> {
@@ -73,7 +76,7 @@ impl<'a> Executor<'a> {
         events: &'a mut dyn FnMut(&Event),
     ) -> Result<Self, Error> {
         let trials =
-            prepared.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
+            manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
         let damaged: u64 = trials.iter().map(|t| t.damaged).sum();
         if damaged > 0 {
             let message =
@@ -89,6 +92,7 @@ impl<'a> Executor<'a> {
             writer: writer_name(),
             running: None,
             trials,
+            planned: prepared.trials.iter().map(|t| t.id.clone()).collect(),
         };
         executor.announce();
         Ok(executor)
@@ -96,12 +100,14 @@ impl<'a> Executor<'a> {
 
     fn announce(&mut self) {
         let work = |t: &TrialData| estimate::work(self.prepared, &t.spec);
-        let done: Vec<&TrialData> = self.trials.iter().filter(|t| self.is_done(t)).collect();
+        let planned: Vec<&TrialData> =
+            self.trials.iter().filter(|t| self.planned.contains(&t.spec.id)).collect();
+        let done: Vec<&TrialData> = planned.iter().copied().filter(|t| self.is_done(t)).collect();
         let event = Event::SweepStarted {
             folder: self.folder.display().to_string(),
-            trials: self.trials.len() as u64,
+            trials: planned.len() as u64,
             done: done.len() as u64,
-            work: self.trials.iter().map(work).sum(),
+            work: planned.iter().map(|t| work(t)).sum(),
             work_done: done.iter().map(|t| work(t)).sum(),
         };
         (self.events)(&event);
@@ -113,13 +119,11 @@ impl<'a> Executor<'a> {
         for file in &self.prepared.files {
             let result = self.run_file(file);
             self.running = None;
-            if !file.weights.name.is_empty()
-                && file.weights.ftype.is_some()
-                && !self.prepared.config.keep_variants
-            {
+            // After an interruption the file is still needed: the next invocation goes on with it.
+            result?;
+            if file.weights.ftype.is_some() && !self.prepared.config.keep_variants {
                 variant_file::release(&self.prepared.cache, file)?;
             }
-            result?;
         }
         Ok(self.trials)
     }
@@ -165,7 +169,8 @@ impl<'a> Executor<'a> {
     fn is_due(&self, index: usize) -> bool {
         let Some(trial) = self.trials.get(index) else { return false };
         let failed = !matches!(trial.status, Status::Pending | Status::Done | Status::Skipped);
-        !self.is_done(trial) && !(failed && self.prepared.config.no_retry)
+        let given_up = failed && self.prepared.config.no_retry;
+        self.planned.contains(&trial.spec.id) && !self.is_done(trial) && !given_up
     }
 
     /// Items of a suite trial that are asked for and not there.
@@ -196,6 +201,9 @@ impl<'a> Executor<'a> {
                 )
             });
             self.record_file(&makers, &facts)?;
+            if let Some(first) = makers.first() {
+                self.ended(*first)?;
+            }
             return Ok(Ok(self.prepared.base_path.clone()));
         };
         if let Some(facts) = &recorded
@@ -639,4 +647,4 @@ fn interrupted() -> Error {
 }
 
 /// Longest silence that is not yet a hang, when nothing better is known.
-pub const LEAST_PATIENCE: Duration = Duration::from_secs(120);
+pub const LEAST_PATIENCE: Duration = Duration::from_mins(2);

@@ -91,7 +91,7 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
 
 fn variant(prepared: &Prepared, recipe: &crate::plan::recipe::Recipe) -> VariantForecast {
     let file = prepared.files.iter().find(|f| f.weights == recipe.weights);
-    let forecast = file.map(|f| f.forecast.clone()).unwrap_or_else(|| Err("not planned".to_owned()));
+    let forecast = file.map_or_else(|| Err("not planned".to_owned()), |f| f.forecast.clone());
     let variant = recipe.variant();
     match forecast {
         Ok(file) => VariantForecast {
@@ -146,7 +146,7 @@ impl Forecast {
         if !self.base_note.is_empty() {
             let _ = writeln!(out, "      {}", self.base_note);
         }
-        let _ = writeln!(out, "\n{:<22} {:>12} {:>11}  {}", "variant", "file", "bpw", "fallbacks");
+        let _ = writeln!(out, "\n{:<22} {:>12} {:>11}  fallbacks", "variant", "file", "bpw");
         for v in &self.variants {
             let _ = writeln!(out, "{}", v.line());
         }

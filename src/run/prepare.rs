@@ -24,7 +24,7 @@ use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{CountWork, Fallback, Finished, QuantizeSpec, Request};
 
 /// Longest silence of a worker that only reads headers.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The alignment that llama.cpp writes, whatever the input's metadata says.
 const ALIGNMENT: u64 = 32;
@@ -238,7 +238,7 @@ pub fn fetch_data(
         let source: Source = place.from.parse()?;
         let expect = Expect { sha256: place.sha256.clone(), archive_sha256: place.archive_sha256.clone() };
         match fetcher.fetch(&source, &expect, progress) {
-            Ok(fetched) => return Ok(fetched.path),
+            Ok(file) => return Ok(file.path),
             Err(error) => failure = Some(error),
         }
     }

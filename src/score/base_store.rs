@@ -28,6 +28,11 @@ impl BaseStore {
         folder.join(format!("chunk-{chunk:06}.f32"))
     }
 
+    /// Removes a chunk that is damaged, so that it is written again.
+    pub fn discard(&self, chunk: u64) -> io::Result<()> {
+        fs::remove_file(Self::chunk_path(&self.folder, chunk))
+    }
+
     /// Begins writing a chunk of `rows` rows.
     pub fn write(&self, chunk: u64, vocabulary: u32, rows: u32) -> io::Result<ChunkWriter> {
         let path = Self::chunk_path(&self.folder, chunk);

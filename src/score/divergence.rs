@@ -72,7 +72,7 @@ fn position(row: &[f32], value: f32) -> Option<usize> {
     row.iter().position(|x| *x >= value)
 }
 
-/// (sum e^(b - max_b), sum e^(v - max_v), sum e^(b - max_b) * ((b - max_b) - (v - max_v))).
+/// (sum e^(b - `max_b`), sum e^(v - `max_v`), sum e^(b - `max_b`) * ((b - `max_b`) - (v - `max_v`))).
 fn sums(base: &[f32], variant: &[f32], max_base: f32, max: f32) -> (f64, f64, f64) {
     let mut z_base = [0.0_f64; LANES];
     let mut z = [0.0_f64; LANES];

@@ -116,7 +116,7 @@ pub fn score_chunk(
         let reader = store.read(chunk, vocabulary, rows)?;
         Side::Reading(reader.ok_or(TextError::MissingBase(chunk))?)
     };
-    let mut score = ChunkScore::default();
+    let mut chunk_score = ChunkScore::default();
     context.clear();
     for begin in (0..tokens.len()).step_by(context.n_batch()) {
         let end = tokens.len().min(begin + context.n_batch());
@@ -124,15 +124,18 @@ pub fn score_chunk(
         context.decode(&batch)?;
         let scored: Vec<usize> = (begin.max(first)..end.min(tokens.len() - 1)).collect();
         for block in scored.chunks(BLOCK) {
-            score_block(context, tokens, begin, block, &mut side, &mut score)?;
+            score_block(context, tokens, begin, block, &mut side, &mut chunk_score)?;
         }
     }
     match side {
         Side::Writing(writer) => writer.finish()?,
-        Side::Reading(reader) if !reader.is_intact() => return Err(TextError::MissingBase(chunk)),
+        Side::Reading(reader) if !reader.is_intact() => {
+            store.discard(chunk)?;
+            return Err(TextError::MissingBase(chunk));
+        }
         Side::Reading(_) => {}
     }
-    Ok(score)
+    Ok(chunk_score)
 }
 
 enum Side {

@@ -23,7 +23,7 @@ pub const WORKER_VARIABLE: &str = "BITFRONTIER_WORKER";
 /// How often a waiting parent looks whether it was interrupted.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a worker may take to say that it is ready.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Longest line a worker may write; anything longer is a broken protocol, not a reason to run out of memory.
 const LONGEST_LINE: u64 = 256 << 20;
 

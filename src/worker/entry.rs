@@ -54,6 +54,10 @@ impl From<TextError> for Failure {
                 let no_space = source.kind() == io::ErrorKind::StorageFull;
                 Self { status: Status::Refused, reason: error.to_string(), no_space }
             }
+            // The chunk is written again before the work is tried once more.
+            TextError::MissingBase(_) => {
+                Self { status: Status::Skipped, reason: error.to_string(), no_space: false }
+            }
             other => Self { status: Status::Refused, reason: other.to_string(), no_space: false },
         }
     }
@@ -176,8 +180,8 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
     let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
     let mut context = Context::new(model, options)?;
     for chunk in &work.chunks {
-        let score = perplexity::score_chunk(model, &mut context, &text, *chunk, &store, work.is_base)?;
-        item(replies, *chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score))?;
+        let scored = perplexity::score_chunk(model, &mut context, &text, *chunk, &store, work.is_base)?;
+        item(replies, *chunk, format!("chunk-{chunk}"), ItemScore::Chunk(scored))?;
     }
     Ok(cost(begun, &context))
 }

@@ -270,7 +270,7 @@ pub struct Speed {
     pub tg128_tps: Vec<f64>,
     /// Seconds to load the model.
     pub load_s: f64,
-    /// VmHWM of the worker.
+    /// `VmHWM` of the worker.
     pub peak_rss_bytes: u64,
     /// llama.cpp's model buffers, all backends.
     pub model_buffer_bytes: u64,
