@@ -32,7 +32,7 @@ pub fn tables(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Resul
 /// Rewrites the item file of one trial.
 pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
     if trial.spec.kind == TrialKind::Suite && !trial.items.is_empty() {
-        render::items::write_items(&folder.join("items"), &trial.spec.id, &trial.items)?;
+        render::items::write_items(folder, &trial.spec.id, &trial.items)?;
     }
     Ok(())
 }
