@@ -113,7 +113,7 @@ impl Error {
                 "use a full-precision GGUF (F32, F16, BF16), or --allow-requantize if you mean it".to_owned(),
             ),
             Self::Base { .. } => {
-                Some("does this llama.cpp load it? The log is in the results folder".to_owned())
+                Some("is the file whole, and of a kind that this llama.cpp knows?".to_owned())
             }
             Self::NotFetched { command, .. } => Some(format!("{command}, or add --fetch")),
             Self::DoesNotFit(_) => {

@@ -52,8 +52,10 @@ pub struct TrialSpec {
 pub struct Shared<'a> {
     /// SHA-256 of the base model.
     pub base_sha256: &'a str,
-    /// llama.cpp's version and build.
+    /// llama.cpp's version.
     pub llama_cpp: &'a str,
+    /// How it was built: native or portable, with which GPU features.
+    pub build: &'a str,
     /// CPU, cores, memory and devices: a speed result's machine.
     pub machine: &'a Value,
     /// How models are run.
@@ -67,6 +69,7 @@ pub fn weights_key(shared: &Shared<'_>, weights: &Weights) -> Value {
         "ftype": weights.ftype,
         "allow_requantize": shared.options.allow_requantize,
         "llama_cpp": shared.llama_cpp,
+        "build": shared.build,
     })
 }
 

@@ -66,6 +66,9 @@ impl std::fmt::Debug for Executor<'_> {
 /// How a piece of work ended.
 type Outcomes<T> = Result<T, WorkFailure>;
 
+/// What came of a piece of work after up to two attempts: how often it failed, and its result or why there is none.
+type Attempted<T> = (u32, Result<T, (Status, String)>);
+
 impl<'a> Executor<'a> {
     /// Reads what is there already.
     pub fn new(
@@ -201,9 +204,6 @@ impl<'a> Executor<'a> {
                 )
             });
             self.record_file(&makers, &facts)?;
-            if let Some(first) = makers.first() {
-                self.ended(*first)?;
-            }
             return Ok(Ok(self.prepared.base_path.clone()));
         };
         if let Some(facts) = &recorded
@@ -234,44 +234,55 @@ impl<'a> Executor<'a> {
     ) -> Result<Result<PathBuf, String>, Error> {
         self.started(first, 0, self.prepared.base_model.tensors().count() as u64);
         let log = self.log(&file.weights.name)?;
-        let mut failures = 0;
-        loop {
-            let (interrupted, events) = (self.interrupted, &mut *self.events);
+        let (failures, made) = self.attempts(first, |me| {
+            let (interrupted, events) = (me.interrupted, &mut *me.events);
             let step = |done, total| events(&Event::Step { done, total });
-            match variant_file::make(self.prepared, file, ftype, &log, interrupted, step) {
-                Ok(mut made) => {
-                    if recorded.is_some_and(|r| r.sha256 != made.facts.sha256) {
-                        self.note(format!("{} came out with other bytes than before", file.weights.name));
-                    }
-                    // The first making is the one whose time is on record.
-                    if let Some(seconds) = recorded.and_then(|r| r.quantize_s) {
-                        made.facts.quantize_s = Some(seconds);
-                    }
-                    self.record_file(makers, &made.facts)?;
-                    let path = variant_file::path(&self.prepared.cache, file);
-                    let path = made.keep().map_err(|source| Error::Io { path, source })?;
-                    self.ended(first)?;
-                    return Ok(Ok(path));
-                }
-                Err(failure) => {
-                    failures += 1;
-                    let (status, reason) = self.take(failure)?;
-                    if failures < 2 && status != Status::Refused {
-                        self.retrying(first, &reason);
-                        continue;
-                    }
-                    self.set(first, status, &reason, failures, None)?;
-                    self.ended(first)?;
-                    return Ok(Err(format!("its file could not be made: {reason}")));
-                }
+            variant_file::make(me.prepared, file, ftype, &log, interrupted, step)
+        })?;
+        let mut made = match made {
+            Ok(made) => made,
+            Err((status, reason)) => {
+                self.set(first, status, &reason, failures, None)?;
+                self.ended(first)?;
+                return Ok(Err(format!("its file could not be made: {reason}")));
             }
+        };
+        if recorded.is_some_and(|r| r.sha256 != made.facts.sha256) {
+            self.note(format!("{} came out with other bytes than before", file.weights.name));
         }
+        // The first making is the one whose time is on record.
+        made.facts.quantize_s = recorded.and_then(|r| r.quantize_s).or(made.facts.quantize_s);
+        self.record_file(makers, &made.facts)?;
+        let path = variant_file::path(&self.prepared.cache, file);
+        made.keep().map(Ok).map_err(|source| Error::Io { path, source })
+    }
+
+    /// Does a piece of work, and once more at once after a failure that may pass. Returns how often it failed
+    /// and what came out in the end.
+    fn attempts<T>(
+        &mut self,
+        index: usize,
+        mut work: impl FnMut(&mut Self) -> Outcomes<T>,
+    ) -> Result<Attempted<T>, Error> {
+        for failures in 0.. {
+            let failure = match work(self) {
+                Ok(result) => return Ok((failures, Ok(result))),
+                Err(failure) => failure,
+            };
+            let (status, reason) = self.take(failure)?;
+            if failures > 0 || status == Status::Refused {
+                return Ok((failures + 1, Err((status, reason))));
+            }
+            self.retrying(index, &reason);
+        }
+        Ok((0, Err((Status::Skipped, String::new()))))
     }
 
     fn record_file(&mut self, makers: &[usize], facts: &Quantized) -> Result<(), Error> {
         for index in makers {
             if self.trials.get(*index).is_some_and(|t| !self.is_done(t)) {
                 self.set(*index, Status::Done, "", 0, Some(Outcome::Quantize(facts.clone())))?;
+                self.ended(*index)?;
             }
         }
         Ok(())
@@ -292,30 +303,17 @@ impl<'a> Executor<'a> {
         let repetitions = self.prepared.config.run.repetitions;
         self.started(index, 0, u64::from(repetitions + 1) * 2);
         let work = Request::Speed(SpeedWork { prompt: SPEED_PROMPT, generate: SPEED_GENERATE, repetitions });
-        let mut failures = 0;
-        loop {
-            let answer = self.ask(recipe, path, &work, None);
-            self.running = None;
-            match answer {
-                Ok(Finished::Speed(speed)) => {
-                    self.set(index, Status::Done, "", failures, Some(Outcome::Speed(speed)))?;
-                    break;
-                }
-                Ok(_) => {
-                    self.set(index, Status::BadProtocol, "the worker answered another question", 1, None)?;
-                    break;
-                }
-                Err(failure) => {
-                    failures += 1;
-                    let (status, reason) = self.take(failure)?;
-                    if failures < 2 && status != Status::Refused {
-                        self.retrying(index, &reason);
-                        continue;
-                    }
-                    self.set(index, status, &reason, failures, None)?;
-                    break;
-                }
+        let (failures, result) = self.attempts(index, |me| {
+            let answer = me.ask(recipe, path, &work, None);
+            me.running = None;
+            match answer? {
+                Finished::Speed(speed) => Ok(speed),
+                _ => Err(bad_protocol("the worker answered another question")),
             }
+        })?;
+        match result {
+            Ok(speed) => self.set(index, Status::Done, "", failures, Some(Outcome::Speed(speed)))?,
+            Err((status, reason)) => self.set(index, status, &reason, failures, None)?,
         }
         self.ended(index)
     }
@@ -335,35 +333,20 @@ impl<'a> Executor<'a> {
             _ => SuiteCost::default(),
         };
         self.started(index, planned - self.missing(trial).len() as u64, planned);
-        let mut failures = 0;
-        let (status, reason) = loop {
-            let missing = self.trials.get(index).map(|t| self.missing(t)).unwrap_or_default();
+        let (failures, result) = self.attempts(index, |me| {
+            let missing = me.trials.get(index).map(|t| me.missing(t)).unwrap_or_default();
             if missing.is_empty() {
-                break (Status::Done, String::new());
+                return Ok(());
             }
-            let work = Work { trial: &trial.spec, items: missing };
-            let outcome = self.piece(&work, suite, recipe, path);
-            self.reread(index)?;
-            match outcome {
-                Ok(spent) => {
-                    cost.wall_s += spent.wall_s;
-                    cost.decode_s += spent.decode_s;
-                    cost.tokens_decoded += spent.tokens_decoded;
-                    let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
-                    if left > 0 {
-                        break (Status::BadProtocol, format!("the worker left out {left} items"));
-                    }
-                }
-                Err(failure) => {
-                    failures += 1;
-                    let (status, reason) = self.take(failure)?;
-                    if failures >= 2 || status == Status::Refused {
-                        break (status, reason);
-                    }
-                    self.retrying(index, &reason);
-                }
+            let spent = me.piece(&Work { trial: &trial.spec, items: missing }, suite, recipe, path);
+            me.reread(index)?;
+            cost.add(&spent?);
+            match me.trials.get(index).map_or(0, |t| me.missing(t).len()) {
+                0 => Ok(()),
+                left => Err(bad_protocol(&format!("the worker left out {left} items"))),
             }
-        };
+        })?;
+        let (status, reason) = result.map_or_else(|failure| failure, |()| (Status::Done, String::new()));
         self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
         self.ended(index)
     }
@@ -560,9 +543,10 @@ impl<'a> Executor<'a> {
     }
 
     /// Takes in what the journals hold now.
-    fn reread(&mut self, index: usize) -> Result<(), Error> {
+    fn reread(&mut self, index: usize) -> Outcomes<()> {
         if let Some(trial) = self.trials.get_mut(index) {
-            let fresh = read_trial(self.folder, &trial.spec)?;
+            let fresh = read_trial(self.folder, &trial.spec)
+                .map_err(|e| bad_protocol(&format!("the journal cannot be read back: {e}")))?;
             trial.items = fresh.items;
         }
         Ok(())

@@ -82,6 +82,7 @@ impl Prepared {
         Shared {
             base_sha256: &self.base.sha256,
             llama_cpp: &self.software.llama_cpp,
+            build: &self.software.build,
             machine,
             options: &self.config.run,
         }

@@ -37,17 +37,16 @@ struct Sequence {
     continuation: usize,
 }
 
-/// Scores an item. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors end the trial.
+/// Scores an item of which `longest` tokens are decoded at the most. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors end the trial.
 pub fn score_item(
     model: &Model,
     context: &mut Context<'_>,
     item: &ChoiceItem,
-    n_ctx: u32,
+    longest: usize,
 ) -> Result<ItemScore, LlamaError> {
     if item.choices.len() > MAX_CHOICES as usize {
         return Ok(failed(format!("{} choices; at most {MAX_CHOICES} can be scored", item.choices.len())));
     }
-    let longest = n_ctx.min(model.context_length()) as usize;
     let mut truncated = 0;
     let mut sequences = Vec::with_capacity(item.choices.len());
     for choice in &item.choices {

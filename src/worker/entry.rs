@@ -195,8 +195,10 @@ fn choices(
     let begun = Instant::now();
     let options = choice::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
     let mut context = Context::new(model, options)?;
+    let trained = if spec.yarn { work.n_ctx } else { model.context_length() };
+    let longest = work.n_ctx.min(trained) as usize;
     for question in &work.items {
-        let score = choice::score_item(model, &mut context, question, work.n_ctx)?;
+        let score = choice::score_item(model, &mut context, question, longest)?;
         item(replies, question.index, question.id.clone(), score)?;
     }
     Ok(cost(begun, &context))

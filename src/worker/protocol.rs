@@ -292,3 +292,12 @@ pub struct SuiteCost {
     /// Tokens decoded.
     pub tokens_decoded: u64,
 }
+
+impl SuiteCost {
+    /// Adds what another piece of the same trial cost.
+    pub fn add(&mut self, other: &Self) {
+        self.wall_s += other.wall_s;
+        self.decode_s += other.decode_s;
+        self.tokens_decoded += other.tokens_decoded;
+    }
+}
