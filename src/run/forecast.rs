@@ -1,5 +1,6 @@
 //! What a sweep would make, need and take: the answer of `bitfrontier plan`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 
@@ -182,19 +183,48 @@ impl VariantForecast {
         let (Some(bytes), Some(bpw)) = (self.file_bytes, self.bpw) else {
             return format!("{:<22} cannot be made: {}", self.variant, self.reason);
         };
-        let fallbacks = match self.fallbacks.as_slice() {
-            [] => "none".to_owned(),
-            [first, ..] => format!(
-                "{} tensors: {} columns don't divide by the {} of {}, so {} instead (first: {})",
-                self.fallbacks.len(),
-                first.columns,
-                first.block,
-                first.wanted,
-                first.got,
-                first.tensor
-            ),
-        };
+        let fallbacks = fallback_text(&self.fallbacks);
         let (bytes, bpw) = (Bytes(bytes).to_string(), BitsPerWeight(bpw).to_string());
         format!("{:<22} {bytes:>12} {bpw:>11}  {fallbacks}", self.variant)
+    }
+}
+
+/// `180 tensors: 576 columns don't divide by 256, so 166 q4_K become q5_0, 14 q6_K become q8_0`.
+fn fallback_text(fallbacks: &[Fallback]) -> String {
+    let Some(first) = fallbacks.first() else { return "none".to_owned() };
+    let mut kinds: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for fallback in fallbacks {
+        *kinds.entry((&fallback.wanted, &fallback.got)).or_default() += 1;
+    }
+    let kinds: Vec<String> =
+        kinds.iter().map(|((wanted, got), n)| format!("{n} {wanted} become {got}")).collect();
+    format!(
+        "{} tensors: {} columns don't divide by {}, so {}",
+        fallbacks.len(),
+        first.columns,
+        first.block,
+        kinds.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fallbacks_are_told_by_kind() {
+        let fallback = |wanted: &str, got: &str| Fallback {
+            tensor: "blk.0.attn_q.weight".to_owned(),
+            wanted: wanted.to_owned(),
+            got: got.to_owned(),
+            columns: 576,
+            block: 256,
+        };
+        let all = [fallback("q4_K", "q5_0"), fallback("q6_K", "q8_0"), fallback("q4_K", "q5_0")];
+        assert_eq!(
+            fallback_text(&all),
+            "3 tensors: 576 columns don't divide by 256, so 2 q4_K become q5_0, 1 q6_K become q8_0"
+        );
+        assert_eq!(fallback_text(&[]), "none");
     }
 }
