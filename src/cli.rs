@@ -136,7 +136,7 @@ pub struct WhatArgs {
     #[arg(long, value_name = "N")]
     pub repetitions: Option<u32>,
     /// Seconds without a sign of life after which a worker is ended [default: from the model's size].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_hyphen_values = true)]
     pub hang_seconds: Option<f64>,
     /// How the model is run.
     #[command(flatten)]

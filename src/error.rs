@@ -15,6 +15,7 @@
 //! | 8 | the sweep ended, but some trials failed; they are rows in the tables |
 //! | 130 | interrupted; the same command goes on |
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -133,13 +134,22 @@ impl Error {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Gguf(_) | Self::Quantized { .. } | Self::Base { .. } => 3,
+            Self::Plan(_)
+            | Self::Gguf(_)
+            | Self::Quantized { .. }
+            | Self::Base { .. }
+            | Self::Fetch(FetchError::NoSuchFile(_) | FetchError::Malformed { .. }) => 3,
             Self::Journal(error) => match error {
                 JournalError::Write { .. } => 7,
                 _ => 3,
             },
             Self::Render(_) | Self::NoSpace(_) => 7,
-            Self::NotFetched { .. } => 4,
+            Self::NotFetched { .. } | Self::Fetch(FetchError::NotMade { .. }) => 4,
+            Self::Fetch(FetchError::Io { source, .. }) | Self::Io { source, .. }
+                if source.kind() == ErrorKind::StorageFull =>
+            {
+                7
+            }
             Self::Fetch(_) => 5,
             Self::DoesNotFit(_) => 6,
             Self::TrialsFailed { .. } => 8,

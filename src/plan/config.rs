@@ -13,6 +13,9 @@ use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::{self, KvTypes, Recipe, Weights};
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
 
+/// Longest silence a user may allow, in seconds: some days.
+const LONGEST_HANG: f64 = 1e6;
+
 /// What to do with layers where there is a GPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -207,6 +210,10 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     if threads == 0 || repetitions == 0 {
         return Err(missing("threads and repetitions must be at least 1", "leave them out for the default"));
     }
+    let hang_seconds = flags.hang_seconds.or(raw.hang_seconds);
+    if hang_seconds.is_some_and(|s| !(1.0..=LONGEST_HANG).contains(&s)) {
+        return Err(missing("hang_seconds must be between 1 and 1000000", "leave it out for the default"));
+    }
     Ok(SweepConfig {
         base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
         recipes,
@@ -224,7 +231,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             yarn: flags.yarn || raw.yarn.unwrap_or(false),
             allow_requantize: flags.allow_requantize || raw.allow_requantize.unwrap_or(false),
             repetitions,
-            hang_seconds: flags.hang_seconds.or(raw.hang_seconds),
+            hang_seconds,
         },
     })
 }
@@ -267,6 +274,12 @@ fn recipes(
         if recipes.iter().any(|r| r.variant() == recipe.variant()) {
             return Err(PlanError::Twice { place, kind: "recipe", name: recipe.variant() });
         }
+        // Trials are known by their content, so that the second would have none of its own.
+        if let Some(same) = recipes.iter().find(|r| r.weights.same_file(&recipe.weights) && r.kv == recipe.kv)
+        {
+            let reason = format!("is the same as {}", same.variant());
+            return Err(PlanError::Recipe { place, name: recipe.variant(), reason });
+        }
         recipes.push(recipe);
     }
     Ok(recipes)
@@ -297,12 +310,16 @@ fn suites(
         DEFAULT_SUITES.iter().map(|n| (String::new(), (*n).to_owned())).collect()
     };
     let mut found: Vec<SuiteText> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
     for (place, name) in named {
-        let suite = suite::find(&name, &place)?;
-        if found.iter().any(|s| s.path == suite.path) {
+        let text = suite::find(&name, &place)?;
+        // Tables know a suite by the name in its file, whatever the file is called.
+        let name = suite::parse(&text)?.name;
+        if seen.contains(&name) {
             return Err(PlanError::Twice { place, kind: "suite", name });
         }
-        found.push(suite);
+        found.push(text);
+        seen.push(name);
     }
     Ok(found)
 }

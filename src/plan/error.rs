@@ -103,7 +103,7 @@ impl PlanError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Toml { hint, .. } => hint.clone(),
+            Self::Toml { hint, .. } => Some(hint.clone().unwrap_or_else(|| "correct that line".to_owned())),
             Self::Unknown { nearest, kind, .. } if !nearest.is_empty() => {
                 Some(format!("the nearest {kind}s are {}", nearest.join(", ")))
             }
@@ -112,7 +112,11 @@ impl PlanError {
                 "remove the file and run `bitfrontier suites fetch {suite}`, or correct the suite's sha256"
             )),
             Self::NoItems { .. } => Some("raise --limit, or check the data file".to_owned()),
-            _ => None,
+            Self::Read { .. } => Some("check the path and who may read it".to_owned()),
+            Self::Data { .. } => Some("correct that line, or the suite's templates".to_owned()),
+            Self::Twice { kind, .. } => Some(format!("leave one {kind} out, or give it another name")),
+            Self::Recipe { .. } => Some("leave it out".to_owned()),
+            Self::Unknown { .. } => Some("check its spelling".to_owned()),
         }
     }
 }

@@ -104,6 +104,11 @@ impl Recipe {
 }
 
 impl Weights {
+    /// Whether both make the same file: names don't matter.
+    pub fn same_file(&self, other: &Self) -> bool {
+        self.ftype == other.ftype
+    }
+
     /// A stock type, under its own name or the user's.
     pub fn stock(stock: &StockType, name: Option<&str>, place: &str) -> Result<Self, PlanError> {
         if stock.needs_imatrix {

@@ -18,6 +18,11 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("piqa", include_str!("../../suites/piqa.toml")),
 ];
 
+/// Half of a chunk is scored but for its last token; below this nothing is left.
+const LEAST_TEXT_CTX: u32 = 4;
+/// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
+const LEAST_CHOICE_CTX: u32 = 32;
+
 /// What a sweep evaluates when it is not told.
 pub const DEFAULT_SUITES: [&str; 4] = ["perplexity", "arc_challenge", "hellaswag", "piqa"];
 
@@ -210,6 +215,14 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
     }
     if main.chance.is_some_and(|c| !(0.0..1.0).contains(&c)) {
         return Err(missing("has a chance level outside 0..1", "chance is a fraction"));
+    }
+    let (ctx, least) = match &scoring {
+        Scoring::Choice(choice) => (choice.ctx, LEAST_CHOICE_CTX),
+        Scoring::Text(text) => (text.ctx, LEAST_TEXT_CTX),
+    };
+    if ctx < least {
+        let what = format!("has a ctx of {ctx}; at least {least} tokens are needed");
+        return Err(missing(&what, "raise `ctx`, or leave it out for the default"));
     }
     if raw.source.is_empty() {
         return Err(missing("names no source", "add a [[source]] table with `from`"));

@@ -42,7 +42,7 @@ impl Template {
     /// The list of texts for one row: the template prints a JSON array (`{{ choices | tojson }}`).
     pub fn list(&self, row: &Value) -> Result<Vec<String>, String> {
         let text = self.text(row)?;
-        serde_json::from_str(&text).map_err(|_| format!("{} is not a list of texts: {text}", self.name))
+        serde_json::from_str(&text).map_err(|_| format!("{} is not a list of texts: {text:?}", self.name))
     }
 }
 

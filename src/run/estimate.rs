@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::files;
 use crate::gguf::Described as _;
@@ -29,7 +30,8 @@ const OVERHEAD: u64 = 256 << 20;
 pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
     let repetitions = f64::from(prepared.config.run.repetitions + 1);
     match trial.kind {
-        TrialKind::Quantize if trial.variant.starts_with("base") => 0.0,
+        // The base's file is there already.
+        TrialKind::Quantize if trial.settings.pointer("/weights/ftype").is_none_or(Value::is_null) => 0.0,
         // Measured: quantizing costs about as much as decoding 3,000 tokens, whatever the model's size.
         TrialKind::Quantize => 3000.0,
         TrialKind::Speed => repetitions * (f64::from(SPEED_PROMPT) + GENERATED * f64::from(SPEED_GENERATE)),

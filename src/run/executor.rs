@@ -134,7 +134,7 @@ impl<'a> Executor<'a> {
     /// All trials of the variants that share one file.
     fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
         let variants: Vec<&Recipe> =
-            self.prepared.config.recipes.iter().filter(|r| r.weights == file.weights).collect();
+            self.prepared.config.recipes.iter().filter(|r| r.weights.same_file(&file.weights)).collect();
         let ids: Vec<usize> = (0..self.trials.len())
             .filter(|i| {
                 variants.iter().any(|v| self.trials.get(*i).is_some_and(|t| t.spec.variant == v.variant()))
@@ -152,6 +152,8 @@ impl<'a> Executor<'a> {
                 }
                 match &path {
                     Ok(path) => self.run_trial(*index, recipe, path)?,
+                    // The trial that should have made the file has its own reason on record.
+                    Err(_) if self.has_failed(*index) => {}
                     Err(reason) => self.skip(*index, reason)?,
                 }
             }
@@ -168,11 +170,16 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Whether a trial was tried and failed.
+    fn has_failed(&self, index: usize) -> bool {
+        let succeeds = |status| matches!(status, Status::Pending | Status::Done | Status::Skipped);
+        self.trials.get(index).is_some_and(|t| !succeeds(t.status))
+    }
+
     /// Whether a trial is to be carried out in this invocation.
     fn is_due(&self, index: usize) -> bool {
         let Some(trial) = self.trials.get(index) else { return false };
-        let failed = !matches!(trial.status, Status::Pending | Status::Done | Status::Skipped);
-        let given_up = failed && self.prepared.config.no_retry;
+        let given_up = self.has_failed(index) && self.prepared.config.no_retry;
         self.planned.contains(&trial.spec.id) && !self.is_done(trial) && !given_up
     }
 
@@ -213,13 +220,9 @@ impl<'a> Executor<'a> {
             return Ok(Ok(path));
         }
         let Some(first) = makers.first().copied() else { return Ok(Err("not planned".to_owned())) };
-        if self
-            .trials
-            .get(first)
-            .is_some_and(|t| !matches!(t.status, Status::Pending | Status::Done | Status::Skipped))
-            && self.prepared.config.no_retry
-        {
-            return Ok(Err("making its file failed in an earlier run".to_owned()));
+        if self.has_failed(first) && self.prepared.config.no_retry {
+            let reason = self.trials.get(first).map_or("", |t| t.reason.as_str());
+            return Ok(Err(format!("its file could not be made: {reason}")));
         }
         self.make_file(file, ftype, first, &makers, recorded.as_ref())
     }
@@ -332,6 +335,10 @@ impl<'a> Executor<'a> {
             Some(Outcome::Suite(cost)) => cost.clone(),
             _ => SuiteCost::default(),
         };
+        if trial.status != Status::Pending {
+            // More was asked for, or a failure is tried again: until that ends the tables say so.
+            self.set(index, Status::Pending, "", 0, None)?;
+        }
         self.started(index, planned - self.missing(trial).len() as u64, planned);
         let (failures, result) = self.attempts(index, |me| {
             let missing = me.trials.get(index).map(|t| me.missing(t)).unwrap_or_default();
@@ -480,7 +487,12 @@ impl<'a> Executor<'a> {
             yarn: self.prepared.config.run.yarn,
         });
         let patience = estimate::patience(self.prepared, &request);
-        worker.ask(&request, patience, self.interrupted, |_| Ok(()))?;
+        worker.ask(&request, patience, self.interrupted, |_| Ok(())).map_err(|failure| match failure {
+            WorkFailure::Trial { status: Status::Refused, reason, .. } if recipe.is_base() => {
+                WorkFailure::Base(reason)
+            }
+            other => other,
+        })?;
         Ok(Running { worker, variant })
     }
 
@@ -502,6 +514,7 @@ impl<'a> Executor<'a> {
         }
         match failure {
             WorkFailure::Trial { status, reason, .. } => Ok((status, reason)),
+            WorkFailure::Base(reason) => Err(Error::Base { path: self.prepared.base_path.clone(), reason }),
             WorkFailure::NoSpace(what) => Err(Error::NoSpace(what)),
             WorkFailure::Interrupted => Err(interrupted()),
         }

@@ -91,7 +91,7 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
 }
 
 fn variant(prepared: &Prepared, recipe: &crate::plan::recipe::Recipe) -> VariantForecast {
-    let file = prepared.files.iter().find(|f| f.weights == recipe.weights);
+    let file = prepared.files.iter().find(|f| f.weights.same_file(&recipe.weights));
     let forecast = file.map_or_else(|| Err("not planned".to_owned()), |f| f.forecast.clone());
     let variant = recipe.variant();
     match forecast {
@@ -128,7 +128,7 @@ fn calibrate(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Option<f64
     match measured {
         Ok(Finished::Speed(speed)) => Ok(speed.pp512_tps.first().copied()),
         Ok(_) => Ok(None),
-        Err(WorkFailure::Trial { reason, .. }) => {
+        Err(WorkFailure::Trial { reason, .. } | WorkFailure::Base(reason)) => {
             Err(Error::Base { path: prepared.base_path.clone(), reason })
         }
         Err(WorkFailure::NoSpace(what)) => Err(Error::NoSpace(what)),

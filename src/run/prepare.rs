@@ -341,9 +341,7 @@ impl<'a> Inspector<'a> {
             })
             .collect();
         let mut chunks = vec![None; suites.len()];
-        if texts.is_empty() {
-            return Ok(chunks);
-        }
+        // Asked even without a text, because it tells whether llama.cpp knows this kind of model at all.
         let work = CountWork {
             model: self.base.to_owned(),
             texts: texts.iter().filter_map(|(i, _)| data.get(*i).cloned()).collect(),
@@ -422,7 +420,9 @@ fn size(model: &gguf::Model, tensors: &[(String, String)]) -> Result<(u64, f64),
 
 fn stopped(failure: WorkFailure, base: &Path) -> Error {
     match failure {
-        WorkFailure::Trial { reason, .. } => Error::Base { path: base.to_owned(), reason },
+        WorkFailure::Trial { reason, .. } | WorkFailure::Base(reason) => {
+            Error::Base { path: base.to_owned(), reason }
+        }
         WorkFailure::NoSpace(what) => Error::NoSpace(what),
         WorkFailure::Interrupted => Error::Interrupted { resume: "the same command".to_owned() },
     }
@@ -454,7 +454,7 @@ fn trials(prepared: &Prepared) -> Vec<TrialSpec> {
     let shared = prepared.shared(&machine);
     let mut trials = Vec::new();
     for file in &prepared.files {
-        let recipes = prepared.config.recipes.iter().filter(|r| r.weights == file.weights);
+        let recipes = prepared.config.recipes.iter().filter(|r| r.weights.same_file(&file.weights));
         for recipe in recipes {
             trials.push(matrix::quantize_trial(&shared, recipe));
             trials.extend(prepared.suites.iter().map(|suite| matrix::suite_trial(&shared, recipe, suite)));

@@ -155,19 +155,23 @@ pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
     }
 }
 
-/// Deletes temporary files of processes of this machine that are gone.
+/// Deletes what killed processes of this machine left half-written in the cache: variants and base chunks.
 pub fn sweep_up(cache: &Cache) {
-    let Ok(entries) = fs::read_dir(cache.variants()) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let pid =
-            name.strip_suffix(".tmp").and_then(|n| n.rsplit('.').next()).and_then(|p| p.parse::<u32>().ok());
-        let gone =
-            |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
-        if name.starts_with('.') && pid.is_some_and(gone) {
-            // Best effort: it is in nobody's way but the disk's.
-            let _ = fs::remove_file(entry.path());
+    let stores = fs::read_dir(cache.base_store()).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in stores.chain([cache.variants()]) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if is_orphan(&entry.file_name().to_string_lossy()) {
+                // Best effort: it is in nobody's way but the disk's.
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
+}
+
+/// Whether a file is a temporary one (`.NAME.PID.tmp`) of a process that is gone.
+fn is_orphan(name: &str) -> bool {
+    let stem = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
+    let pid = stem.and_then(|s| s.rsplit('.').next()).and_then(|p| p.parse::<u32>().ok());
+    let is_gone = |pid| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+    pid.is_some_and(is_gone)
 }

@@ -36,7 +36,11 @@ impl BaseStore {
     /// Begins writing a chunk of `rows` rows.
     pub fn write(&self, chunk: u64, vocabulary: u32, rows: u32) -> io::Result<ChunkWriter> {
         let path = Self::chunk_path(&self.folder, chunk);
-        let temporary = tempfile::Builder::new().prefix(".chunk-").tempfile_in(&self.folder)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".chunk-")
+            // Names its process, so that what a killed one left can be told from what is being written.
+            .suffix(&format!(".{}.tmp", std::process::id()))
+            .tempfile_in(&self.folder)?;
         let mut out = BufWriter::with_capacity(1 << 20, temporary);
         out.write_all(&[0_u8; HEADER])?;
         Ok(ChunkWriter { out, path, vocabulary, rows, hash: blake3::Hasher::new() })

@@ -39,6 +39,8 @@ pub enum WorkFailure {
         /// Whether the worker is still of use.
         alive: bool,
     },
+    /// The base model cannot be loaded: the sweep ends.
+    Base(String),
     /// The disk is full: the sweep ends.
     NoSpace(String),
     /// The user asked to stop.
@@ -240,6 +242,8 @@ fn spawn(log: &Path) -> io::Result<Spawned> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
+        // An abort's last words shall be the assertion, not those of a debugger that ggml would start.
+        .env("GGML_NO_BACKTRACE", "1")
         // Ctrl-C in a terminal is for the parent, which ends its workers itself.
         .process_group(0);
     command

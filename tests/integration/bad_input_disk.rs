@@ -1,0 +1,120 @@
+//! A disk that runs full, in the middle of quantizing and of writing a journal: the sweep stops with its own
+//! exit code, nothing is torn, and once there is space the same command goes on.
+//!
+//! The disks are small tmpfs mounts, which only root can make; without them these tests say so and pass.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::records::{losses, trials};
+use crate::sandbox::{Outcome, sweep_args};
+use crate::table::Table;
+use crate::worker::Faulty;
+
+/// A small disk, unmounted in the end.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None` where this user cannot mount.
+    fn mount(at: &Path, megabytes: u32) -> Option<Self> {
+        fs::create_dir_all(at).expect("made");
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        println!("skipped: a small disk can only be mounted by root, where there is tmpfs");
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+const WHAT: [&str; 4] = ["--recipes", "Q8_0", "--suites", "quiz.toml"];
+const HINT: &str = "free some space; the same command then goes on where it stopped";
+
+/// A sweep with `cache` as its cache, in which the disk of `fill` runs full at a request.
+fn sweep(faulty: &Faulty, cache: &str, fill: Option<(&str, &str, &str)>) -> Outcome {
+    let path = fill.map(|(_, _, folder)| faulty.sandbox.path(folder).join("filler"));
+    let path = path.as_ref().map_or("", |p| p.to_str().expect("text"));
+    let settings = fill.map_or(Vec::new(), |(request, model, _)| {
+        vec![
+            ("FAULT", "full_disk"),
+            ("REQUEST", request),
+            ("MODEL", model),
+            ("AFTER", "4"),
+            ("TIMES", "1"),
+            ("FILL", path),
+        ]
+    });
+    let mut command = faulty.command(&sweep_args(&WHAT), &settings);
+    command.env("BITFRONTIER_CACHE", faulty.sandbox.path(cache));
+    Outcome::of(&command.output().expect("started"))
+}
+
+fn torn_or_temporary(faulty: &Faulty, folder: &str) -> Vec<String> {
+    let names = faulty.sandbox.files(folder).into_iter();
+    names.filter(|name| name.rsplit('/').next().is_some_and(|n| n.starts_with('.'))).collect()
+}
+
+#[test]
+fn a_disk_that_runs_full_while_a_variant_is_made() {
+    let faulty = Faulty::new();
+    // 64 MiB are left free as a margin before a file is begun.
+    let Some(_disk) = Disk::mount(&faulty.sandbox.path("disk"), 80) else { return };
+    let stopped = sweep(&faulty, "disk/cache", Some(("quantize", "Q8_0-", "disk"))).ends(7);
+    stopped.tells(&[HINT]);
+    assert_eq!(
+        faulty.sandbox.files("disk/cache/variants"),
+        Vec::<String>::new(),
+        "no part of a file is left"
+    );
+    let out = faulty.sandbox.path("out");
+    for trial in trials(&out).iter().filter(|t| t.variant == "base") {
+        assert_eq!(trial.status, "done", "{trial:?}");
+    }
+    assert!(!Table::read(&out.join("metrics.csv")).rows.is_empty(), "the tables are whole");
+
+    // Still full: refused before anything is tried.
+    sweep(&faulty, "disk/cache", None)
+        .ends(6)
+        .tells(&["error: the sweep does not fit: the cache needs ", "free"]);
+    fs::remove_file(faulty.sandbox.path("disk/filler")).expect("freed");
+    sweep(&faulty, "disk/cache", None).ends(0);
+    assert_eq!(losses(&out), Vec::<String>::new());
+}
+
+#[test]
+fn a_cache_disk_without_its_margin() {
+    let faulty = Faulty::new();
+    let Some(_disk) = Disk::mount(&faulty.sandbox.path("disk"), 16) else { return };
+    sweep(&faulty, "disk/cache", None)
+        .ends(7)
+        .tells(&["error: no space for variant Q8_0: it takes 969.6 KiB, and ", HINT]);
+    assert_eq!(torn_or_temporary(&faulty, "disk"), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_that_runs_full_while_items_are_journalled() {
+    let faulty = Faulty::new();
+    let out = faulty.sandbox.path("out");
+    let Some(_disk) = Disk::mount(&out, 8) else { return };
+    sweep(&faulty, "cache", Some(("choice", "Q8_0-", "out"))).ends(7).tells(&[HINT]);
+    for trial in trials(&out) {
+        assert_eq!(trial.torn, 0, "the journal ends with a whole line: {trial:?}");
+    }
+    assert_eq!(torn_or_temporary(&faulty, "out"), Vec::<String>::new());
+    assert!(!Table::read(&out.join("metrics.csv")).rows.is_empty(), "the tables are whole");
+    assert!(!Table::read(&out.join("summary.csv")).rows.is_empty(), "the tables are whole");
+
+    // Still full: the same answer.
+    sweep(&faulty, "cache", None).ends(7).tells(&[HINT]);
+    fs::remove_file(out.join("filler")).expect("freed");
+    sweep(&faulty, "cache", None).ends(0);
+    assert_eq!(losses(&out), Vec::<String>::new());
+}

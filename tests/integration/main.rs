@@ -1,0 +1,12 @@
+//! What the program promises its users, held against the program itself: a real sweep of a tiny model, killed,
+//! starved, lied to and given bad input; and the layout of the house, held against the source.
+
+mod bad_input;
+mod bad_input_disk;
+mod kill;
+mod layering;
+mod records;
+mod sandbox;
+mod sweep;
+mod table;
+mod worker;
