@@ -1,4 +1,4 @@
-//! The only door to llama.cpp. `ffi` is the only file with `unsafe`; what stands beside it is safe Rust.
+//! The only door to llama.cpp. `ffi` alone steps outside safe Rust; what stands beside it does not.
 //! Only worker processes come in here.
 
 pub mod context;
