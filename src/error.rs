@@ -81,6 +81,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An input cannot be what it is asked to be.
+    #[error("{reason}")]
+    Refused {
+        /// What and why.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
     /// A worker failed at something that is not a trial.
     #[error("{0}")]
     Worker(String),
@@ -126,6 +134,7 @@ impl Error {
                 Some("the same command tries them again; the worker's words are in logs/".to_owned())
             }
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
+            Self::Refused { hint, .. } => hint.clone(),
             Self::Io { .. } | Self::Worker(_) => None,
         }
     }
@@ -133,7 +142,11 @@ impl Error {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Gguf(_) | Self::Quantized { .. } | Self::Base { .. } => 3,
+            Self::Plan(_)
+            | Self::Gguf(_)
+            | Self::Quantized { .. }
+            | Self::Base { .. }
+            | Self::Refused { .. } => 3,
             Self::Journal(error) => match error {
                 JournalError::Write { .. } => 7,
                 _ => 3,
