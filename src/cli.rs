@@ -24,6 +24,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Say what a sweep would make, need and take, without doing it.
     Plan(PlanArgs),
+    /// Perplexity of a model on a text, and its KL divergence from a base.
+    Perplexity(PerplexityArgs),
     /// Rebuild tables and charts of a results folder from its records.
     Report {
         /// The results folder.
@@ -93,6 +95,53 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `perplexity`.
+#[derive(Debug, Args)]
+pub struct PerplexityArgs {
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "MODEL")]
+    pub gguf: String,
+    /// The text.
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Tokens of context [default: 512, or those of --base-logits].
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(4..))]
+    pub ctx: Option<u32>,
+    /// Most chunks of the text, from its beginning [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub chunks: Option<u64>,
+    /// What the model is compared with.
+    #[command(flatten)]
+    pub base: BaseArgs,
+    /// Keep the distributions of the base (without one: of the model) for later comparisons.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["base_logits", "base_store"])]
+    pub save_base_store: Option<PathBuf>,
+    /// Keep them as llama-perplexity does, 16 bits a token of the vocabulary.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base_logits", "base_store"])]
+    pub save_base_logits: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the model is run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// What a model is compared with.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct BaseArgs {
+    /// Compare with this model.
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<String>,
+    /// Compare with a file of `llama-perplexity --kl-divergence-base`.
+    #[arg(long, value_name = "FILE")]
+    pub base_logits: Option<PathBuf>,
+    /// Compare with a store made by --save-base-store.
+    #[arg(long, value_name = "DIR")]
+    pub base_store: Option<PathBuf>,
 }
 
 /// What is swept: a file, flags, or both (flags win).

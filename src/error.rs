@@ -82,6 +82,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An input cannot be what it is asked to be.
+    #[error("{reason}")]
+    Refused {
+        /// What and why.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
     /// A worker failed at something that is not a trial.
     #[error("{0}")]
     Worker(String),
@@ -127,6 +135,7 @@ impl Error {
                 Some("the same command tries them again; the worker's words are in logs/".to_owned())
             }
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
+            Self::Refused { hint, .. } => hint.clone(),
             Self::Io { .. } | Self::Worker(_) => None,
         }
     }
@@ -138,6 +147,7 @@ impl Error {
             | Self::Gguf(_)
             | Self::Quantized { .. }
             | Self::Base { .. }
+            | Self::Refused { .. }
             | Self::Fetch(FetchError::NoSuchFile(_) | FetchError::Malformed { .. }) => 3,
             Self::Journal(error) => match error {
                 JournalError::Write { .. } => 7,

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
-use bitfrontier::cli::{Cli, Command, FlashAttnArg, ModelArgs, PlanArgs, SuitesCommand, SweepArgs, WhatArgs};
+use bitfrontier::cli::{
+    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, SuitesCommand, SweepArgs, WhatArgs,
+};
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::suite;
-use bitfrontier::progress::Progress;
+use bitfrontier::progress::{Chunks, Progress};
 use bitfrontier::render::terminal::summary_table;
+use bitfrontier::render::text_report;
+use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::{derive, forecast, machine, prepare};
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
         Command::Worker { parent } => return run_worker(parent),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
+        Command::Perplexity(args) => run_perplexity(args),
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
@@ -128,6 +133,42 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
         print(&forecast.text());
     }
     forecast.refusal.map_or(Ok(()), |refusal| Err(Error::DoesNotFit(refusal)))
+}
+
+fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let locate = |model: &str| prepare::locate_model(&model.parse()?, &cache, false);
+    let base = match (args.base.base, args.base.base_store, args.base.base_logits) {
+        (Some(model), ..) => Base::Model(locate(&model)?),
+        (_, Some(store), _) => Base::Store(store),
+        (.., Some(file)) => Base::Logits(file),
+        (None, None, None) => Base::None,
+    };
+    let question = Question {
+        model: locate(&args.gguf)?,
+        text: args.text,
+        n_ctx: args.ctx,
+        chunks: args.chunks,
+        base,
+        save_store: args.save_base_store,
+        save_logits: args.save_base_logits,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let chunks = Chunks::new();
+    let report =
+        perplexity::evaluate(&question, &cache, &interrupted, &mut |done, all| chunks.tell(done, all));
+    chunks.finish();
+    let report = report.map_err(with_resume)?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(|e| Error::Worker(e.to_string()))?;
+        print(&format!("{json}\n"));
+    } else {
+        print(&text_report::lines(&report));
+    }
+    Ok(())
 }
 
 fn run_report(results: &Path) -> Result<(), Error> {

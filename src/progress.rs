@@ -112,6 +112,37 @@ impl Clock {
     }
 }
 
+/// A line on a terminal that counts chunks of a text.
+#[derive(Debug)]
+pub struct Chunks(ProgressBar);
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Chunks {
+    /// Nothing is drawn where stderr is not a terminal.
+    pub fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template("{spinner} chunk {pos} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        Self(bar)
+    }
+
+    /// So many are done, of so many if that is known.
+    pub fn tell(&self, done: u64, all: Option<u64>) {
+        self.0.set_position(done);
+        self.0.set_message(all.map_or(String::new(), |all| format!("of {all}")));
+    }
+
+    /// Takes the line away.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A plain line for an event; nothing for steps.
 fn line(event: &Event, clock: &Clock) -> Option<String> {
     match event {

@@ -10,6 +10,8 @@ mod perplexity;
 mod planned;
 pub mod report;
 mod summary;
+mod text;
+mod text_report;
 mod variant;
 
 #[cfg(test)]
@@ -19,3 +21,5 @@ mod tests;
 pub use crate::journal::record::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
 pub use report::Report;
 pub use summary::report;
+pub use text::Figure;
+pub use text_report::{StoreUsed, TextReport};

@@ -127,6 +127,7 @@ fn chunks() -> Vec<ItemRecord> {
             delta_p: column(|i| ((i * 17 % 33) as f32 - 16.0) / 64.0),
             same_top: (c * 20..c * 20 + 20).map(|i| u8::from(i % 5 != 0)).collect(),
             nonfinite: 0,
+            moments: None,
         }
     };
     (0..3)

@@ -203,7 +203,7 @@ impl ModelHandle {
     }
 
     /// Tokens of a text; `None` if llama.cpp refuses (more than 2^31 tokens).
-    pub fn tokenize(&self, text: &str, add_special: bool, parse_special: bool) -> Option<Vec<Token>> {
+    pub fn tokenize(&self, text: &[u8], add_special: bool, parse_special: bool) -> Option<Vec<Token>> {
         let bytes = i32::try_from(text.len()).ok()?;
         let mut tokens: Vec<Token> = vec![0; text.len() + 8];
         for _ in 0..2 {
@@ -252,6 +252,8 @@ pub struct ContextOptions {
     pub kv: (u32, u32),
     /// One buffer for all sequences.
     pub kv_unified: bool,
+    /// Keep all cells of layers with a sliding window, not only the window's.
+    pub swa_full: bool,
     /// Stretch the context by YaRN from this many tokens.
     pub yarn_from: Option<u32>,
 }
@@ -291,11 +293,13 @@ impl<'model> ContextHandle<'model> {
             params.type_k = options.kv.0;
             params.type_v = options.kv.1;
             params.kv_unified = options.kv_unified;
+            params.swa_full = options.swa_full;
             params.no_perf = true;
             if let Some(trained) = options.yarn_from {
                 params.rope_scaling_type = sys::LLAMA_ROPE_SCALING_TYPE_YARN;
                 params.yarn_orig_ctx = trained;
-                params.rope_freq_scale = trained as f32 / options.n_ctx as f32;
+                let sequences = if options.kv_unified { 1 } else { options.n_seq_max.max(1) };
+                params.rope_freq_scale = (trained * sequences) as f32 / options.n_ctx as f32;
             }
             sys::llama_init_from_model(model.0.as_ptr(), params)
         };

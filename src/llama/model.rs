@@ -92,7 +92,9 @@ impl Model {
     }
 
     /// Tokens of a text as plain text: special tokens are not parsed; BOS is added if the vocabulary adds it.
-    pub fn tokenize(&self, text: &str) -> Result<Vec<Token>, LlamaError> {
+    /// Need not be UTF-8: llama.cpp decides what becomes of other bytes.
+    pub fn tokenize(&self, text: impl AsRef<[u8]>) -> Result<Vec<Token>, LlamaError> {
+        let text = text.as_ref();
         self.handle.tokenize(text, true, false).ok_or(LlamaError::Tokenize(text.len()))
     }
 

@@ -207,6 +207,7 @@ mod tests {
             delta_p: F32Array(vec![-0.5, 0.125]),
             same_top: vec![1, 0],
             nonfinite: 0,
+            moments: None,
         };
         let items = [item(0, ItemScore::Chunk(chunk)), item(1, ItemScore::Failed { reason: String::new() })];
         assert_eq!(

@@ -6,6 +6,7 @@ pub mod csv;
 mod file;
 pub mod items;
 pub mod terminal;
+pub mod text_report;
 
 pub use chart::draw_all;
 pub use file::RenderError;

@@ -23,6 +23,8 @@ const SLOWEST_READ: f64 = 2e7;
 const BYTES_PER_TOKEN: f64 = 4.0;
 /// A generated token costs about as much as this many of a prompt.
 const GENERATED: f64 = 8.0;
+/// Tokens of short chunks that are decoded together.
+const BATCH: u32 = 2048;
 /// Memory beside weights, cache and logits.
 const OVERHEAD: u64 = 256 << 20;
 
@@ -61,15 +63,21 @@ pub fn patience(prepared: &Prepared, request: &Request) -> Duration {
     if let Some(seconds) = prepared.config.run.hang_seconds {
         return Duration::from_secs_f64(seconds.max(1.0));
     }
-    let weights = prepared.base.weights as f64;
+    silence(prepared.base.weights, prepared.base.file_bytes, request)
+}
+
+/// What the slowest machine would need between two signs of life, with a model of so many weights and bytes.
+pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
     let tokens = match request {
         Request::Text(work) => f64::from(work.n_ctx),
+        // Short chunks are decoded together.
+        Request::Batched(work) => f64::from(work.n_ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) => 0.0,
     };
-    let reading = prepared.base.file_bytes as f64 / SLOWEST_READ;
-    LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights * tokens / SLOWEST_FLOPS)
+    let reading = file_bytes as f64 / SLOWEST_READ;
+    LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights as f64 * tokens / SLOWEST_FLOPS)
 }
 
 /// What a sweep takes of this machine.

@@ -7,5 +7,6 @@ pub mod event;
 pub mod executor;
 pub mod forecast;
 pub mod machine;
+pub mod perplexity;
 pub mod prepare;
 pub mod variant_file;

@@ -160,18 +160,7 @@ fn build_name() -> String {
 
 fn base(config: &SweepConfig, cache: &Cache) -> Result<(PathBuf, gguf::Model, BaseModel), Error> {
     let source: Source = config.base.parse()?;
-    let path = match cache.locate(&source) {
-        Some(path) => path,
-        None if config.fetch || matches!(source, Source::Local(_) | Source::Cached(_)) => {
-            Fetcher::new(cache).fetch(&source, &Expect::default(), &|_| {})?.path
-        }
-        None => {
-            return Err(Error::NotFetched {
-                what: format!("the base model {source}"),
-                command: format!("run `bitfrontier fetch {source}`"),
-            });
-        }
-    };
+    let path = locate_model("base model", &source, cache, config.fetch)?;
     let model = gguf::open_model(&path)?;
     let share = model.quantized_share() * 100.0;
     if share > 0.0 && !config.run.allow_requantize {
@@ -196,6 +185,20 @@ fn base(config: &SweepConfig, cache: &Cache) -> Result<(PathBuf, gguf::Model, Ba
         context_length: u32::try_from(model.context_length().unwrap_or(0)).unwrap_or(u32::MAX),
     };
     Ok((path, model, base))
+}
+
+/// A model's file, if it is there or may be fetched.
+pub fn locate_model(what: &str, source: &Source, cache: &Cache, fetch: bool) -> Result<PathBuf, Error> {
+    match cache.locate(source) {
+        Some(path) => Ok(path),
+        None if fetch || matches!(source, Source::Local(_) | Source::Cached(_)) => {
+            Ok(Fetcher::new(cache).fetch(source, &Expect::default(), &|_| {})?.path)
+        }
+        None => Err(Error::NotFetched {
+            what: format!("the {what} {source}"),
+            command: format!("run `bitfrontier fetch {source}`"),
+        }),
+    }
 }
 
 /// SHA-256 of a file, or of its parts' hashes for a split model.

@@ -96,7 +96,7 @@ fn failed(reason: String) -> ItemScore {
 fn sequence(model: &Model, context: &str, continuation: &str) -> Result<Option<Sequence>, LlamaError> {
     let trimmed = context.trim_end();
     let spaces = &context[trimmed.len()..];
-    let whole = model.tokenize(&format!("{trimmed}{spaces}{continuation}"))?;
+    let whole = model.tokenize(format!("{trimmed}{spaces}{continuation}"))?;
     let prefix = model.tokenize(trimmed)?.len();
     Ok((prefix > 0 && prefix < whole.len()).then_some(Sequence { tokens: whole, continuation: prefix }))
 }

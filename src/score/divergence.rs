@@ -49,7 +49,7 @@ pub fn log_probs(row: &[f32], tokens: impl Iterator<Item = usize>) -> Option<Vec
 const LANES: usize = 16;
 
 /// The largest entry, or `None` if one is infinite or not a number, or there is none.
-fn finite_max(row: &[f32]) -> Option<f32> {
+pub(super) fn finite_max(row: &[f32]) -> Option<f32> {
     let mut max = [f32::NEG_INFINITY; LANES];
     let mut poison = [0.0_f32; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
@@ -68,7 +68,8 @@ fn finite_max(row: &[f32]) -> Option<f32> {
     (bad == 0.0 && best.is_finite()).then_some(best)
 }
 
-fn position(row: &[f32], value: f32) -> Option<usize> {
+/// The first entry that is at least `value`.
+pub(super) fn position(row: &[f32], value: f32) -> Option<usize> {
     row.iter().position(|x| *x >= value)
 }
 

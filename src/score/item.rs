@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::Moments;
+
 /// One line of an item journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemRecord {
@@ -69,6 +71,25 @@ pub struct ChunkScore {
     /// Positions left out because a logit was not finite.
     #[serde(default)]
     pub nonfinite: u32,
+    /// Sums over the positions, before they were rounded to the columns' 32 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moments: Option<Moments>,
+}
+
+impl ChunkScore {
+    /// Sums over the positions: the exact ones, or else those of the columns.
+    pub fn sums(&self) -> Moments {
+        self.moments.unwrap_or_else(|| {
+            let mut moments = Moments::default();
+            let nlls = self.nll.0.iter().zip(&self.nll_base.0);
+            let rest = self.kld.0.iter().zip(&self.delta_p.0).zip(&self.same_top);
+            for ((q, b), ((kld, delta_p), same_top)) in nlls.zip(rest) {
+                let [q, b, kld, delta_p] = [q, b, kld, delta_p].map(|x| f64::from(*x));
+                moments.push(q, b, kld, delta_p, *same_top != 0);
+            }
+            moments
+        })
+    }
 }
 
 /// Floats that travel through JSON bit for bit, as base64 of their little-endian bytes.

@@ -1,7 +1,10 @@
 //! One file a way of scoring. Runs in the worker; knows the model, not the sweep.
 
 pub mod base_store;
+pub mod batched;
 pub mod choice;
 pub mod divergence;
 pub mod item;
+pub mod kld_file;
+pub mod llama_perplexity;
 pub mod perplexity;

@@ -17,6 +17,7 @@ use crate::llama::model::{LlamaError, Model};
 use crate::score::base_store::{BaseStore, ChunkReader, ChunkWriter};
 use crate::score::divergence::{Divergence, divergence};
 use crate::score::item::ChunkScore;
+use crate::score::kld_file::KldFileError;
 
 /// Positions compared at once: bounds memory to this many rows of the vocabulary.
 const BLOCK: usize = 64;
@@ -42,6 +43,9 @@ pub enum TextError {
     /// The base store cannot be read or written.
     #[error("base store: {0}")]
     Store(#[from] io::Error),
+    /// A file of log-probabilities cannot be used.
+    #[error(transparent)]
+    File(#[from] KldFileError),
     /// The base has not been evaluated on this chunk.
     #[error("the base store has no intact chunk {0}")]
     MissingBase(u64),
@@ -70,8 +74,7 @@ impl Text {
     /// Reads and tokenises a file. At least two chunks are needed, as for llama-perplexity.
     pub fn read(model: &Model, path: &Path, n_ctx: u32) -> Result<Self, TextError> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|source| TextError::Read { path: shown.clone(), source })?;
-        let tokens = model.tokenize(&String::from_utf8_lossy(&bytes))?;
+        let tokens = tokenize(model, path)?;
         let needed = 2 * n_ctx as usize;
         if tokens.len() < needed || n_ctx < 4 {
             return Err(TextError::TooShort { path: shown, tokens: tokens.len(), needed, n_ctx });
@@ -79,10 +82,33 @@ impl Text {
         Ok(Self { tokens, n_ctx: n_ctx as usize })
     }
 
+    /// Tokens a chunk.
+    pub fn n_ctx(&self) -> u32 {
+        self.n_ctx as u32
+    }
+
+    /// Chunks of the text.
+    pub fn chunks(&self) -> u64 {
+        (self.tokens.len() / self.n_ctx) as u64
+    }
+
+    /// The tokens of the first `chunks` chunks, or of all there are.
+    pub fn tokens(&self, chunks: u64) -> &[Token] {
+        let end = chunks.min(self.chunks()) as usize * self.n_ctx;
+        self.tokens.get(..end).unwrap_or(&self.tokens)
+    }
+
     /// The tokens of a chunk.
-    fn chunk(&self, chunk: u64) -> Option<&[Token]> {
+    pub fn chunk(&self, chunk: u64) -> Option<&[Token]> {
         self.tokens.chunks_exact(self.n_ctx).nth(usize::try_from(chunk).ok()?)
     }
+}
+
+/// Tokens of a text file, without the line end that closes it, as llama.cpp's tools read files.
+pub fn tokenize(model: &Model, path: &Path) -> Result<Vec<Token>, TextError> {
+    let read = |source| TextError::Read { path: path.display().to_string(), source };
+    let bytes = std::fs::read(path).map_err(read)?;
+    Ok(model.tokenize(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
 }
 
 /// How contexts for texts are shaped; part of a trial's id through `n_ctx` and the suite's version.

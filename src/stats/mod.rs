@@ -4,12 +4,14 @@
 
 mod bootstrap;
 mod estimate;
+mod moments;
 mod paired;
 mod quantile;
 mod random;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample};
 pub use estimate::{Estimate, Z95, mean, proportion, sample_sd, wilson};
+pub use moments::{Moments, PlusMinus, TextFigures};
 pub use paired::{Flips, difference, flips, holm, mcnemar};
 pub use quantile::{Sorted, percentile};
 pub use random::SplitMix64;

@@ -38,6 +38,12 @@ impl Sorted {
         Some(0.5 * (lower + upper))
     }
 
+    /// The smallest value. `None` without values.
+    #[must_use]
+    pub fn min(&self) -> Option<f32> {
+        self.0.first().copied()
+    }
+
     /// The largest value. `None` without values.
     #[must_use]
     pub fn max(&self) -> Option<f32> {
@@ -72,7 +78,7 @@ mod tests {
             assert!((percentile(&wide, fraction).unwrap() - expected).abs() < 1e-12);
         }
         assert_eq!(sorted.median(), Some(4.0));
-        assert_eq!(sorted.max(), Some(9.0));
+        assert_eq!((sorted.min(), sorted.max()), (Some(1.0), Some(9.0)));
     }
 
     #[test]

@@ -15,12 +15,14 @@ use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
 use crate::score::base_store::BaseStore;
+use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
+use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::perplexity::{self, Text, TextError};
 use crate::worker::protocol::{
-    ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec, Loaded,
-    NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SpeedWork,
-    Status, SuiteCost, TextWork,
+    BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
+    Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
+    Request, SpeedWork, Status, SuiteCost, TextWork,
 };
 use crate::worker::throughput;
 
@@ -53,6 +55,11 @@ impl From<TextError> for Failure {
             TextError::Store(ref source) => {
                 let no_space = source.kind() == io::ErrorKind::StorageFull;
                 Self { status: Status::Refused, reason: error.to_string(), no_space }
+            }
+            TextError::File(ref source) => {
+                let hint = source.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+                let reason = format!("{source}{hint}");
+                Self { status: Status::Refused, reason, no_space: source.no_space() }
             }
             // The chunk is written again before the work is tried once more.
             TextError::MissingBase(_) => {
@@ -87,6 +94,7 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Load(spec) => load(spec, &mut loaded),
             Request::CountTokens(work) => count_tokens(&work),
             Request::Text(work) => with_model(loaded.as_ref(), |m, s| text(m, s, &work, &replies)),
+            Request::Batched(work) => with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &replies)),
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
         };
@@ -168,6 +176,7 @@ fn template(model: &Model, spec: &LoadSpec, n_ctx: u32) -> Result<ContextOptions
         },
         kv: (cache_type(&spec.kv.0)?, cache_type(&spec.kv.1)?),
         kv_unified: false,
+        swa_full: true,
         yarn_from: (spec.yarn && n_ctx > trained).then_some(trained),
     })
 }
@@ -184,6 +193,43 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
         item(replies, *chunk, format!("chunk-{chunk}"), ItemScore::Chunk(scored))?;
     }
     Ok(cost(begun, &context))
+}
+
+fn batched(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &BatchedWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let begun = Instant::now();
+    set_pool(spec.threads);
+    let text = Text::read(model, &work.text, work.n_ctx)?;
+    let mut chunks = work.chunks.unwrap_or(u64::MAX).min(text.chunks());
+    let files = match &work.file {
+        LogitsFile::None => Files::None,
+        LogitsFile::Write(path) => {
+            let writer = KldWriter::create(path, work.n_ctx, model.vocabulary(), text.tokens(chunks));
+            Files::Write(writer.map_err(TextError::File)?)
+        }
+        LogitsFile::Read(path) => {
+            let reader = KldReader::open(path).map_err(TextError::File)?;
+            chunks = chunks.min(reader.shape().chunks.into());
+            Files::Read(reader)
+        }
+    };
+    let mut scorer = Scorer::new(model, &text, template(model, spec, work.n_ctx)?, files)?;
+    let together = batched::together(work.n_ctx) as u64;
+    let mut first = 0;
+    while first < chunks {
+        let end = chunks.min(first + together);
+        for (chunk, score) in (first..end).zip(scorer.group(first, end)?) {
+            item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score))?;
+        }
+        first = end;
+    }
+    let cost = cost(begun, &scorer.context);
+    scorer.files.finish()?;
+    Ok(cost)
 }
 
 fn choices(
@@ -239,9 +285,7 @@ fn count_tokens(work: &CountWork) -> Result<Finished, Failure> {
     let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
     let model = vocabulary(&work.model, &options)?;
     let count = |path: &std::path::PathBuf| -> Result<u64, Failure> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| Failure::from(TextError::Read { path: path.display().to_string(), source }))?;
-        Ok(model.tokenize(&String::from_utf8_lossy(&bytes))?.len() as u64)
+        Ok(perplexity::tokenize(&model, path)?.len() as u64)
     };
     Ok(Finished::Tokens { counts: work.texts.iter().map(count).collect::<Result<_, _>>()? })
 }

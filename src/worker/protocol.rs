@@ -31,6 +31,8 @@ pub enum Request {
     Load(LoadSpec),
     /// Score chunks of a text.
     Text(TextWork),
+    /// Score a text from its beginning as `llama-perplexity` does.
+    Batched(BatchedWork),
     /// Score multiple-choice items.
     Choice(ChoiceWork),
     /// Measure throughput and memory.
@@ -176,6 +178,31 @@ pub struct TextWork {
     pub base_store: PathBuf,
     /// The model *is* the base: write the store where a chunk is missing.
     pub is_base: bool,
+}
+
+/// A text to score in `llama-perplexity`'s batches and arithmetic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchedWork {
+    /// Text file.
+    pub text: PathBuf,
+    /// Tokens a chunk.
+    pub n_ctx: u32,
+    /// Chunks from the beginning; all there are, or all of the file's, if absent.
+    pub chunks: Option<u64>,
+    /// What is written or read beside.
+    pub file: LogitsFile,
+}
+
+/// What is done with llama.cpp's file of a base's log-probabilities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogitsFile {
+    /// There is none: plain perplexity.
+    None,
+    /// The model is the base and the file is made.
+    Write(PathBuf),
+    /// The model is compared with the file's base.
+    Read(PathBuf),
 }
 
 /// Multiple-choice items to score.

@@ -23,7 +23,7 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("analyze", &["journal", "gguf", "stats", "units"]),
     ("render", &["analyze", "stats", "units", "files"]),
     ("error", &["plan", "fetch", "gguf", "journal", "render"]),
-    // Of scoring, the executor knows only where the base's chunks lie; of the worker, only the parent's side.
+    // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.
     (
         "run",
         &[
@@ -31,6 +31,7 @@ const TABLE: [(&str, &[&str]); 20] = [
             "fetch",
             "gguf",
             "score::base_store",
+            "score::kld_file",
             "worker::client",
             "worker::protocol",
             "journal",

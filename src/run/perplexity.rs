@@ -1,0 +1,310 @@
+//! One model on one text, perhaps against a base: what `bitfrontier perplexity` asks of a worker, pass by pass.
+//!
+//! Plain perplexity and llama.cpp's own files are decoded in the batches of `llama-perplexity`, so that every
+//! figure can be compared with the tool's. Against a base model or a store of ours each chunk is decoded alone,
+//! as in a sweep, and both sides alike: a model against itself differs by exactly nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::analyze::{StoreUsed, TextReport};
+use crate::error::Error;
+use crate::fetch::Cache;
+use crate::gguf::{self, Described as _};
+use crate::plan::config::Offload;
+use crate::run::estimate;
+use crate::score::kld_file::KldReader;
+use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::protocol::{
+    BatchedWork, CountWork, Finished, ItemRecord, LoadSpec, Loaded, LogitsFile, Reply, Request, Status,
+    TextWork,
+};
+
+/// Tokens a chunk where nothing says otherwise.
+const N_CTX: u32 = 512;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The model's file.
+    pub model: PathBuf,
+    /// The text.
+    pub text: PathBuf,
+    /// Tokens a chunk; absent: 512, or those of the base's file.
+    pub n_ctx: Option<u32>,
+    /// Most chunks, from the beginning; absent: all.
+    pub chunks: Option<u64>,
+    /// What the model is compared with.
+    pub base: Base,
+    /// Where the base's distributions (without a base: the model's) are kept as a store.
+    pub save_store: Option<PathBuf>,
+    /// Where they are kept as a file of llama.cpp's.
+    pub save_logits: Option<PathBuf>,
+    /// Threads given to llama.cpp.
+    pub threads: u32,
+    /// What goes to a GPU.
+    pub offload: Offload,
+    /// Stretch contexts beyond the model's by YaRN.
+    pub yarn: bool,
+}
+
+/// What a model is compared with.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// Nothing.
+    None,
+    /// A model, evaluated first.
+    Model(PathBuf),
+    /// A store of ours.
+    Store(PathBuf),
+    /// A file of llama.cpp's.
+    Logits(PathBuf),
+}
+
+/// Carries it out. `progress` hears of chunks done, of how many if that is known.
+pub fn evaluate(
+    question: &Question,
+    cache: &Cache,
+    interrupted: &AtomicBool,
+    progress: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<TextReport, Error> {
+    let begun = Instant::now();
+    let (n_ctx, chunks, bytes) = match &question.base {
+        Base::Logits(path) => with_file(question, path)?,
+        _ => (question.n_ctx.unwrap_or(N_CTX), question.chunks, 0),
+    };
+    let mut passes = Passes::start(question, n_ctx, chunks, interrupted, progress)?;
+    let (items, store) = match &question.base {
+        Base::None => (passes.alone()?, question.save_store.clone()),
+        Base::Logits(path) => {
+            passes.load(&question.model)?;
+            (passes.batched(LogitsFile::Read(path.clone()))?, None)
+        }
+        Base::Store(path) => {
+            passes.load(&question.model)?;
+            (passes.stored(path, false)?, Some(path.clone()))
+        }
+        Base::Model(base) => {
+            let temporary: Option<TempDir>;
+            let path = if let Some(path) = &question.save_store {
+                temporary = None;
+                path.clone()
+            } else {
+                let folder = folder_in(cache)?;
+                let path = folder.path().join("base");
+                temporary = Some(folder);
+                path
+            };
+            let result = passes.against(base, &path)?;
+            passes.used = Some(described(&path)?);
+            drop(temporary);
+            (result, None)
+        }
+    };
+    let mut report = TextReport::new(n_ctx, &items, !matches!(question.base, Base::None));
+    report.store = match (passes.used.take(), store) {
+        (Some(used), _) => Some(used),
+        (None, Some(path)) => Some(described(&path)?),
+        (None, None) if bytes > 0 => Some(StoreUsed { kind: "llama.cpp".to_owned(), bytes }),
+        (None, None) => None,
+    };
+    report.decode_s = passes.decode_s;
+    report.wall_s = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Context length and chunks of a comparison with llama.cpp's file, and its bytes.
+fn with_file(question: &Question, path: &Path) -> Result<(u32, Option<u64>, u64), Error> {
+    let refused = |error: crate::score::kld_file::KldFileError| Error::Refused {
+        hint: error.hint(),
+        reason: error.to_string(),
+    };
+    let reader = KldReader::open(path).map_err(refused)?;
+    let shape = reader.shape();
+    let chunks = question.chunks.map_or(u64::from(shape.chunks), |n| n.min(shape.chunks.into()));
+    Ok((question.n_ctx.unwrap_or(shape.n_ctx), Some(chunks), reader.bytes()))
+}
+
+/// A folder that is gone with the command, where base stores lie.
+fn folder_in(cache: &Cache) -> Result<TempDir, Error> {
+    let place = cache.base_store();
+    std::fs::create_dir_all(&place)
+        .and_then(|()| tempfile::Builder::new().prefix("perplexity-").tempdir_in(&place))
+        .map_err(|source| Error::Io { path: place, source })
+}
+
+/// What a store keeps, and its bytes.
+fn described(path: &Path) -> Result<StoreUsed, Error> {
+    let failed = |source| Error::Io { path: path.to_owned(), source };
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        bytes += entry.and_then(|e| e.metadata()).map_err(failed)?.len();
+    }
+    Ok(StoreUsed { kind: "logits".to_owned(), bytes })
+}
+
+/// A worker and what its passes have cost.
+struct Passes<'a> {
+    question: &'a Question,
+    n_ctx: u32,
+    chunks: Option<u64>,
+    worker: Worker,
+    /// The worker's output; its last lines tell why it died.
+    _log: NamedTempFile,
+    interrupted: &'a AtomicBool,
+    progress: &'a mut dyn FnMut(u64, Option<u64>),
+    /// Weights and bytes of the loaded model.
+    size: (u64, u64),
+    used: Option<StoreUsed>,
+    decode_s: f64,
+}
+
+impl<'a> Passes<'a> {
+    fn start(
+        question: &'a Question,
+        n_ctx: u32,
+        chunks: Option<u64>,
+        interrupted: &'a AtomicBool,
+        progress: &'a mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<Self, Error> {
+        let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        Ok(Self {
+            question,
+            n_ctx,
+            chunks,
+            worker,
+            _log: log,
+            interrupted,
+            progress,
+            size: (0, 0),
+            used: None,
+            decode_s: 0.0,
+        })
+    }
+
+    /// The model by itself, and what is to be kept of it.
+    fn alone(&mut self) -> Result<Vec<ItemRecord>, Error> {
+        self.load(&self.question.model)?;
+        let kept = match &self.question.save_store {
+            Some(path) => Some(self.stored(path, true)?),
+            None => None,
+        };
+        match (&self.question.save_logits, kept) {
+            (Some(path), _) => self.batched(LogitsFile::Write(path.clone())),
+            (None, Some(items)) => Ok(items),
+            (None, None) => self.batched(LogitsFile::None),
+        }
+    }
+
+    /// The base, then the model against it.
+    fn against(&mut self, base: &Path, store: &Path) -> Result<Vec<ItemRecord>, Error> {
+        let of_base = self.load(base)?.vocabulary;
+        if let Some(path) = &self.question.save_logits {
+            self.batched(LogitsFile::Write(path.clone()))?;
+        }
+        self.stored(store, true)?;
+        let vocabulary = self.load(&self.question.model)?.vocabulary;
+        if vocabulary != of_base {
+            let reason = format!(
+                "{} has a vocabulary of {vocabulary} tokens and the base {} one of {of_base}",
+                self.question.model.display(),
+                base.display()
+            );
+            let hint = "a variant can only be compared with the model it was made from";
+            return Err(Error::Refused { reason, hint: Some(hint.to_owned()) });
+        }
+        self.stored(store, false)
+    }
+
+    fn load(&mut self, model: &Path) -> Result<Loaded, Error> {
+        let about = gguf::open_model(model)?;
+        self.size = (about.weights(), about.file_bytes());
+        let spec = LoadSpec {
+            model: model.to_owned(),
+            threads: self.question.threads,
+            offload: self.question.offload.clone(),
+            kv: ("f16".to_owned(), "f16".to_owned()),
+            yarn: self.question.yarn,
+        };
+        match self.ask(&Request::Load(spec), &mut Vec::new())? {
+            Finished::Load(loaded) => Ok(loaded),
+            _ => Err(another_question()),
+        }
+    }
+
+    /// The loaded model in llama-perplexity's batches.
+    fn batched(&mut self, file: LogitsFile) -> Result<Vec<ItemRecord>, Error> {
+        self.score(&Request::Batched(BatchedWork {
+            text: self.question.text.clone(),
+            n_ctx: self.n_ctx,
+            chunks: self.chunks,
+            file,
+        }))
+    }
+
+    /// The loaded model chunk by chunk, which fills a store or is compared with it.
+    fn stored(&mut self, store: &Path, is_base: bool) -> Result<Vec<ItemRecord>, Error> {
+        let chunks = self.count()?;
+        self.score(&Request::Text(TextWork {
+            text: self.question.text.clone(),
+            n_ctx: self.n_ctx,
+            chunks: (0..chunks).collect(),
+            base_store: store.to_owned(),
+            is_base,
+        }))
+    }
+
+    /// Chunks that are to be scored.
+    fn count(&mut self) -> Result<u64, Error> {
+        let texts = vec![self.question.text.clone()];
+        let work = CountWork { model: self.question.model.clone(), texts };
+        let Finished::Tokens { counts } = self.ask(&Request::CountTokens(work), &mut Vec::new())? else {
+            return Err(another_question());
+        };
+        let there = counts.first().map_or(0, |tokens| tokens / u64::from(self.n_ctx));
+        // A text that is too short is refused by whoever scores it.
+        Ok(self.chunks.unwrap_or(u64::MAX).min(there.max(1)))
+    }
+
+    fn score(&mut self, request: &Request) -> Result<Vec<ItemRecord>, Error> {
+        let mut items = Vec::new();
+        match self.ask(request, &mut items)? {
+            Finished::Items(cost) => self.decode_s += cost.decode_s,
+            _ => return Err(another_question()),
+        }
+        Ok(items)
+    }
+
+    fn ask(&mut self, request: &Request, items: &mut Vec<ItemRecord>) -> Result<Finished, Error> {
+        let patience: Duration = estimate::silence(self.size.0, self.size.1, request);
+        let (progress, chunks) = (&mut self.progress, self.chunks);
+        let heard = |reply| {
+            if let Reply::Item(item) = reply {
+                items.push(item);
+                progress(items.len() as u64, chunks);
+            }
+            Ok(())
+        };
+        self.worker.ask(request, patience, self.interrupted, heard).map_err(stopped)
+    }
+}
+
+fn another_question() -> Error {
+    Error::Worker("the worker answered another question".to_owned())
+}
+
+fn stopped(failure: WorkFailure) -> Error {
+    match failure {
+        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. } => {
+            Error::Refused { reason, hint: None }
+        }
+        WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
+        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
+        WorkFailure::NoSpace(what) => Error::NoSpace(what),
+        WorkFailure::Interrupted => Error::Interrupted { resume: "the same command".to_owned() },
+    }
+}
