@@ -138,7 +138,7 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
 fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let cache = Cache::from_env()?;
-    let locate = |model: &str| prepare::locate_model(&model.parse()?, &cache, false);
+    let locate = |model: &str| prepare::locate_model("model", &model.parse()?, &cache, false);
     let base = match (args.base.base, args.base.base_store, args.base.base_logits) {
         (Some(model), ..) => Base::Model(locate(&model)?),
         (_, Some(store), _) => Base::Store(store),
