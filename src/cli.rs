@@ -116,8 +116,11 @@ pub struct PerplexityArgs {
     #[command(flatten)]
     pub base: BaseArgs,
     /// Keep the distributions of the base (without one: of the model) for later comparisons.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["base_logits", "base_store"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base_logits", "base_store"])]
     pub save_base_store: Option<PathBuf>,
+    /// What a store keeps: hidden states, from which the base's logits are computed again, or the logits.
+    #[arg(long, value_name = "WHAT", default_value = "auto")]
+    pub store: StoreArg,
     /// Keep them as llama-perplexity does, 16 bits a token of the vocabulary.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["base_logits", "base_store"])]
     pub save_base_logits: Option<PathBuf>,
@@ -140,8 +143,19 @@ pub struct BaseArgs {
     #[arg(long, value_name = "FILE")]
     pub base_logits: Option<PathBuf>,
     /// Compare with a store made by --save-base-store.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "FILE")]
     pub base_store: Option<PathBuf>,
+}
+
+/// What a store keeps of the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreArg {
+    /// What costs less.
+    Auto,
+    /// Hidden states.
+    Hidden,
+    /// Logits.
+    Logits,
 }
 
 /// What is swept: a file, flags, or both (flags win).

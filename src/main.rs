@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, SuitesCommand, SweepArgs, WhatArgs,
+    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, StoreArg, SuitesCommand, SweepArgs,
+    WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -19,6 +20,7 @@ use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::{derive, forecast, machine, prepare};
+use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
 use clap::Parser as _;
@@ -156,6 +158,11 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         threads: args.model.threads.unwrap_or_else(machine::cores),
         offload: offload(&args.model).unwrap_or_default(),
         yarn: args.model.yarn,
+        store: match args.store {
+            StoreArg::Auto => StoreChoice::Auto,
+            StoreArg::Hidden => StoreChoice::Hidden,
+            StoreArg::Logits => StoreChoice::Logits,
+        },
     };
     let chunks = Chunks::new();
     let report =

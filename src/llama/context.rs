@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::llama::ffi::{Batch, ContextHandle, ContextOptions};
+use crate::llama::ffi::{Batch, ContextHandle, ContextOptions, Observer};
+use crate::llama::hidden::Capture;
 use crate::llama::log;
 use crate::llama::model::{LlamaError, Model};
 
@@ -22,13 +23,30 @@ pub struct Context<'model> {
 impl<'model> Context<'model> {
     /// Makes a context. Refuses more tokens a sequence than the model was trained for, unless stretched.
     pub fn new(model: &'model Model, options: ContextOptions) -> Result<Self, LlamaError> {
+        Self::observed(model, options, None)
+    }
+
+    /// As [`Self::new`], with the hidden states of every decode in `capture`.
+    pub fn capturing(
+        model: &'model Model,
+        options: ContextOptions,
+        capture: &Capture,
+    ) -> Result<Self, LlamaError> {
+        Self::observed(model, options, Some(capture.observer()))
+    }
+
+    fn observed(
+        model: &'model Model,
+        options: ContextOptions,
+        observer: Option<Observer>,
+    ) -> Result<Self, LlamaError> {
         let per_sequence =
             if options.kv_unified { options.n_ctx } else { options.n_ctx / options.n_seq_max.max(1) };
         let trained = model.context_length();
         if per_sequence > trained && !options.kv_unified && options.yarn_from.is_none() {
             return Err(LlamaError::ContextTooLong { asked: per_sequence, trained });
         }
-        let (handle, log) = log::captured(|_| {}, || ContextHandle::new(model.handle(), &options));
+        let (handle, log) = log::captured(|_| {}, || ContextHandle::new(model.handle(), &options, observer));
         let handle =
             handle.ok_or_else(|| LlamaError::Context { n_ctx: options.n_ctx, reason: log::reason(&log) })?;
         Ok(Self { handle, options, log, decode_s: 0.0, tokens_decoded: 0 })

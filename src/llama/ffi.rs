@@ -6,9 +6,10 @@
 
 #![expect(unsafe_code, reason = "the one door to the native library; each block says why it is sound")]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Mutex;
@@ -256,6 +257,81 @@ pub struct ContextOptions {
     pub swa_full: bool,
     /// Stretch the context by YaRN from this many tokens.
     pub yarn_from: Option<u32>,
+    /// Most outputs in one decode, which bounds the buffer for their logits; 0 for as many as tokens.
+    pub n_outputs_max: u32,
+}
+
+/// A tensor of the graph that a decode computes.
+#[derive(Debug)]
+pub struct GraphTensor<'graph> {
+    raw: &'graph sys::ggml_tensor,
+    computed: bool,
+}
+
+impl GraphTensor<'_> {
+    /// Whether the tensor has exactly this name.
+    pub fn is_named(&self, name: &CStr) -> bool {
+        // ggml keeps the null at the end inside the array.
+        let bytes = self.raw.name.iter().map(|c| c.cast_unsigned());
+        bytes.take_while(|b| *b != 0).eq(name.to_bytes().iter().copied())
+    }
+
+    /// Entries a row.
+    pub fn columns(&self) -> usize {
+        self.raw.ne[0].try_into().unwrap_or(0)
+    }
+
+    /// The values, row after row, once they are computed; `None` unless they are f32 and lie without gaps.
+    pub fn values(&self) -> Option<Vec<f32>> {
+        // SAFETY: the tensor is alive for the duration of the callback that lends it.
+        let readable = unsafe {
+            self.computed
+                && self.raw.type_ == sys::GGML_TYPE_F32
+                && !self.raw.data.is_null()
+                && sys::ggml_is_contiguous(self.raw)
+        };
+        if !readable {
+            return None;
+        }
+        // SAFETY: as above; the buffer has as many bytes as are copied, since the tensor has no gaps and
+        // `ggml_nbytes` is its size.
+        unsafe {
+            let bytes = sys::ggml_nbytes(self.raw);
+            let mut values = vec![0.0_f32; bytes / size_of::<f32>()];
+            sys::ggml_backend_tensor_get(self.raw, values.as_mut_ptr().cast(), 0, bytes);
+            Some(values)
+        }
+    }
+}
+
+/// Looks at tensors while a decode computes them. It is asked for each tensor (`Moment::Ask`) whether it wants
+/// the values, and called again with those it wanted (`Moment::Computed`), where `false` ends the decode:
+/// nothing that follows is computed, and the decode has no logits.
+pub type Observer = Box<dyn FnMut(&GraphTensor<'_>, Moment) -> bool>;
+
+/// When an [`Observer`] is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before computing: shall the values be shown?
+    Ask,
+    /// The values are there: shall the decode go on?
+    Computed,
+}
+
+struct Observing {
+    observer: Observer,
+    stopped: bool,
+}
+
+extern "C" fn on_tensor(tensor: *mut sys::ggml_tensor, ask: bool, user: *mut c_void) -> bool {
+    // SAFETY: `user` is the `Observing` of the context that is decoding; it is touched by nobody else
+    // meanwhile, because decoding borrows the handle exclusively.
+    let (observing, tensor) = unsafe { (user.cast::<Observing>().as_mut(), tensor.as_ref()) };
+    let (Some(observing), Some(raw)) = (observing, tensor) else { return !ask };
+    let moment = if ask { Moment::Ask } else { Moment::Computed };
+    let answer = (observing.observer)(&GraphTensor { raw, computed: !ask }, moment);
+    observing.stopped |= !ask && !answer;
+    answer
 }
 
 /// A context of a model.
@@ -265,22 +341,36 @@ pub struct ContextHandle<'model> {
     model: &'model ModelHandle,
     n_batch: u32,
     n_seq_max: u32,
-    /// Row of the logits buffer for each token of the last batch, -1 where none was asked for.
+    n_outputs_max: usize,
+    observing: Option<NonNull<Observing>>,
+    /// Whether each token of the last batch has a row of logits.
     outputs: Vec<bool>,
 }
 
 impl Drop for ContextHandle<'_> {
     fn drop(&mut self) {
-        // SAFETY: owned by this handle alone; the model outlives it by the borrow.
-        unsafe { sys::llama_free(self.raw.as_ptr()) };
+        // SAFETY: both are owned by this handle alone and the context, which knows the observer, goes first;
+        // the model outlives it by the borrow.
+        unsafe {
+            sys::llama_free(self.raw.as_ptr());
+            if let Some(observing) = self.observing {
+                drop(Box::from_raw(observing.as_ptr()));
+            }
+        }
     }
 }
 
 impl<'model> ContextHandle<'model> {
-    /// Makes a context; `None` if llama.cpp refuses (the log says why).
-    pub fn new(model: &'model ModelHandle, options: &ContextOptions) -> Option<Self> {
+    /// Makes a context, perhaps observed; `None` if llama.cpp refuses (the log says why).
+    pub fn new(
+        model: &'model ModelHandle,
+        options: &ContextOptions,
+        observer: Option<Observer>,
+    ) -> Option<Self> {
+        let observing = observer
+            .map(|observer| NonNull::from(Box::leak(Box::new(Observing { observer, stopped: false }))));
         // SAFETY: default parameters, then plain fields; ids of types are checked by the caller through
-        // `type_name`; the model is alive.
+        // `type_name`; the model is alive; the observer lives until the context is freed.
         let raw = unsafe {
             let mut params = sys::llama_context_default_params();
             params.n_ctx = options.n_ctx;
@@ -295,6 +385,13 @@ impl<'model> ContextHandle<'model> {
             params.kv_unified = options.kv_unified;
             params.swa_full = options.swa_full;
             params.no_perf = true;
+            if options.n_outputs_max > 0 {
+                params.n_outputs_max = options.n_outputs_max;
+            }
+            if let Some(observing) = observing {
+                params.cb_eval = Some(on_tensor);
+                params.cb_eval_user_data = observing.as_ptr().cast();
+            }
             if let Some(trained) = options.yarn_from {
                 params.rope_scaling_type = sys::LLAMA_ROPE_SCALING_TYPE_YARN;
                 params.yarn_orig_ctx = trained;
@@ -303,11 +400,21 @@ impl<'model> ContextHandle<'model> {
             }
             sys::llama_init_from_model(model.0.as_ptr(), params)
         };
+        let Some(raw) = NonNull::new(raw) else {
+            if let Some(observing) = observing {
+                // SAFETY: leaked above, and there is no context that knows it.
+                drop(unsafe { Box::from_raw(observing.as_ptr()) });
+            }
+            return None;
+        };
+        let n_outputs_max = if options.n_outputs_max > 0 { options.n_outputs_max } else { options.n_batch };
         Some(Self {
-            raw: NonNull::new(raw)?,
+            raw,
             model,
             n_batch: options.n_batch,
             n_seq_max: options.n_seq_max,
+            n_outputs_max: n_outputs_max as usize,
+            observing,
             outputs: Vec::new(),
         })
     }
@@ -330,6 +437,7 @@ impl<'model> ContextHandle<'model> {
         let vocabulary = self.model.vocabulary().cast_signed();
         let valid = n > 0
             && n <= self.n_batch as usize
+            && batch.outputs.iter().filter(|o| **o).count() <= self.n_outputs_max
             && batch.tokens.iter().all(|t| (0..vocabulary).contains(t))
             && batch
                 .sequences
@@ -356,8 +464,10 @@ impl<'model> ContextHandle<'model> {
         // SAFETY: every array has `n_tokens` entries (`Batch` keeps them equally long), each sequence list
         // has the length given beside it, and all outlive the call.
         let status = unsafe { sys::llama_decode(self.raw.as_ptr(), native) };
+        // SAFETY: the decode is over, so nobody else looks at it.
+        let stopped = self.observing.is_some_and(|mut o| unsafe { std::mem::take(&mut o.as_mut().stopped) });
         self.outputs.clear();
-        if status == 0 {
+        if status == 0 && !stopped {
             self.outputs.extend(&batch.outputs);
         }
         status
@@ -418,6 +528,328 @@ impl Batch {
         self.sequences.clear();
         self.outputs.clear();
     }
+}
+
+/// f32 to f16 by llama.cpp's own conversion, to the nearest.
+pub fn to_f16(values: &[f32]) -> Vec<u16> {
+    let mut halves = vec![0_u16; values.len()];
+    // SAFETY: both arrays have the length that is passed.
+    unsafe { sys::ggml_fp32_to_fp16_row(values.as_ptr(), halves.as_mut_ptr(), values.len() as i64) };
+    halves
+}
+
+/// f16 to f32, exactly.
+pub fn from_f16(halves: &[u16]) -> Vec<f32> {
+    let mut values = vec![0.0_f32; halves.len()];
+    // SAFETY: both arrays have the length that is passed.
+    unsafe { sys::ggml_fp16_to_fp32_row(halves.as_ptr(), values.as_mut_ptr(), halves.len() as i64) };
+    values
+}
+
+/// The header of one GGUF file, for a model that llama.cpp has loaded, or could.
+#[derive(Debug)]
+pub struct HeaderHandle {
+    gguf: NonNull<sys::gguf_context>,
+    meta: NonNull<sys::ggml_context>,
+}
+
+/// Where a tensor lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// ggml type id.
+    pub kind: u32,
+    /// Entries a row, and rows.
+    pub shape: (usize, usize),
+    /// First byte in the file.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Drop for HeaderHandle {
+    fn drop(&mut self) {
+        // SAFETY: both are owned by this handle alone.
+        unsafe {
+            sys::gguf_free(self.gguf.as_ptr());
+            sys::ggml_free(self.meta.as_ptr());
+        }
+    }
+}
+
+impl HeaderHandle {
+    /// Reads a header; `None` if llama.cpp cannot.
+    pub fn open(path: &Path) -> Option<Self> {
+        let path = c_path(path)?;
+        let mut meta = ptr::null_mut();
+        // SAFETY: the path ends with a null; `meta` receives the tensors' descriptions, without data.
+        let gguf = unsafe {
+            let params = sys::gguf_init_params { no_alloc: true, ctx: &raw mut meta };
+            sys::gguf_init_from_file(path.as_ptr(), params)
+        };
+        Some(Self { gguf: NonNull::new(gguf)?, meta: NonNull::new(meta)? })
+    }
+
+    /// Number of a key, if it has this type.
+    fn key(&self, name: &str, kind: sys::gguf_type) -> Option<i64> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: the header is alive; the number is only used when it is one of its keys.
+        unsafe {
+            let id = sys::gguf_find_key(self.gguf.as_ptr(), name.as_ptr());
+            (id >= 0 && sys::gguf_get_kv_type(self.gguf.as_ptr(), id) == kind).then_some(id)
+        }
+    }
+
+    /// A key's f32.
+    pub fn f32(&self, name: &str) -> Option<f32> {
+        let id = self.key(name, sys::GGUF_TYPE_FLOAT32)?;
+        // SAFETY: the key exists and has this type.
+        Some(unsafe { sys::gguf_get_val_f32(self.gguf.as_ptr(), id) })
+    }
+
+    /// A key's u16.
+    pub fn u16(&self, name: &str) -> Option<u16> {
+        let id = self.key(name, sys::GGUF_TYPE_UINT16)?;
+        // SAFETY: the key exists and has this type.
+        Some(unsafe { sys::gguf_get_val_u16(self.gguf.as_ptr(), id) })
+    }
+
+    /// A key's text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let id = self.key(name, sys::GGUF_TYPE_STRING)?;
+        // SAFETY: the key exists and has this type; the string lives as long as the header.
+        Some(text_of(unsafe { sys::gguf_get_val_str(self.gguf.as_ptr(), id) }))
+    }
+
+    /// A tensor of at most two dimensions.
+    pub fn tensor(&self, name: &str) -> Option<StoredTensor> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: header and descriptions are alive; the number is only used when it is one of its tensors.
+        unsafe {
+            let id = sys::gguf_find_tensor(self.gguf.as_ptr(), name.as_ptr());
+            let tensor = sys::ggml_get_tensor(self.meta.as_ptr(), name.as_ptr()).as_ref()?;
+            if id < 0 || tensor.ne[2] != 1 || tensor.ne[3] != 1 {
+                return None;
+            }
+            let data = sys::gguf_get_data_offset(self.gguf.as_ptr());
+            Some(StoredTensor {
+                kind: tensor.type_,
+                shape: (tensor.ne[0].try_into().ok()?, tensor.ne[1].try_into().ok()?),
+                offset: (data + sys::gguf_get_tensor_offset(self.gguf.as_ptr(), id)) as u64,
+                bytes: sys::ggml_nbytes(tensor),
+            })
+        }
+    }
+}
+
+/// Path of the `index`th part (from 0) of a model of `count` parts whose first part is `first`, as llama.cpp
+/// names them.
+pub fn part_path(first: &Path, index: u16, count: u16) -> Option<PathBuf> {
+    let first = c_path(first)?;
+    let room = first.as_bytes().len() + 64;
+    let (mut prefix, mut path) = (vec![0_u8; room], vec![0_u8; room]);
+    let count = i32::from(count);
+    // SAFETY: both buffers have the length that is passed; both results end with a null.
+    unsafe {
+        if sys::llama_split_prefix(prefix.as_mut_ptr().cast(), room, first.as_ptr(), 0, count) <= 0 {
+            return None;
+        }
+        let prefix = prefix.as_ptr().cast();
+        sys::llama_split_path(path.as_mut_ptr().cast(), room, prefix, i32::from(index), count);
+    }
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}
+
+/// What a model does to `matrix x state` before it calls the result logits, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Tail {
+    /// Multiply by.
+    pub scale: Option<f32>,
+    /// `c tanh(x / c)`.
+    pub softcap: Option<f32>,
+    /// Add the output's bias.
+    pub bias: bool,
+}
+
+/// An output matrix on the CPU, and the graph that multiplies states by it.
+#[derive(Debug)]
+pub struct HeadHandle {
+    backend: sys::ggml_backend_t,
+    // Holds the memory of the two tensors that follow.
+    _weights: Arena,
+    matrix: *mut sys::ggml_tensor,
+    bias: *mut sys::ggml_tensor,
+    shape: (usize, usize),
+    graph: Option<HeadGraph>,
+}
+
+#[derive(Debug)]
+struct HeadGraph {
+    // Holds the memory of the tensors that follow.
+    _arena: Arena,
+    states: *mut sys::ggml_tensor,
+    logits: *mut sys::ggml_tensor,
+    graph: *mut sys::ggml_cgraph,
+    rows: usize,
+    tail: Tail,
+}
+
+/// Tensors and the memory they lie in.
+#[derive(Debug)]
+struct Arena {
+    context: NonNull<sys::ggml_context>,
+    buffer: sys::ggml_backend_buffer_t,
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: both are owned by this arena alone; freeing a null buffer does nothing.
+        unsafe {
+            sys::ggml_backend_buffer_free(self.buffer);
+            sys::ggml_free(self.context.as_ptr());
+        }
+    }
+}
+
+impl Arena {
+    /// Room for descriptions only.
+    fn new() -> Option<Self> {
+        const TENSORS: usize = 16;
+        // SAFETY: plain allocation; ggml owns the memory.
+        let context = unsafe {
+            sys::ggml_init(sys::ggml_init_params {
+                mem_size: TENSORS * sys::ggml_tensor_overhead() + sys::ggml_graph_overhead(),
+                mem_buffer: ptr::null_mut(),
+                no_alloc: true,
+            })
+        };
+        Some(Self { context: NonNull::new(context)?, buffer: ptr::null_mut() })
+    }
+
+    /// Gives all tensors memory.
+    fn fill(&mut self, backend: sys::ggml_backend_t) -> Option<()> {
+        // SAFETY: context and backend are alive, and the tensors have no memory yet.
+        self.buffer = unsafe { sys::ggml_backend_alloc_ctx_tensors(self.context.as_ptr(), backend) };
+        (!self.buffer.is_null()).then_some(())
+    }
+}
+
+impl Drop for HeadHandle {
+    fn drop(&mut self) {
+        self.graph = None;
+        // SAFETY: the backend is owned by this handle alone; buffers of the CPU do not need it to be freed.
+        unsafe { sys::ggml_backend_free(self.backend) };
+    }
+}
+
+impl HeadHandle {
+    /// Memory for a matrix of `matrix.shape` and perhaps a bias of f32; `None` if there is not enough.
+    pub fn new(matrix: StoredTensor, bias: bool, threads: u32) -> Option<Self> {
+        let mut weights = Arena::new()?;
+        let (columns, rows) = matrix.shape;
+        let block = usize::try_from(ggml_block(matrix.kind)?).ok()?;
+        if columns == 0 || rows == 0 || !columns.is_multiple_of(block) {
+            return None;
+        }
+        // SAFETY: the type exists and its block divides the columns, which is what ggml asserts; all
+        // handles were just made. The function's address comes from ggml's own registry under the name
+        // that it documents for this type.
+        unsafe {
+            let backend = sys::ggml_backend_init_by_type(sys::GGML_BACKEND_DEVICE_TYPE_CPU, ptr::null());
+            if backend.is_null() {
+                return None;
+            }
+            let registry = sys::ggml_backend_dev_backend_reg(sys::ggml_backend_get_device(backend));
+            let address =
+                sys::ggml_backend_reg_get_proc_address(registry, c"ggml_backend_set_n_threads".as_ptr());
+            let set_threads = std::mem::transmute::<*mut c_void, sys::ggml_backend_set_n_threads_t>(address);
+            if let Some(set_threads) = set_threads {
+                set_threads(backend, threads.cast_signed());
+            }
+            let context = weights.context.as_ptr();
+            let tensor = sys::ggml_new_tensor_2d(context, matrix.kind, columns as i64, rows as i64);
+            let bias = if bias {
+                sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, rows as i64, 1)
+            } else {
+                ptr::null_mut()
+            };
+            let filled = weights.fill(backend);
+            let handle =
+                Self { backend, _weights: weights, matrix: tensor, bias, shape: matrix.shape, graph: None };
+            filled.map(|()| handle)
+        }
+    }
+
+    /// Copies bytes of the matrix, or of the bias, to their place; `false` if they lie outside.
+    pub fn set(&mut self, bias: bool, offset: usize, bytes: &[u8]) -> bool {
+        let tensor = if bias { self.bias } else { self.matrix };
+        // SAFETY: a tensor of this handle, or null.
+        let size = if tensor.is_null() { 0 } else { unsafe { sys::ggml_nbytes(tensor) } };
+        if offset.checked_add(bytes.len()).is_none_or(|end| end > size) {
+            return false;
+        }
+        // SAFETY: the range was just checked and the tensor has memory.
+        unsafe { sys::ggml_backend_tensor_set(tensor, bytes.as_ptr().cast(), offset, bytes.len()) };
+        true
+    }
+
+    /// Multiplies `rows` states (one after the other) and gives `rows` rows of logits; `false` if the
+    /// lengths do not fit, or memory is short.
+    pub fn logits(&mut self, states: &[f32], rows: usize, tail: Tail, out: &mut [f32]) -> bool {
+        let (columns, vocabulary) = self.shape;
+        if rows == 0 || states.len() != rows * columns || out.len() != rows * vocabulary {
+            return false;
+        }
+        if self.graph.as_ref().is_none_or(|g| g.rows != rows || g.tail != tail) {
+            self.graph = None;
+            self.graph = self.build(rows, tail);
+        }
+        let Some(graph) = &self.graph else { return false };
+        // SAFETY: the graph's tensors have memory, and both arrays have the size of theirs.
+        unsafe {
+            sys::ggml_backend_tensor_set(graph.states, states.as_ptr().cast(), 0, size_of_val(states));
+            let done = sys::ggml_backend_graph_compute(self.backend, graph.graph) == sys::GGML_STATUS_SUCCESS;
+            sys::ggml_backend_tensor_get(graph.logits, out.as_mut_ptr().cast(), 0, size_of_val(out));
+            done
+        }
+    }
+
+    fn build(&self, rows: usize, tail: Tail) -> Option<HeadGraph> {
+        let mut arena = Arena::new()?;
+        let context = arena.context.as_ptr();
+        // SAFETY: the arena has room for these few tensors and one graph; shapes agree by construction; the
+        // matrix and the bias outlive the graph, which this handle owns.
+        unsafe {
+            let states =
+                sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, self.shape.0 as i64, rows as i64);
+            let mut logits = sys::ggml_mul_mat(context, self.matrix, states);
+            if let Some(scale) = tail.scale {
+                logits = sys::ggml_scale_inplace(context, logits, scale);
+            }
+            if let Some(cap) = tail.softcap {
+                logits = sys::ggml_scale_inplace(context, logits, 1.0 / cap);
+                logits = sys::ggml_tanh_inplace(context, logits);
+                logits = sys::ggml_scale_inplace(context, logits, cap);
+            }
+            if tail.bias && !self.bias.is_null() {
+                logits = sys::ggml_add_inplace(context, logits, self.bias);
+            }
+            let graph = sys::ggml_new_graph(context);
+            sys::ggml_build_forward_expand(graph, logits);
+            arena.fill(self.backend)?;
+            Some(HeadGraph { _arena: arena, states, logits, graph, rows, tail })
+        }
+    }
+}
+
+/// Weights a block of a type, for ids that exist.
+fn ggml_block(kind: u32) -> Option<i64> {
+    if type_name(kind).is_empty() {
+        return None;
+    }
+    // SAFETY: the id is inside ggml's table.
+    let block = unsafe { sys::ggml_blck_size(kind) };
+    (block > 0).then_some(block)
 }
 
 /// How a file is quantized.

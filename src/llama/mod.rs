@@ -3,6 +3,8 @@
 
 pub mod context;
 pub mod ffi;
+pub mod head;
+pub mod hidden;
 pub mod log;
 pub mod model;
 pub mod quantize;

@@ -12,7 +12,7 @@ use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::run::executor::LEAST_PATIENCE;
 use crate::run::machine;
 use crate::run::prepare::Prepared;
-use crate::score::base_store::BaseStore;
+use crate::score::base_store::{self, StoreKind};
 use crate::worker::protocol::Request;
 
 /// Arithmetic that even a slow machine does in a second; a worker slower than this counts as hung.
@@ -140,12 +140,20 @@ fn scored_positions(n_ctx: u32) -> u64 {
 fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite) -> u64 {
     let Scoring::Text(text) = &suite.suite.scoring else { return 0 };
     let base = prepared.trials.iter().find(|t| t.suite == suite.suite.name && t.variant == "base");
-    let folder = base.map(|t| prepared.cache.base_store().join(&t.id)).unwrap_or_default();
-    let missing = suite.planned.iter().filter(|c| !BaseStore::chunk_path(&folder, **c).is_file()).count();
-    missing as u64 * scored_positions(text.ctx) * prepared.base_model.vocab_size().unwrap_or(0) * 4
+    let path = prepared.cache.base_store().join(base_store::file_name(base.map_or("", |t| &t.id)));
+    let missing = base_store::missing(&path, &suite.planned).len() as u64;
+    let (model, rows) = (&prepared.base_model, scored_positions(text.ctx));
+    let vocabulary = model.vocab_size().unwrap_or(0);
+    let planned = suite.planned.len() as u64 * rows;
+    let kind = base_store::choose(planned, u32::try_from(vocabulary).unwrap_or(u32::MAX));
+    let width = match kind {
+        StoreKind::Logits => vocabulary,
+        StoreKind::Hidden => model.embedding_length().unwrap_or(vocabulary),
+    };
+    missing * rows * width * 4
 }
 
-/// Weights, KV cache, logits of the longest context, and what llama.cpp needs besides.
+/// Weights, KV cache, logits, the output matrix, and what llama.cpp needs besides.
 fn memory(prepared: &Prepared) -> u64 {
     let model = &prepared.base_model;
     let n_ctx = prepared.suites.iter().map(|s| match &s.suite.scoring {
@@ -157,6 +165,10 @@ fn memory(prepared: &Prepared) -> u64 {
     let heads = model.head_count_kv().and_then(|h| h.sum(layers)).unwrap_or(0);
     let width = model.key_length().unwrap_or(0) + model.value_length().unwrap_or(0);
     let kv = n_ctx * heads * width * 2;
-    let logits = n_ctx.min(2048) * model.vocab_size().unwrap_or(0) * 4;
-    prepared.base.file_bytes + kv + logits + OVERHEAD
+    // llama.cpp computes logits in one buffer and hands them over in another, at most 512 rows at once.
+    let logits = 2 * n_ctx.min(512) * model.vocab_size().unwrap_or(0) * 4;
+    // Beside a variant lies the base's output matrix.
+    let tensor = |name: &str| model.tensors().find(|t| t.name == name).map(|t| t.bytes);
+    let head = tensor("output.weight").or_else(|| tensor("token_embd.weight")).unwrap_or(0);
+    prepared.base.file_bytes + kv + logits + head + OVERHEAD
 }

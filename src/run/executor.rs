@@ -15,16 +15,17 @@ use crate::journal::writer::{ItemJournal, write_trial, writer_name};
 use crate::plan::fingerprint;
 use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::{LoadedSuite, Scoring};
+use crate::plan::suite::{LoadedSuite, Scoring, TextSuite};
 use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
 use crate::run::prepare::{FilePlan, Prepared};
 use crate::run::variant_file;
-use crate::score::base_store::BaseStore;
+use crate::score::base_store;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
-    ChoiceWork, Finished, LoadSpec, Reply, Request, SpeedWork, Status, SuiteCost, TextWork,
+    ChoiceWork, Finished, LoadSpec, Reply, Request, SpeedWork, Status, StoreChoice, StoreUse, SuiteCost,
+    TextWork,
 };
 
 /// A piece of work: some items of one trial.
@@ -347,7 +348,9 @@ impl<'a> Executor<'a> {
             }
             let spent = me.piece(&Work { trial: &trial.spec, items: missing }, suite, recipe, path);
             me.reread(index)?;
-            cost.add(&spent?);
+            let spent = spent?;
+            me.tell_fallback(suite, cost.store.as_ref(), spent.store.as_ref());
+            cost.add(&spent);
             match me.trials.get(index).map_or(0, |t| me.missing(t).len()) {
                 0 => Ok(()),
                 left => Err(bad_protocol(&format!("the worker left out {left} items"))),
@@ -356,6 +359,17 @@ impl<'a> Executor<'a> {
         let (status, reason) = result.map_or_else(|failure| failure, |()| (Status::Done, String::new()));
         self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
         self.ended(index)
+    }
+
+    /// Says once that hidden states could not be kept.
+    fn tell_fallback(&mut self, suite: &LoadedSuite, before: Option<&StoreUse>, now: Option<&StoreUse>) {
+        let known = |fallback: &str| before.is_some_and(|b| b.fallback == fallback);
+        if let Some(store) = now.filter(|s| !s.fallback.is_empty() && !known(&s.fallback)) {
+            self.note(format!(
+                "{}: logits are kept, not hidden states: {}",
+                suite.suite.name, store.fallback
+            ));
+        }
     }
 
     /// Hands one piece of work to a worker and journals its items as they come.
@@ -381,13 +395,7 @@ impl<'a> Executor<'a> {
                 if !is_base {
                     self.fill_base_store(suite, &store, &work.items)?;
                 }
-                Request::Text(TextWork {
-                    text: suite.data.clone(),
-                    n_ctx: text.ctx,
-                    chunks: work.items.clone(),
-                    base_store: store,
-                    is_base,
-                })
+                Request::Text(self.text_work(suite, text, store, work.items.clone(), is_base))
             }
         };
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
@@ -414,24 +422,39 @@ impl<'a> Executor<'a> {
         });
         let id =
             id.map_or_else(|| fingerprint::of_texts([suite.file_sha256.as_str()]), |t| t.spec.id.clone());
-        self.prepared.cache.base_store().join(id)
+        self.prepared.cache.base_store().join(base_store::file_name(&id))
+    }
+
+    fn text_work(
+        &self,
+        suite: &LoadedSuite,
+        text: &TextSuite,
+        base_store: PathBuf,
+        chunks: Vec<u64>,
+        is_base: bool,
+    ) -> TextWork {
+        TextWork {
+            text: suite.data.clone(),
+            n_ctx: text.ctx,
+            chunks,
+            base_store,
+            store: StoreChoice::Auto,
+            base_model: self.prepared.base_path.clone(),
+            base_sha256: self.prepared.base.sha256.clone(),
+            is_base,
+            store_only: false,
+        }
     }
 
     /// Evaluates the base on chunks that the cache has lost. Its items are on record already.
     fn fill_base_store(&mut self, suite: &LoadedSuite, store: &Path, chunks: &[u64]) -> Outcomes<()> {
-        let lost: Vec<u64> =
-            chunks.iter().copied().filter(|c| !BaseStore::chunk_path(store, *c).is_file()).collect();
+        let lost = base_store::missing(store, chunks);
         let Scoring::Text(text) = &suite.suite.scoring else { return Ok(()) };
         if lost.is_empty() {
             return Ok(());
         }
-        let request = Request::Text(TextWork {
-            text: suite.data.clone(),
-            n_ctx: text.ctx,
-            chunks: lost,
-            base_store: store.to_owned(),
-            is_base: true,
-        });
+        let work = self.text_work(suite, text, store.to_owned(), lost, true);
+        let request = Request::Text(TextWork { store_only: true, ..work });
         let path = self.prepared.base_path.clone();
         self.ask(&Recipe::base(), &path, &request, None)?;
         Ok(())

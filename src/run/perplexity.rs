@@ -12,10 +12,11 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::analyze::{StoreUsed, TextReport};
 use crate::error::Error;
-use crate::fetch::Cache;
+use crate::fetch::{Cache, sha256_file};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::run::estimate;
+use crate::score::base_store::{StoreChoice, StoreUse};
 use crate::score::kld_file::KldReader;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
@@ -49,6 +50,8 @@ pub struct Question {
     pub offload: Offload,
     /// Stretch contexts beyond the model's by YaRN.
     pub yarn: bool,
+    /// What a store shall keep of the base.
+    pub store: StoreChoice,
 }
 
 /// What a model is compared with.
@@ -77,15 +80,15 @@ pub fn evaluate(
         _ => (question.n_ctx.unwrap_or(N_CTX), question.chunks, 0),
     };
     let mut passes = Passes::start(question, n_ctx, chunks, interrupted, progress)?;
-    let (items, store) = match &question.base {
-        Base::None => (passes.alone()?, question.save_store.clone()),
+    let items = match &question.base {
+        Base::None => passes.alone()?,
         Base::Logits(path) => {
             passes.load(&question.model)?;
-            (passes.batched(LogitsFile::Read(path.clone()))?, None)
+            passes.batched(LogitsFile::Read(path.clone()))?
         }
         Base::Store(path) => {
             passes.load(&question.model)?;
-            (passes.stored(path, false)?, Some(path.clone()))
+            passes.stored(path, false)?
         }
         Base::Model(base) => {
             let temporary: Option<TempDir>;
@@ -99,18 +102,13 @@ pub fn evaluate(
                 path
             };
             let result = passes.against(base, &path)?;
-            passes.used = Some(described(&path)?);
             drop(temporary);
-            (result, None)
+            result
         }
     };
     let mut report = TextReport::new(n_ctx, &items, !matches!(question.base, Base::None));
-    report.store = match (passes.used.take(), store) {
-        (Some(used), _) => Some(used),
-        (None, Some(path)) => Some(described(&path)?),
-        (None, None) if bytes > 0 => Some(StoreUsed { kind: "llama.cpp".to_owned(), bytes }),
-        (None, None) => None,
-    };
+    let foreign = (bytes > 0).then(|| StoreUsed { kind: "llama.cpp".to_owned(), bytes });
+    report.store = passes.used.take().or(foreign);
     report.decode_s = passes.decode_s;
     report.wall_s = begun.elapsed().as_secs_f64();
     Ok(report)
@@ -136,14 +134,10 @@ fn folder_in(cache: &Cache) -> Result<TempDir, Error> {
         .map_err(|source| Error::Io { path: place, source })
 }
 
-/// What a store keeps, and its bytes.
-fn described(path: &Path) -> Result<StoreUsed, Error> {
-    let failed = |source| Error::Io { path: path.to_owned(), source };
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        bytes += entry.and_then(|e| e.metadata()).map_err(failed)?.len();
-    }
-    Ok(StoreUsed { kind: "logits".to_owned(), bytes })
+/// A base's file with its SHA-256, by which a store of another model is told.
+fn known(base: &Path) -> Result<(PathBuf, String), Error> {
+    let sha256 = sha256_file(base).map_err(|source| Error::Io { path: base.to_owned(), source })?;
+    Ok((base.to_owned(), sha256))
 }
 
 /// A worker and what its passes have cost.
@@ -159,6 +153,8 @@ struct Passes<'a> {
     /// Weights and bytes of the loaded model.
     size: (u64, u64),
     used: Option<StoreUsed>,
+    /// The base's file and its SHA-256; empty where only its store is known.
+    base: (PathBuf, String),
     decode_s: f64,
 }
 
@@ -182,6 +178,7 @@ impl<'a> Passes<'a> {
             progress,
             size: (0, 0),
             used: None,
+            base: (PathBuf::new(), String::new()),
             decode_s: 0.0,
         })
     }
@@ -190,7 +187,10 @@ impl<'a> Passes<'a> {
     fn alone(&mut self) -> Result<Vec<ItemRecord>, Error> {
         self.load(&self.question.model)?;
         let kept = match &self.question.save_store {
-            Some(path) => Some(self.stored(path, true)?),
+            Some(path) => {
+                self.base = known(&self.question.model)?;
+                Some(self.stored(path, true)?)
+            }
             None => None,
         };
         match (&self.question.save_logits, kept) {
@@ -206,6 +206,7 @@ impl<'a> Passes<'a> {
         if let Some(path) = &self.question.save_logits {
             self.batched(LogitsFile::Write(path.clone()))?;
         }
+        self.base = known(base)?;
         self.stored(store, true)?;
         let vocabulary = self.load(&self.question.model)?.vocabulary;
         if vocabulary != of_base {
@@ -254,7 +255,11 @@ impl<'a> Passes<'a> {
             n_ctx: self.n_ctx,
             chunks: (0..chunks).collect(),
             base_store: store.to_owned(),
+            store: self.question.store,
+            base_model: self.base.0.clone(),
+            base_sha256: self.base.1.clone(),
             is_base,
+            store_only: false,
         }))
     }
 
@@ -273,7 +278,11 @@ impl<'a> Passes<'a> {
     fn score(&mut self, request: &Request) -> Result<Vec<ItemRecord>, Error> {
         let mut items = Vec::new();
         match self.ask(request, &mut items)? {
-            Finished::Items(cost) => self.decode_s += cost.decode_s,
+            Finished::Items(cost) => {
+                self.decode_s += cost.decode_s;
+                let used = |store: StoreUse| StoreUsed { kind: store.kind.to_string(), bytes: store.bytes };
+                self.used = cost.store.map(used).or(self.used.take());
+            }
             _ => return Err(another_question()),
         }
         Ok(items)

@@ -155,10 +155,9 @@ pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
     }
 }
 
-/// Deletes what killed processes of this machine left half-written in the cache: variants and base chunks.
+/// Deletes what killed processes of this machine left half-written in the cache: variants and base stores.
 pub fn sweep_up(cache: &Cache) {
-    let stores = fs::read_dir(cache.base_store()).into_iter().flatten().flatten().map(|entry| entry.path());
-    for folder in stores.chain([cache.variants()]) {
+    for folder in [cache.base_store(), cache.variants()] {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if is_orphan(&entry.file_name().to_string_lossy()) {
                 // Best effort: it is in nobody's way but the disk's.

@@ -8,3 +8,4 @@ pub mod item;
 pub mod kld_file;
 pub mod llama_perplexity;
 pub mod perplexity;
+pub mod reference;

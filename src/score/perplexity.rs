@@ -6,25 +6,25 @@
 //! other chunks were asked for.
 
 use std::io;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::llama::context::Context;
 use crate::llama::ffi::{Batch, ContextOptions, Token};
+use crate::llama::hidden::States;
 use crate::llama::model::{LlamaError, Model};
-use crate::score::base_store::{BaseStore, ChunkReader, ChunkWriter};
+use crate::score::base_store::{ChunkWriter, StoreError, StoreKind, Subject};
 use crate::score::divergence::{Divergence, divergence};
 use crate::score::item::ChunkScore;
 use crate::score::kld_file::KldFileError;
+use crate::score::reference::{self, Comparer, Keeper, Outputs, ROWS_AT_ONCE};
 
-/// Positions compared at once: bounds memory to this many rows of the vocabulary.
-const BLOCK: usize = 64;
-/// Most tokens in one decode.
-const N_BATCH: u32 = 2048;
-/// Most tokens computed at once; llama.cpp's default.
-const N_UBATCH: u32 = 512;
+/// Most tokens in one decode, and computed at once: llama.cpp's default for the latter, in which it would cut
+/// a longer batch anyway. It bounds the rows of logits that are held, whatever the context length.
+const N_BATCH: u32 = 512;
 
 /// Why a text could not be scored.
 #[derive(Debug, Error)]
@@ -40,12 +40,26 @@ pub enum TextError {
         /// Why.
         source: io::Error,
     },
-    /// The base store cannot be read or written.
-    #[error("base store: {0}")]
-    Store(#[from] io::Error),
     /// A file of log-probabilities cannot be used.
     #[error(transparent)]
     File(#[from] KldFileError),
+    /// The base store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store keeps hidden states, and the base's output matrix cannot be had.
+    #[error("the base store needs the output matrix of {model}, which cannot be had: {reason}")]
+    NoHead {
+        /// Where it was when the store was made.
+        model: PathBuf,
+        /// Why not now.
+        reason: String,
+    },
+    /// The output matrix and the states do not go together, or memory is short.
+    #[error("logits of {rows} positions cannot be made of the hidden states in the base store")]
+    Recompute {
+        /// Positions.
+        rows: usize,
+    },
     /// The base has not been evaluated on this chunk.
     #[error("the base store has no intact chunk {0}")]
     MissingBase(u64),
@@ -98,6 +112,24 @@ impl Text {
         self.tokens.get(..end).unwrap_or(&self.tokens)
     }
 
+    /// What a base store of this text is about. `model` is the SHA-256 of the base.
+    pub fn subject(&self, model: &str, vocabulary: u32) -> Subject {
+        let chunks = self.tokens.chunks_exact(self.n_ctx);
+        let mut hash = blake3::Hasher::new();
+        let count = chunks.len() as u64;
+        for token in chunks.flatten() {
+            hash.update(&token.to_le_bytes());
+        }
+        Subject {
+            model: model.to_owned(),
+            tokens: hash.finalize().to_hex().to_string(),
+            vocabulary,
+            n_ctx: self.n_ctx as u32,
+            rows: scored_rows(self.n_ctx as u32),
+            chunks: count,
+        }
+    }
+
     /// The tokens of a chunk.
     pub fn chunk(&self, chunk: u64) -> Option<&[Token]> {
         self.tokens.chunks_exact(self.n_ctx).nth(usize::try_from(chunk).ok()?)
@@ -111,117 +143,173 @@ pub fn tokenize(model: &Model, path: &Path) -> Result<Vec<Token>, TextError> {
     Ok(model.tokenize(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
 }
 
+/// Scored positions of a chunk: those after the first half that have a next token.
+pub fn scored_rows(n_ctx: u32) -> u32 {
+    n_ctx.saturating_sub(1 + n_ctx / 2)
+}
+
 /// How contexts for texts are shaped; part of a trial's id through `n_ctx` and the suite's version.
 pub fn context_options(n_ctx: u32, template: ContextOptions) -> ContextOptions {
     ContextOptions {
         n_ctx,
         n_batch: n_ctx.min(N_BATCH),
-        n_ubatch: N_UBATCH,
+        n_ubatch: n_ctx.min(N_BATCH),
         n_seq_max: 1,
         kv_unified: false,
+        n_outputs_max: scored_rows(n_ctx).clamp(1, N_BATCH),
         ..template
     }
 }
 
-/// Scores one chunk. The base (`is_base`) writes its logits to the store; others read them.
+/// Evaluates the base on one chunk and keeps its distributions. The context must have been made with the
+/// keeper's capture. With `store_only` the numbers are not wanted (`None` is returned), and the output matrix is
+/// left out as soon as hidden states suffice.
+pub fn keep_chunk(
+    model: &Model,
+    context: &mut Context<'_>,
+    text: &Text,
+    chunk: u64,
+    keeper: &Keeper,
+    store_only: bool,
+) -> Result<Option<ChunkScore>, TextError> {
+    let tokens = text.chunk(chunk).ok_or(TextError::MissingBase(chunk))?;
+    let mut numbers = ChunkScore::default();
+    let mut writer: Option<ChunkWriter<'_>> = None;
+    let mut begun = false;
+    context.clear();
+    for piece in pieces(tokens.len(), context.n_batch()) {
+        let hidden = keeper.store().is_some_and(|s| s.header().kind == StoreKind::Hidden);
+        let headless = store_only && hidden;
+        keeper.capture.end_before_head(headless);
+        context.decode(&batch(model, tokens, &piece))?;
+        let states: States = keeper.capture.take();
+        if piece.scored.is_empty() {
+            continue;
+        }
+        let logits = if headless { Vec::new() } else { piece.logits(context)? };
+        let outputs = Outputs { states, logits };
+        let store = keeper.settled(&outputs)?;
+        if !begun {
+            begun = true;
+            // What is there already is not touched: another process may be reading it.
+            writer = if store.has(chunk) { None } else { store.write(chunk)? };
+        }
+        if let Some(writer) = &mut writer {
+            reference::keep(store, writer, &outputs)?;
+        }
+        if !store_only {
+            let truth = piece.truth(tokens);
+            let own = outputs.logits.par_iter().zip(&truth).map(|(row, t)| divergence(row, row, *t));
+            append(&mut numbers, own.collect());
+        }
+    }
+    if let Some(writer) = writer {
+        writer.finish()?;
+    }
+    Ok((!store_only).then_some(numbers))
+}
+
+/// Scores a variant on one chunk against the base's kept distributions.
 pub fn score_chunk(
     model: &Model,
     context: &mut Context<'_>,
     text: &Text,
     chunk: u64,
-    store: &BaseStore,
-    is_base: bool,
+    comparer: &mut Comparer,
 ) -> Result<ChunkScore, TextError> {
     let tokens = text.chunk(chunk).ok_or(TextError::MissingBase(chunk))?;
-    let first = tokens.len() / 2;
-    let rows = (tokens.len() - 1 - first) as u32;
-    let vocabulary = model.vocabulary();
-    let mut side = if is_base {
-        Side::Writing(store.write(chunk, vocabulary, rows)?)
-    } else {
-        let reader = store.read(chunk, vocabulary, rows)?;
-        Side::Reading(reader.ok_or(TextError::MissingBase(chunk))?)
-    };
-    let mut chunk_score = ChunkScore::default();
+    let mut base = comparer.begin(chunk).ok_or(TextError::MissingBase(chunk))?;
+    let mut score = ChunkScore::default();
     context.clear();
-    for begin in (0..tokens.len()).step_by(context.n_batch()) {
-        let end = tokens.len().min(begin + context.n_batch());
-        let batch = chunk_batch(model, tokens, begin, end, first);
-        context.decode(&batch)?;
-        let scored: Vec<usize> = (begin.max(first)..end.min(tokens.len() - 1)).collect();
-        for block in scored.chunks(BLOCK) {
-            score_block(context, tokens, begin, block, &mut side, &mut chunk_score)?;
+    for piece in pieces(tokens.len(), context.n_batch()) {
+        context.decode(&batch(model, tokens, &piece))?;
+        let (rows, truth) = (piece.logits(context)?, piece.truth(tokens));
+        for (rows, truth) in rows.chunks(ROWS_AT_ONCE).zip(truth.chunks(ROWS_AT_ONCE)) {
+            let base = base.next(rows.len(), piece.scored.len())?;
+            let width = (base.len() / rows.len()).max(1);
+            let pairs = rows.par_iter().zip(base.par_chunks(width)).zip(truth);
+            append(&mut score, pairs.map(|((row, base), t)| divergence(base, row, *t)).collect());
         }
     }
-    match side {
-        Side::Writing(writer) => writer.finish()?,
-        Side::Reading(reader) if !reader.is_intact() => {
-            store.discard(chunk)?;
-            return Err(TextError::MissingBase(chunk));
-        }
-        Side::Reading(_) => {}
+    let intact = base.is_intact();
+    if !intact {
+        comparer.store().discard(chunk)?;
+        return Err(TextError::MissingBase(chunk));
     }
-    Ok(chunk_score)
+    Ok(score)
 }
 
-enum Side {
-    Writing(ChunkWriter),
-    Reading(ChunkReader),
+/// A piece of a chunk that is decoded at once.
+struct Piece {
+    /// Positions decoded.
+    decoded: Range<usize>,
+    /// Those of them that are scored.
+    scored: Range<usize>,
 }
 
-fn chunk_batch(model: &Model, tokens: &[Token], begin: usize, end: usize, first: usize) -> Batch {
+/// A chunk cut as llama.cpp would cut it itself.
+fn pieces(n_ctx: usize, n_batch: usize) -> impl Iterator<Item = Piece> {
+    let scored = n_ctx / 2..n_ctx - 1;
+    (0..n_ctx).step_by(n_batch.max(1)).map(move |begin| {
+        let end = n_ctx.min(begin + n_batch);
+        let first = scored.start.clamp(begin, end);
+        Piece { decoded: begin..end, scored: first..scored.end.clamp(first, end) }
+    })
+}
+
+impl Piece {
+    /// Logits of the scored positions, after the decode.
+    fn logits<'c>(&self, context: &'c Context<'_>) -> Result<Vec<&'c [f32]>, TextError> {
+        self.scored.clone().map(|p| Ok(context.logits(p - self.decoded.start)?)).collect()
+    }
+
+    /// The true token after each scored position.
+    fn truth(&self, tokens: &[Token]) -> Vec<usize> {
+        let next = |p: usize| tokens.get(p + 1).map_or(0, |t| t.unsigned_abs() as usize);
+        self.scored.clone().map(next).collect()
+    }
+}
+
+fn batch(model: &Model, tokens: &[Token], piece: &Piece) -> Batch {
     let mut batch = Batch::default();
-    for (position, token) in tokens.iter().enumerate().take(end).skip(begin) {
+    for (position, token) in tokens.iter().enumerate().take(piece.decoded.end).skip(piece.decoded.start) {
         let token = if position == 0 { model.bos().unwrap_or(*token) } else { *token };
-        let scored = position >= first && position + 1 < tokens.len();
-        batch.push(token, position as i32, &[0], scored);
+        batch.push(token, position as i32, &[0], piece.scored.contains(&position));
     }
     batch
 }
 
-/// Compares a block of positions, in parallel, and appends them in order.
-fn score_block(
-    context: &Context<'_>,
-    tokens: &[Token],
-    begin: usize,
-    block: &[usize],
-    side: &mut Side,
-    score: &mut ChunkScore,
-) -> Result<(), TextError> {
-    let rows: Vec<&[f32]> = block.iter().map(|p| context.logits(p - begin)).collect::<Result<_, _>>()?;
-    let truth: Vec<usize> =
-        block.iter().map(|p| tokens.get(p + 1).map_or(0, |t| t.unsigned_abs() as usize)).collect();
-    let results: Vec<Option<Divergence>> = match side {
-        Side::Writing(writer) => {
-            for row in &rows {
-                writer.row(row)?;
-            }
-            rows.par_iter().zip(&truth).map(|(row, t)| divergence(row, row, *t)).collect()
-        }
-        Side::Reading(reader) => {
-            let base = reader.rows(rows.len())?;
-            let width = base.len() / rows.len().max(1);
-            rows.par_iter()
-                .zip(base.par_chunks(width.max(1)))
-                .zip(&truth)
-                .map(|((row, base), t)| divergence(base, row, *t))
-                .collect()
-        }
-    };
+fn append(score: &mut ChunkScore, results: Vec<Option<Divergence>>) {
     for result in results {
-        append(score, result);
+        let Some(d) = result else {
+            score.nonfinite += 1;
+            continue;
+        };
+        score.nll.0.push(d.nll as f32);
+        score.nll_base.0.push(d.nll_base as f32);
+        score.kld.0.push(d.kld as f32);
+        score.delta_p.0.push(d.delta_p as f32);
+        score.same_top.push(u8::from(d.same_top));
     }
-    Ok(())
 }
 
-fn append(score: &mut ChunkScore, result: Option<Divergence>) {
-    let Some(d) = result else {
-        score.nonfinite += 1;
-        return;
-    };
-    score.nll.0.push(d.nll as f32);
-    score.nll_base.0.push(d.nll_base as f32);
-    score.kld.0.push(d.kld as f32);
-    score.delta_p.0.push(d.delta_p as f32);
-    score.same_top.push(u8::from(d.same_top));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_cover_a_chunk_once_and_in_order(n_ctx in 4_usize..3000, n_batch in 1_usize..700) {
+            let all: Vec<Piece> = pieces(n_ctx, n_batch).collect();
+            prop_assert_eq!(all.iter().flat_map(|p| p.decoded.clone()).collect::<Vec<_>>(), (0..n_ctx).collect::<Vec<_>>());
+            let scored: Vec<usize> = all.iter().flat_map(|p| p.scored.clone()).collect();
+            prop_assert_eq!(scored.len() as u32, scored_rows(n_ctx as u32));
+            prop_assert_eq!(scored, (n_ctx / 2..n_ctx - 1).collect::<Vec<_>>());
+            for piece in all {
+                prop_assert!(piece.decoded.len() <= n_batch);
+                prop_assert!(piece.scored.clone().all(|p| piece.decoded.contains(&p)));
+            }
+        }
+    }
 }

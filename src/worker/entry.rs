@@ -14,11 +14,12 @@ use crate::llama::context::Context;
 use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
-use crate::score::base_store::BaseStore;
+use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::perplexity::{self, Text, TextError};
+use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::worker::protocol::{
     BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
     Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
@@ -53,8 +54,9 @@ impl From<TextError> for Failure {
         match error {
             TextError::Llama(error) => error.into(),
             TextError::Store(ref source) => {
-                let no_space = source.kind() == io::ErrorKind::StorageFull;
-                Self { status: Status::Refused, reason: error.to_string(), no_space }
+                let no_space = source.is_full_disk();
+                let hint = source.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+                Self { status: Status::Refused, reason: format!("{error}{hint}"), no_space }
             }
             TextError::File(ref source) => {
                 let hint = source.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
@@ -178,6 +180,7 @@ fn template(model: &Model, spec: &LoadSpec, n_ctx: u32) -> Result<ContextOptions
         kv_unified: false,
         swa_full: true,
         yarn_from: (spec.yarn && n_ctx > trained).then_some(trained),
+        n_outputs_max: 0,
     })
 }
 
@@ -185,14 +188,44 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
     let begun = Instant::now();
     set_pool(spec.threads);
     let text = Text::read(model, &work.text, work.n_ctx)?;
-    let store = BaseStore::open(&work.base_store).map_err(TextError::Store)?;
     let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
+    let subject = text.subject(&work.base_sha256, model.vocabulary());
+    let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
+    if work.is_base {
+        let keeper = Keeper::new(keep(work, subject, spec.threads));
+        let mut context = Context::capturing(model, options, &keeper.capture)?;
+        for (done, chunk) in work.chunks.iter().enumerate() {
+            match perplexity::keep_chunk(model, &mut context, &text, *chunk, &keeper, work.store_only)? {
+                Some(score) => scored(*chunk, score)?,
+                None => progress(replies, done as u64 + 1, work.chunks.len() as u64),
+            }
+        }
+        return Ok(cost(begun, &context, keeper.store()));
+    }
+    let mut comparer = Comparer::open(&work.base_store, &subject, &[&work.base_model], spec.threads)?;
     let mut context = Context::new(model, options)?;
     for chunk in &work.chunks {
-        let scored = perplexity::score_chunk(model, &mut context, &text, *chunk, &store, work.is_base)?;
-        item(replies, *chunk, format!("chunk-{chunk}"), ItemScore::Chunk(scored))?;
+        scored(*chunk, perplexity::score_chunk(model, &mut context, &text, *chunk, &mut comparer)?)?;
     }
-    Ok(cost(begun, &context))
+    Ok(cost(begun, &context, Some(comparer.store())))
+}
+
+fn keep(work: &TextWork, subject: Subject, threads: u32) -> Keep {
+    // Texts are read from their beginning, so the last chunk says how many there will be.
+    let chunks = work.chunks.iter().max().map_or(0, |last| last + 1);
+    Keep {
+        path: work.base_store.clone(),
+        choice: work.store,
+        positions: chunks * u64::from(subject.rows),
+        subject,
+        model: work.base_model.clone(),
+        threads,
+    }
+}
+
+fn progress(replies: &Replies, done: u64, total: u64) {
+    // A broken stream shows at the next reply.
+    let _ = send(replies, &Reply::Progress { done, total });
 }
 
 fn batched(
@@ -227,7 +260,7 @@ fn batched(
         }
         first = end;
     }
-    let cost = cost(begun, &scorer.context);
+    let cost = cost(begun, &scorer.context, None);
     scorer.files.finish()?;
     Ok(cost)
 }
@@ -247,7 +280,7 @@ fn choices(
         let score = choice::score_item(model, &mut context, question, longest)?;
         item(replies, question.index, question.id.clone(), score)?;
     }
-    Ok(cost(begun, &context))
+    Ok(cost(begun, &context, None))
 }
 
 fn item(replies: &Replies, index: u64, id: String, score: ItemScore) -> Result<(), Failure> {
@@ -258,11 +291,12 @@ fn item(replies: &Replies, index: u64, id: String, score: ItemScore) -> Result<(
     })
 }
 
-fn cost(begun: Instant, context: &Context<'_>) -> Finished {
+fn cost(begun: Instant, context: &Context<'_>, store: Option<&BaseStore>) -> Finished {
     Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: context.decode_s,
         tokens_decoded: context.tokens_decoded,
+        store: store.map(BaseStore::summary),
     })
 }
 
@@ -274,10 +308,7 @@ fn set_pool(threads: u32) {
 
 fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> Result<Finished, Failure> {
     let template = template(model, spec, work.prompt.max(work.generate))?;
-    let speed = throughput::measure(model, work, template, |done, total| {
-        // A broken stream shows at the next reply.
-        let _ = send(replies, &Reply::Progress { done, total });
-    })?;
+    let speed = throughput::measure(model, work, template, |done, total| progress(replies, done, total))?;
     Ok(Finished::Speed(speed))
 }
 
@@ -304,9 +335,9 @@ fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Fai
         threads: spec.threads,
         dry_run: spec.dry_run,
     };
-    let progress = Arc::clone(replies);
+    let listener = Arc::clone(replies);
     let log = quantize::quantize(&spec.input, &spec.output, &options, move |done, total| {
-        let _ = send(&progress, &Reply::Progress { done, total });
+        progress(&listener, done, total);
     })
     .map_err(|error| {
         let mut failure = Failure::from(error);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::items::ChoiceItem;
+pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
 
 /// Version of this language. Raised whenever a line changes its meaning.
@@ -174,10 +175,20 @@ pub struct TextWork {
     pub n_ctx: u32,
     /// Chunks to score, in this order: positions in the text.
     pub chunks: Vec<u64>,
-    /// Where the base's distributions of this text lie, a file a chunk.
+    /// Where the base's distributions of this text lie.
     pub base_store: PathBuf,
+    /// What it shall keep, if it is to be made.
+    #[serde(default)]
+    pub store: StoreChoice,
+    /// The base's file (first part, if split): it has the output matrix that hidden states need.
+    pub base_model: PathBuf,
+    /// Its SHA-256, by which a store of another model is told; empty if it is not known.
+    pub base_sha256: String,
     /// The model *is* the base: write the store where a chunk is missing.
     pub is_base: bool,
+    /// Of the base, only the store is wanted, no items.
+    #[serde(default)]
+    pub store_only: bool,
 }
 
 /// A text to score in `llama-perplexity`'s batches and arithmetic.
@@ -318,6 +329,9 @@ pub struct SuiteCost {
     pub decode_s: f64,
     /// Tokens decoded.
     pub tokens_decoded: u64,
+    /// The base store of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreUse>,
 }
 
 impl SuiteCost {
@@ -326,5 +340,6 @@ impl SuiteCost {
         self.wall_s += other.wall_s;
         self.decode_s += other.decode_s;
         self.tokens_decoded += other.tokens_decoded;
+        self.store = other.store.clone().or(self.store.take());
     }
 }

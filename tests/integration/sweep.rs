@@ -321,20 +321,25 @@ fn a_lost_base_store_is_filled_again() {
     let what = ["--recipes", "Q8_0", "--suites", "prose.toml", "--limit", "2"];
     sandbox.sweep(&what).ends(0);
     let told = Table::read(&sandbox.path("out/metrics.csv"));
-    fs::remove_dir_all(sandbox.path("out/trials").join(find(&sandbox.path("out"), "Q8_0", "prose").id))
-        .expect("removed");
-    // One chunk is gone, the other damaged.
-    let mut chunks = sandbox.files("cache/base").into_iter();
-    let path = |name: Option<String>| sandbox.path("cache/base").join(name.expect("a chunk"));
-    fs::remove_file(path(chunks.next())).expect("removed");
-    let damaged = path(chunks.next());
-    let mut bytes = fs::read(&damaged).expect("read");
-    *bytes.last_mut().expect("bytes") ^= 1;
-    fs::write(&damaged, bytes).expect("written");
-
-    sandbox.sweep(&what).ends(0);
-    assert_eq!(losses(&sandbox.path("out")), Vec::<String>::new());
-    assert_eq!(Table::read(&sandbox.path("out/metrics.csv")), told);
+    let stores = sandbox.files("cache/base");
+    assert_eq!(stores.len(), 1, "one file a text: {stores:?}");
+    let store = sandbox.path("cache/base").join(&stores[0]);
+    let whole = fs::read(&store).expect("read");
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("bytes") ^= 1;
+    let cut = whole[..whole.len() - 100].to_vec();
+    for spoilt in [None, Some(damaged), Some(cut)] {
+        match spoilt {
+            None => fs::remove_file(&store).expect("removed"),
+            Some(bytes) => fs::write(&store, bytes).expect("written"),
+        }
+        let variant = find(&sandbox.path("out"), "Q8_0", "prose").id;
+        fs::remove_dir_all(sandbox.path("out/trials").join(variant)).expect("removed");
+        sandbox.sweep(&what).ends(0);
+        assert_eq!(losses(&sandbox.path("out")), Vec::<String>::new());
+        assert_eq!(Table::read(&sandbox.path("out/metrics.csv")), told);
+        assert!(fs::read(&store).expect("read") == whole, "the same bytes again");
+    }
 }
 
 #[test]
