@@ -37,6 +37,14 @@ struct Failure {
     no_space: bool,
 }
 
+impl Failure {
+    /// A store or a file of log-probabilities that cannot be used, with what the user can do.
+    fn of_file(error: &dyn std::fmt::Display, hint: Option<String>, no_space: bool) -> Self {
+        let hint = hint.map_or(String::new(), |hint| format!(" (hint: {hint})"));
+        Self { status: Status::Refused, reason: format!("{error}{hint}"), no_space }
+    }
+}
+
 impl From<LlamaError> for Failure {
     fn from(error: LlamaError) -> Self {
         let reason = error.to_string();
@@ -53,16 +61,8 @@ impl From<TextError> for Failure {
     fn from(error: TextError) -> Self {
         match error {
             TextError::Llama(error) => error.into(),
-            TextError::Store(ref source) => {
-                let no_space = source.is_full_disk();
-                let hint = source.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
-                Self { status: Status::Refused, reason: format!("{error}{hint}"), no_space }
-            }
-            TextError::File(ref source) => {
-                let hint = source.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
-                let reason = format!("{source}{hint}");
-                Self { status: Status::Refused, reason, no_space: source.no_space() }
-            }
+            TextError::Store(source) => Self::of_file(&source, source.hint(), source.is_full_disk()),
+            TextError::File(source) => Self::of_file(&source, source.hint(), source.no_space()),
             // The chunk is written again before the work is tried once more.
             TextError::MissingBase(_) => {
                 Self { status: Status::Skipped, reason: error.to_string(), no_space: false }
