@@ -109,6 +109,13 @@ pub struct PerplexityArgs {
     /// Tokens of context [default: 512, or those of --base-logits].
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(4..))]
     pub ctx: Option<u32>,
+    /// Which positions of a chunk are scored.
+    #[arg(long, value_name = "WHICH", default_value = "half")]
+    pub scored: ScoredArg,
+    /// Tokens between the beginnings of two chunks, of which so many at the end of each are scored [default: --ctx,
+    /// chunks side by side].
+    #[arg(long, value_name = "TOKENS")]
+    pub stride: Option<u32>,
     /// Most chunks of the text, from its beginning [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub chunks: Option<u64>,
@@ -145,6 +152,15 @@ pub struct BaseArgs {
     /// Compare with a store made by --save-base-store.
     #[arg(long, value_name = "FILE")]
     pub base_store: Option<PathBuf>,
+}
+
+/// Which positions of a chunk are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScoredArg {
+    /// The second half, as llama-perplexity does.
+    Half,
+    /// All past a warm-up of 16 tokens: for a variant against its base, twice as much for the same decoding.
+    All,
 }
 
 /// What a store keeps of the base.

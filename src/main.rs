@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, StoreArg, SuitesCommand, SweepArgs,
-    WhatArgs,
+    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, ScoredArg, StoreArg, SuitesCommand,
+    SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::suite;
+use bitfrontier::plan::text::Scored;
 use bitfrontier::progress::{Chunks, Progress};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
@@ -151,6 +152,11 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         model: locate(&args.gguf)?,
         text: args.text,
         n_ctx: args.ctx,
+        scored: match args.scored {
+            ScoredArg::Half => Scored::Half,
+            ScoredArg::All => Scored::All,
+        },
+        stride: args.stride,
         chunks: args.chunks,
         base,
         save_store: args.save_base_store,

@@ -683,6 +683,9 @@ pub struct HeadHandle {
     graph: Option<HeadGraph>,
 }
 
+// SAFETY: the handle owns all that it points to, nothing of it is tied to a thread, and one thread at a time has it.
+unsafe impl Send for HeadHandle {}
+
 #[derive(Debug)]
 struct HeadGraph {
     // Holds the memory of the tensors that follow.

@@ -7,6 +7,7 @@ use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
 use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{LoadedSuite, Scoring};
+use crate::plan::text::TextSuite;
 
 /// Version of the scorers. Raised whenever the same item would be scored otherwise.
 const SCORER: u32 = 1;
@@ -102,6 +103,14 @@ pub fn speed_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
     trial(TrialKind::Speed, recipe, "", 0, settings)
 }
 
+fn text_shape(text: &TextSuite) -> Value {
+    let mut shape = json!({"way": "perplexity", "n_ctx": text.ctx, "chunks_together": 1});
+    if !text.is_halves() {
+        shape["scored"] = json!([text.positions().start, text.step()]);
+    }
+    shape
+}
+
 /// The trial that scores a suite. `items_planned` is not in the id: raising it continues the trial.
 pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) -> TrialSpec {
     let options = shared.options;
@@ -109,7 +118,7 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
         Scoring::Choice(choice) => {
             json!({"way": "multiple_choice", "n_ctx": choice.ctx, "fewshot": choice.fewshot})
         }
-        Scoring::Text(text) => json!({"way": "perplexity", "n_ctx": text.ctx, "chunks_together": 1}),
+        Scoring::Text(text) => text_shape(text),
     };
     let settings = json!({
         "kind": "suite",

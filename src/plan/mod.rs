@@ -10,3 +10,4 @@ pub mod matrix;
 pub mod recipe;
 pub mod suite;
 pub mod template;
+pub mod text;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::items::{ChoiceItem, choice_items};
+use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
 const BUILT_IN: [(&str, &str); 5] = [
@@ -18,8 +19,6 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("piqa", include_str!("../../suites/piqa.toml")),
 ];
 
-/// Half of a chunk is scored but for its last token; below this nothing is left.
-const LEAST_TEXT_CTX: u32 = 4;
 /// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
 const LEAST_CHOICE_CTX: u32 = 32;
 
@@ -139,19 +138,6 @@ fn choice_ctx() -> u32 {
     2048
 }
 
-/// Perplexity of a text in chunks, and KL divergence from the base (llama-perplexity's definitions).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextSuite {
-    /// Tokens a chunk; the second half of each is scored.
-    #[serde(default = "text_ctx")]
-    pub ctx: u32,
-}
-
-fn text_ctx() -> u32 {
-    512
-}
-
 /// A suite file as found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuiteText {
@@ -216,13 +202,13 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
     if main.chance.is_some_and(|c| !(0.0..1.0).contains(&c)) {
         return Err(missing("has a chance level outside 0..1", "chance is a fraction"));
     }
-    let (ctx, least) = match &scoring {
-        Scoring::Choice(choice) => (choice.ctx, LEAST_CHOICE_CTX),
-        Scoring::Text(text) => (text.ctx, LEAST_TEXT_CTX),
-    };
-    if ctx < least {
-        let what = format!("has a ctx of {ctx}; at least {least} tokens are needed");
-        return Err(missing(&what, "raise `ctx`, or leave it out for the default"));
+    match &scoring {
+        Scoring::Choice(choice) if choice.ctx < LEAST_CHOICE_CTX => {
+            let what = format!("has a ctx of {}; at least {LEAST_CHOICE_CTX} tokens are needed", choice.ctx);
+            return Err(missing(&what, "raise `ctx`, or leave it out for the default"));
+        }
+        Scoring::Choice(_) => {}
+        Scoring::Text(text) => text.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?,
     }
     if raw.source.is_empty() {
         return Err(missing("names no source", "add a [[source]] table with `from`"));

@@ -69,9 +69,9 @@ pub fn patience(prepared: &Prepared, request: &Request) -> Duration {
 /// What the slowest machine would need between two signs of life, with a model of so many weights and bytes.
 pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
     let tokens = match request {
-        Request::Text(work) => f64::from(work.n_ctx),
+        Request::Text(work) => f64::from(work.cut.ctx),
         // Short chunks are decoded together.
-        Request::Batched(work) => f64::from(work.n_ctx.max(BATCH)),
+        Request::Batched(work) => f64::from(work.cut.ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) => 0.0,
@@ -133,16 +133,12 @@ impl Needs {
     }
 }
 
-fn scored_positions(n_ctx: u32) -> u64 {
-    u64::from(n_ctx - 1 - n_ctx / 2)
-}
-
 fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite) -> u64 {
     let Scoring::Text(text) = &suite.suite.scoring else { return 0 };
     let base = prepared.trials.iter().find(|t| t.suite == suite.suite.name && t.variant == "base");
     let path = prepared.cache.base_store().join(base_store::file_name(base.map_or("", |t| &t.id)));
     let missing = base_store::missing(&path, &suite.planned).len() as u64;
-    let (model, rows) = (&prepared.base_model, scored_positions(text.ctx));
+    let (model, rows) = (&prepared.base_model, u64::from(text.rows()));
     let vocabulary = model.vocab_size().unwrap_or(0);
     let planned = suite.planned.len() as u64 * rows;
     let kind = base_store::choose(planned, u32::try_from(vocabulary).unwrap_or(u32::MAX));

@@ -15,7 +15,8 @@ use crate::journal::writer::{ItemJournal, write_trial, writer_name};
 use crate::plan::fingerprint;
 use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::{LoadedSuite, Scoring, TextSuite};
+use crate::plan::suite::{LoadedSuite, Scoring};
+use crate::plan::text::TextSuite;
 use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
@@ -435,7 +436,7 @@ impl<'a> Executor<'a> {
     ) -> TextWork {
         TextWork {
             text: suite.data.clone(),
-            n_ctx: text.ctx,
+            cut: *text,
             chunks,
             base_store,
             store: StoreChoice::Auto,

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::fetch::{Cache, sha256_file};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
+use crate::plan::text::{Scored, TextSuite};
 use crate::run::estimate;
 use crate::score::base_store::{StoreChoice, StoreUse};
 use crate::score::kld_file::KldReader;
@@ -36,6 +37,10 @@ pub struct Question {
     pub text: PathBuf,
     /// Tokens a chunk; absent: 512, or those of the base's file.
     pub n_ctx: Option<u32>,
+    /// Which positions of a chunk are scored.
+    pub scored: Scored,
+    /// Tokens between the beginnings of two chunks; absent: they lie side by side.
+    pub stride: Option<u32>,
     /// Most chunks, from the beginning; absent: all.
     pub chunks: Option<u64>,
     /// What the model is compared with.
@@ -79,7 +84,14 @@ pub fn evaluate(
         Base::Logits(path) => with_file(question, path)?,
         _ => (question.n_ctx.unwrap_or(N_CTX), question.chunks, 0),
     };
-    let mut passes = Passes::start(question, n_ctx, chunks, interrupted, progress)?;
+    let cut = TextSuite { ctx: n_ctx, scored: question.scored, stride: question.stride };
+    cut.check().map_err(|(what, hint)| refused(format!("the text cannot be cut with {what}"), hint))?;
+    if !cut.is_halves() && (question.save_logits.is_some() || matches!(question.base, Base::Logits(_))) {
+        let reason =
+            "llama.cpp's files of log-probabilities hold the second half of every chunk, nothing else";
+        return Err(refused(reason.to_owned(), "leave out --scored and --stride, or use a base store"));
+    }
+    let mut passes = Passes::start(question, cut, chunks, interrupted, progress)?;
     let items = match &question.base {
         Base::None => passes.alone()?,
         Base::Logits(path) => {
@@ -116,11 +128,11 @@ pub fn evaluate(
 
 /// Context length and chunks of a comparison with llama.cpp's file, and its bytes.
 fn with_file(question: &Question, path: &Path) -> Result<(u32, Option<u64>, u64), Error> {
-    let refused = |error: crate::score::kld_file::KldFileError| Error::Refused {
+    let unusable = |error: crate::score::kld_file::KldFileError| Error::Refused {
         hint: error.hint(),
         reason: error.to_string(),
     };
-    let reader = KldReader::open(path).map_err(refused)?;
+    let reader = KldReader::open(path).map_err(unusable)?;
     let shape = reader.shape();
     let chunks = question.chunks.map_or(u64::from(shape.chunks), |n| n.min(shape.chunks.into()));
     Ok((question.n_ctx.unwrap_or(shape.n_ctx), Some(chunks), reader.bytes()))
@@ -143,7 +155,7 @@ fn known(base: &Path) -> Result<(PathBuf, String), Error> {
 /// A worker and what its passes have cost.
 struct Passes<'a> {
     question: &'a Question,
-    n_ctx: u32,
+    cut: TextSuite,
     chunks: Option<u64>,
     worker: Worker,
     /// The worker's output; its last lines tell why it died.
@@ -161,7 +173,7 @@ struct Passes<'a> {
 impl<'a> Passes<'a> {
     fn start(
         question: &'a Question,
-        n_ctx: u32,
+        cut: TextSuite,
         chunks: Option<u64>,
         interrupted: &'a AtomicBool,
         progress: &'a mut dyn FnMut(u64, Option<u64>),
@@ -170,7 +182,7 @@ impl<'a> Passes<'a> {
         let worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
         Ok(Self {
             question,
-            n_ctx,
+            cut,
             chunks,
             worker,
             _log: log,
@@ -215,8 +227,7 @@ impl<'a> Passes<'a> {
                 self.question.model.display(),
                 base.display()
             );
-            let hint = "a variant can only be compared with the model it was made from";
-            return Err(Error::Refused { reason, hint: Some(hint.to_owned()) });
+            return Err(refused(reason, "a variant can only be compared with the model it was made from"));
         }
         self.stored(store, false)
     }
@@ -241,7 +252,7 @@ impl<'a> Passes<'a> {
     fn batched(&mut self, file: LogitsFile) -> Result<Vec<ItemRecord>, Error> {
         self.score(&Request::Batched(BatchedWork {
             text: self.question.text.clone(),
-            n_ctx: self.n_ctx,
+            cut: self.cut,
             chunks: self.chunks,
             file,
         }))
@@ -252,7 +263,7 @@ impl<'a> Passes<'a> {
         let chunks = self.count()?;
         self.score(&Request::Text(TextWork {
             text: self.question.text.clone(),
-            n_ctx: self.n_ctx,
+            cut: self.cut,
             chunks: (0..chunks).collect(),
             base_store: store.to_owned(),
             store: self.question.store,
@@ -270,7 +281,7 @@ impl<'a> Passes<'a> {
         let Finished::Tokens { counts } = self.ask(&Request::CountTokens(work), &mut Vec::new())? else {
             return Err(another_question());
         };
-        let there = counts.first().map_or(0, |tokens| tokens / u64::from(self.n_ctx));
+        let there = counts.first().map_or(0, |tokens| self.cut.chunks(*tokens));
         // A text that is too short is refused by whoever scores it.
         Ok(self.chunks.unwrap_or(u64::MAX).min(there.max(1)))
     }
@@ -300,6 +311,10 @@ impl<'a> Passes<'a> {
         };
         self.worker.ask(request, patience, self.interrupted, heard).map_err(stopped)
     }
+}
+
+fn refused(reason: String, hint: &str) -> Error {
+    Error::Refused { reason, hint: Some(hint.to_owned()) }
 }
 
 fn another_question() -> Error {

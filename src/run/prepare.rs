@@ -19,6 +19,7 @@ use crate::plan::ladder;
 use crate::plan::matrix::{self, Shared, TrialSpec};
 use crate::plan::recipe::Weights;
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
+use crate::plan::text::TextSuite;
 use crate::run::machine;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{CountWork, Fallback, Finished, QuantizeSpec, Request};
@@ -335,11 +336,11 @@ impl<'a> Inspector<'a> {
 
     /// Chunks of each text suite, by its own context length; nothing for other suites.
     fn count_chunks(&mut self, suites: &[Suite], data: &[PathBuf]) -> Result<Vec<Option<u64>>, Error> {
-        let texts: Vec<(usize, u32)> = suites
+        let texts: Vec<(usize, TextSuite)> = suites
             .iter()
             .enumerate()
             .filter_map(|(i, s)| match &s.scoring {
-                Scoring::Text(text) => Some((i, text.ctx)),
+                Scoring::Text(text) => Some((i, *text)),
                 Scoring::Choice(_) => None,
             })
             .collect();
@@ -354,13 +355,13 @@ impl<'a> Inspector<'a> {
             Ok(_) => return Err(Error::Worker("the worker answered another question".to_owned())),
             Err(failure) => return Err(stopped(failure, self.base)),
         };
-        for ((i, ctx), tokens) in texts.iter().zip(counts) {
+        for ((i, text), tokens) in texts.iter().zip(counts) {
             let (Some(suite), Some(slot)) = (suites.get(*i), chunks.get_mut(*i)) else { continue };
-            let count = tokens / u64::from((*ctx).max(1));
+            let count = text.chunks(tokens);
             if count < 2 {
                 return Err(Error::Plan(PlanError::Missing {
                     place: format!("suite {}", suite.name),
-                    what: format!("its text has {tokens} tokens, fewer than two chunks of {ctx}"),
+                    what: format!("its text has {tokens} tokens, fewer than two chunks of {}", text.ctx),
                     hint: "use a longer text or a smaller `ctx`".to_owned(),
                 }));
             }

@@ -20,6 +20,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -31,6 +32,8 @@ const PREFIX: usize = 8 + 4 + 32;
 const PAGE: u64 = 4096;
 /// Bytes before the rows of a record.
 const HEAD: usize = 64;
+/// Bytes that one thread reads at once.
+const PIECE: usize = 1 << 20;
 /// Longest header that is believed.
 const LONGEST_HEADER: usize = 1 << 20;
 
@@ -371,10 +374,26 @@ impl BaseStore {
     }
 
     /// Begins reading a chunk; `None` if it is missing.
-    pub fn read(&self, chunk: u64) -> Option<ChunkReader<'_>> {
+    pub fn read(&self, chunk: u64) -> Option<ChunkReader> {
         let expected = self.record_head(chunk)?;
         let at = self.place(chunk)? + HEAD as u64;
-        Some(ChunkReader { store: self, at, end: self.end(chunk)?, hash: begin_hash(chunk), expected })
+        Some(ChunkReader { at, end: self.end(chunk)?, hash: begin_hash(chunk), expected })
+    }
+
+    /// Fills `out` with the next bytes of a chunk.
+    pub fn fill(&self, reader: &mut ChunkReader, out: &mut [u8]) -> Result<(), StoreError> {
+        let failed = failed("read", &self.path);
+        let begin = reader.at;
+        if out.len() as u64 > reader.end - begin {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let pieces = out.par_chunks_mut(PIECE).enumerate();
+        pieces
+            .try_for_each(|(i, piece)| self.file.read_exact_at(piece, begin + (i * PIECE) as u64))
+            .map_err(failed)?;
+        reader.hash.update_rayon(out);
+        reader.at += out.len() as u64;
+        Ok(())
     }
 
     /// First byte of a chunk's record.
@@ -465,31 +484,16 @@ impl ChunkWriter<'_> {
     }
 }
 
-/// A chunk being read, a few rows at a time.
+/// A chunk being read, a few rows at a time, with [`BaseStore::fill`].
 #[derive(Debug)]
-pub struct ChunkReader<'store> {
-    store: &'store BaseStore,
+pub struct ChunkReader {
     at: u64,
     end: u64,
     hash: blake3::Hasher,
     expected: [u8; 32],
 }
 
-impl ChunkReader<'_> {
-    /// The next `rows` rows, one after the other.
-    pub fn rows(&mut self, rows: usize) -> Result<Vec<u8>, StoreError> {
-        let failed = failed("read", &self.store.path);
-        let bytes = rows as u64 * self.store.header.row_bytes();
-        if bytes > self.end - self.at {
-            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
-        }
-        let mut buffer = vec![0_u8; bytes as usize];
-        self.store.file.read_exact_at(&mut buffer, self.at).map_err(failed)?;
-        self.hash.update(&buffer);
-        self.at += bytes;
-        Ok(buffer)
-    }
-
+impl ChunkReader {
     /// After the last row: whether what was read is what was written.
     pub fn is_intact(&self) -> bool {
         self.at == self.end && *self.hash.finalize().as_bytes() == self.expected
@@ -548,10 +552,12 @@ mod tests {
     /// What a reader gets: nothing, or the rows and whether they are intact.
     fn get(store: &BaseStore, chunk: u64) -> Option<(Vec<u8>, bool)> {
         let mut reader = store.read(chunk)?;
-        let mut bytes = reader.rows(2).expect("two rows");
+        let row = store.header().row_bytes() as usize;
+        let mut bytes = vec![0; 3 * row];
+        store.fill(&mut reader, &mut bytes[..2 * row]).expect("two rows");
         assert!(!reader.is_intact(), "not before the last row");
-        bytes.extend(reader.rows(1).expect("the last row"));
-        assert!(reader.rows(1).is_err(), "no row after the last");
+        store.fill(&mut reader, &mut bytes[2 * row..]).expect("the last row");
+        assert!(store.fill(&mut reader, &mut [0]).is_err(), "nothing after the last");
         let intact = reader.is_intact();
         Some((bytes, intact))
     }

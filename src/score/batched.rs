@@ -76,9 +76,9 @@ impl<'a> Scorer<'a> {
         mut files: Files,
     ) -> Result<Self, TextError> {
         if let Files::Read(reader) = &mut files {
-            reader.check(model.vocabulary(), text.n_ctx(), text.tokens(u64::MAX))?;
+            reader.check(model.vocabulary(), text.cut().ctx, text.tokens(u64::MAX))?;
         }
-        let context = Context::new(model, context_options(text.n_ctx(), template))?;
+        let context = Context::new(model, context_options(text.cut().ctx, template))?;
         Ok(Self { model, context, text, files })
     }
 
@@ -86,7 +86,7 @@ impl<'a> Scorer<'a> {
     pub fn group(&mut self, first: u64, end: u64) -> Result<Vec<ChunkScore>, TextError> {
         let chunks: Vec<&[Token]> = (first..end).map_while(|chunk| self.text.chunk(chunk)).collect();
         let mut scores = vec![ChunkScore::default(); chunks.len()];
-        let n_ctx = self.text.n_ctx() as usize;
+        let (n_ctx, scored) = (self.text.cut().ctx as usize, self.text.cut().positions());
         let length = n_ctx.min(self.context.n_batch());
         self.context.clear();
         if let Files::Read(reader) = &mut self.files {
@@ -96,7 +96,7 @@ impl<'a> Scorer<'a> {
             let end = n_ctx.min(begin + length);
             self.context.decode(&self.batch(&chunks, begin, end))?;
             for (sequence, (tokens, score)) in chunks.iter().zip(&mut scores).enumerate() {
-                let positions: Vec<usize> = (begin.max(n_ctx / 2)..end.min(n_ctx - 1)).collect();
+                let positions: Vec<usize> = (begin.max(scored.start)..end.min(scored.end)).collect();
                 for block in positions.chunks(BLOCK) {
                     // Rows of the batch: all positions of one sequence, then those of the next.
                     let at = |position: &usize| sequence * (end - begin) + position - begin;
@@ -114,14 +114,15 @@ impl<'a> Scorer<'a> {
         Ok(scores)
     }
 
-    /// Positions `begin..end` of all chunks. As for the tool, every position from the middle on is an output, also
-    /// the last, which has no next token: kernels round differently for other numbers of rows.
+    /// Positions `begin..end` of all chunks. As for the tool, every position from the first scored one on is an
+    /// output, also the last, which has no next token: kernels round differently for other numbers of rows.
     fn batch(&self, chunks: &[&[Token]], begin: usize, end: usize) -> Batch {
+        let first = self.text.cut().positions().start;
         let mut batch = Batch::default();
         for (sequence, tokens) in chunks.iter().enumerate() {
             for (position, token) in tokens.iter().enumerate().take(end).skip(begin) {
                 let token = if position == 0 { self.model.bos().unwrap_or(*token) } else { *token };
-                batch.push(token, position as i32, &[sequence as i32], position >= tokens.len() / 2);
+                batch.push(token, position as i32, &[sequence as i32], position >= first);
             }
         }
         batch

@@ -3,6 +3,7 @@
 pub mod base_store;
 pub mod batched;
 pub mod choice;
+pub mod compare;
 pub mod divergence;
 pub mod item;
 pub mod kld_file;

@@ -1,8 +1,7 @@
 //! A text in chunks: every scored position's probability, and its divergence from the base's distribution.
 //!
-//! llama-perplexity's convention: the whole text is tokenised once, cut into chunks of `n_ctx` tokens (the
-//! tail is dropped), the first token of a chunk becomes BOS if the vocabulary adds one, and positions
-//! `n_ctx/2 .. n_ctx-2` are scored. A chunk is decoded alone, so that its numbers do not depend on which
+//! The whole text is tokenised once and cut into chunks (the tail is dropped); the first token of a chunk becomes
+//! BOS if the vocabulary adds one. Which positions are scored `plan::text` says. A chunk is decoded alone, so that its numbers do not depend on which
 //! other chunks were asked for.
 
 use std::io;
@@ -16,11 +15,12 @@ use crate::llama::context::Context;
 use crate::llama::ffi::{Batch, ContextOptions, Token};
 use crate::llama::hidden::States;
 use crate::llama::model::{LlamaError, Model};
+use crate::plan::text::TextSuite;
 use crate::score::base_store::{ChunkWriter, StoreError, StoreKind, Subject};
 use crate::score::divergence::{Divergence, divergence};
 use crate::score::item::ChunkScore;
 use crate::score::kld_file::KldFileError;
-use crate::score::reference::{self, Comparer, Keeper, Outputs, ROWS_AT_ONCE};
+use crate::score::reference::{self, Keeper, Outputs};
 
 /// Most tokens in one decode, and computed at once: llama.cpp's default for the latter, in which it would cut
 /// a longer batch anyway. It bounds the rows of logits that are held, whatever the context length.
@@ -81,58 +81,60 @@ pub enum TextError {
 #[derive(Debug)]
 pub struct Text {
     tokens: Vec<Token>,
-    n_ctx: usize,
+    cut: TextSuite,
 }
 
 impl Text {
-    /// Reads and tokenises a file. At least two chunks are needed, as for llama-perplexity.
-    pub fn read(model: &Model, path: &Path, n_ctx: u32) -> Result<Self, TextError> {
-        let shown = path.display().to_string();
-        let tokens = tokenize(model, path)?;
-        let needed = 2 * n_ctx as usize;
-        if tokens.len() < needed || n_ctx < 4 {
-            return Err(TextError::TooShort { path: shown, tokens: tokens.len(), needed, n_ctx });
+    /// Cuts the tokens of a file. At least two chunks are needed, as for llama-perplexity.
+    pub fn new(tokens: Vec<Token>, path: &Path, cut: TextSuite) -> Result<Self, TextError> {
+        if cut.chunks(tokens.len() as u64) < 2 || cut.rows() == 0 {
+            return Err(TextError::TooShort {
+                path: path.display().to_string(),
+                tokens: tokens.len(),
+                needed: (cut.ctx + cut.step()) as usize,
+                n_ctx: cut.ctx,
+            });
         }
-        Ok(Self { tokens, n_ctx: n_ctx as usize })
+        Ok(Self { tokens, cut })
     }
 
-    /// Tokens a chunk.
-    pub fn n_ctx(&self) -> u32 {
-        self.n_ctx as u32
+    /// How it is cut and what is scored.
+    pub fn cut(&self) -> TextSuite {
+        self.cut
     }
 
     /// Chunks of the text.
     pub fn chunks(&self) -> u64 {
-        (self.tokens.len() / self.n_ctx) as u64
+        self.cut.chunks(self.tokens.len() as u64)
     }
 
     /// The tokens of the first `chunks` chunks, or of all there are.
     pub fn tokens(&self, chunks: u64) -> &[Token] {
-        let end = chunks.min(self.chunks()) as usize * self.n_ctx;
+        let last = chunks.min(self.chunks()).saturating_sub(1) as usize;
+        let end = last * self.cut.step() as usize + self.cut.ctx as usize;
         self.tokens.get(..end).unwrap_or(&self.tokens)
     }
 
     /// What a base store of this text is about. `model` is the SHA-256 of the base.
     pub fn subject(&self, model: &str, vocabulary: u32) -> Subject {
-        let chunks = self.tokens.chunks_exact(self.n_ctx);
         let mut hash = blake3::Hasher::new();
-        let count = chunks.len() as u64;
-        for token in chunks.flatten() {
+        for token in (0..self.chunks()).filter_map(|c| self.chunk(c)).flatten() {
             hash.update(&token.to_le_bytes());
         }
         Subject {
             model: model.to_owned(),
             tokens: hash.finalize().to_hex().to_string(),
             vocabulary,
-            n_ctx: self.n_ctx as u32,
-            rows: scored_rows(self.n_ctx as u32),
-            chunks: count,
+            n_ctx: self.cut.ctx,
+            rows: self.cut.rows(),
+            chunks: self.chunks(),
         }
     }
 
     /// The tokens of a chunk.
     pub fn chunk(&self, chunk: u64) -> Option<&[Token]> {
-        self.tokens.chunks_exact(self.n_ctx).nth(usize::try_from(chunk).ok()?)
+        let begin = usize::try_from(chunk).ok()?.checked_mul(self.cut.step() as usize)?;
+        self.tokens.get(begin..begin.checked_add(self.cut.ctx as usize)?)
     }
 }
 
@@ -143,20 +145,16 @@ pub fn tokenize(model: &Model, path: &Path) -> Result<Vec<Token>, TextError> {
     Ok(model.tokenize(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
 }
 
-/// Scored positions of a chunk: those after the first half that have a next token.
-pub fn scored_rows(n_ctx: u32) -> u32 {
-    n_ctx.saturating_sub(1 + n_ctx / 2)
-}
-
 /// How contexts for texts are shaped; part of a trial's id through `n_ctx` and the suite's version.
-pub fn context_options(n_ctx: u32, template: ContextOptions) -> ContextOptions {
+pub fn context_options(cut: TextSuite, template: ContextOptions) -> ContextOptions {
+    let n_ctx = cut.ctx;
     ContextOptions {
         n_ctx,
         n_batch: n_ctx.min(N_BATCH),
         n_ubatch: n_ctx.min(N_BATCH),
         n_seq_max: 1,
         kv_unified: false,
-        n_outputs_max: scored_rows(n_ctx).clamp(1, N_BATCH),
+        n_outputs_max: cut.rows().clamp(1, N_BATCH),
         ..template
     }
 }
@@ -177,7 +175,7 @@ pub fn keep_chunk(
     let mut writer: Option<ChunkWriter<'_>> = None;
     let mut begun = false;
     context.clear();
-    for piece in pieces(tokens.len(), context.n_batch()) {
+    for piece in pieces(text.cut, context.n_batch()) {
         let hidden = keeper.store().is_some_and(|s| s.header().kind == StoreKind::Hidden);
         let headless = store_only && hidden;
         keeper.capture.end_before_head(headless);
@@ -209,47 +207,17 @@ pub fn keep_chunk(
     Ok((!store_only).then_some(numbers))
 }
 
-/// Scores a variant on one chunk against the base's kept distributions.
-pub fn score_chunk(
-    model: &Model,
-    context: &mut Context<'_>,
-    text: &Text,
-    chunk: u64,
-    comparer: &mut Comparer,
-) -> Result<ChunkScore, TextError> {
-    let tokens = text.chunk(chunk).ok_or(TextError::MissingBase(chunk))?;
-    let mut base = comparer.begin(chunk).ok_or(TextError::MissingBase(chunk))?;
-    let mut score = ChunkScore::default();
-    context.clear();
-    for piece in pieces(tokens.len(), context.n_batch()) {
-        context.decode(&batch(model, tokens, &piece))?;
-        let (rows, truth) = (piece.logits(context)?, piece.truth(tokens));
-        for (rows, truth) in rows.chunks(ROWS_AT_ONCE).zip(truth.chunks(ROWS_AT_ONCE)) {
-            let base = base.next(rows.len(), piece.scored.len())?;
-            let width = (base.len() / rows.len()).max(1);
-            let pairs = rows.par_iter().zip(base.par_chunks(width)).zip(truth);
-            append(&mut score, pairs.map(|((row, base), t)| divergence(base, row, *t)).collect());
-        }
-    }
-    let intact = base.is_intact();
-    if !intact {
-        comparer.store().discard(chunk)?;
-        return Err(TextError::MissingBase(chunk));
-    }
-    Ok(score)
-}
-
 /// A piece of a chunk that is decoded at once.
-struct Piece {
+pub(super) struct Piece {
     /// Positions decoded.
-    decoded: Range<usize>,
+    pub decoded: Range<usize>,
     /// Those of them that are scored.
-    scored: Range<usize>,
+    pub scored: Range<usize>,
 }
 
 /// A chunk cut as llama.cpp would cut it itself.
-fn pieces(n_ctx: usize, n_batch: usize) -> impl Iterator<Item = Piece> {
-    let scored = n_ctx / 2..n_ctx - 1;
+pub(super) fn pieces(cut: TextSuite, n_batch: usize) -> impl Iterator<Item = Piece> {
+    let (n_ctx, scored) = (cut.ctx as usize, cut.positions());
     (0..n_ctx).step_by(n_batch.max(1)).map(move |begin| {
         let end = n_ctx.min(begin + n_batch);
         let first = scored.start.clamp(begin, end);
@@ -259,18 +227,18 @@ fn pieces(n_ctx: usize, n_batch: usize) -> impl Iterator<Item = Piece> {
 
 impl Piece {
     /// Logits of the scored positions, after the decode.
-    fn logits<'c>(&self, context: &'c Context<'_>) -> Result<Vec<&'c [f32]>, TextError> {
+    pub fn logits<'c>(&self, context: &'c Context<'_>) -> Result<Vec<&'c [f32]>, TextError> {
         self.scored.clone().map(|p| Ok(context.logits(p - self.decoded.start)?)).collect()
     }
 
     /// The true token after each scored position.
-    fn truth(&self, tokens: &[Token]) -> Vec<usize> {
+    pub fn truth(&self, tokens: &[Token]) -> Vec<usize> {
         let next = |p: usize| tokens.get(p + 1).map_or(0, |t| t.unsigned_abs() as usize);
         self.scored.clone().map(next).collect()
     }
 }
 
-fn batch(model: &Model, tokens: &[Token], piece: &Piece) -> Batch {
+pub(super) fn batch(model: &Model, tokens: &[Token], piece: &Piece) -> Batch {
     let mut batch = Batch::default();
     for (position, token) in tokens.iter().enumerate().take(piece.decoded.end).skip(piece.decoded.start) {
         let token = if position == 0 { model.bos().unwrap_or(*token) } else { *token };
@@ -279,7 +247,7 @@ fn batch(model: &Model, tokens: &[Token], piece: &Piece) -> Batch {
     batch
 }
 
-fn append(score: &mut ChunkScore, results: Vec<Option<Divergence>>) {
+pub(super) fn append(score: &mut ChunkScore, results: Vec<Option<Divergence>>) {
     for result in results {
         let Some(d) = result else {
             score.nonfinite += 1;
@@ -301,10 +269,11 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_cover_a_chunk_once_and_in_order(n_ctx in 4_usize..3000, n_batch in 1_usize..700) {
-            let all: Vec<Piece> = pieces(n_ctx, n_batch).collect();
+            let cut = TextSuite::halves(n_ctx as u32);
+            let all: Vec<Piece> = pieces(cut, n_batch).collect();
             prop_assert_eq!(all.iter().flat_map(|p| p.decoded.clone()).collect::<Vec<_>>(), (0..n_ctx).collect::<Vec<_>>());
             let scored: Vec<usize> = all.iter().flat_map(|p| p.scored.clone()).collect();
-            prop_assert_eq!(scored.len() as u32, scored_rows(n_ctx as u32));
+            prop_assert_eq!(scored.len() as u32, cut.rows());
             prop_assert_eq!(scored, (n_ctx / 2..n_ctx - 1).collect::<Vec<_>>());
             for piece in all {
                 prop_assert!(piece.decoded.len() <= n_batch);

@@ -5,6 +5,7 @@
 //! own, bit for bit, on the first positions of every run that keeps any. Where no known transform makes them equal
 //! (another architecture, a head on a GPU), logits are kept instead and the store says why.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
@@ -187,9 +188,10 @@ fn differing(head: &mut Head, first: &Outputs<'_>, element: Element) -> Option<S
     None
 }
 
-/// Numbers as they are kept.
-fn encode(values: &[f32], element: Element) -> Vec<u8> {
+/// Numbers as they are kept, little-endian.
+fn encode(values: &[f32], element: Element) -> Cow<'_, [u8]> {
     match element {
+        Element::F32 if cfg!(target_endian = "little") => Cow::Borrowed(bytemuck::cast_slice(values)),
         Element::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Element::F16 => ffi::to_f16(values).iter().flat_map(|x| x.to_le_bytes()).collect(),
     }
@@ -220,11 +222,15 @@ pub fn keep(store: &BaseStore, writer: &mut ChunkWriter<'_>, outputs: &Outputs<'
     Ok(())
 }
 
-/// Reads the base's distributions for a variant.
+/// Reads the base's distributions for a variant: chunk by chunk, each from its first scored position to its last.
 #[derive(Debug)]
 pub struct Comparer {
     store: BaseStore,
     head: Option<Head>,
+    reading: Option<(u64, ChunkReader)>,
+    /// Kept between calls, because fresh memory costs more than what is read into it.
+    bytes: Vec<u8>,
+    logits: Vec<f32>,
 }
 
 impl Comparer {
@@ -242,7 +248,7 @@ impl Comparer {
             Some(facts) => Some(find_head(facts, store.header(), models, threads)?),
             None => None,
         };
-        Ok(Self { store, head })
+        Ok(Self { store, head, reading: None, bytes: Vec::new(), logits: Vec::new() })
     }
 
     /// The store.
@@ -250,10 +256,48 @@ impl Comparer {
         &self.store
     }
 
-    /// Begins a chunk; `None` if the store does not have it.
-    pub fn begin(&mut self, chunk: u64) -> Option<BaseRows<'_>> {
-        let reader = self.store.read(chunk)?;
-        Some(BaseRows { store: &self.store, head: self.head.as_mut(), reader, logits: Vec::new() })
+    /// Begins a chunk.
+    pub fn begin(&mut self, chunk: u64) -> Result<(), TextError> {
+        let reader = self.store.read(chunk).ok_or(TextError::MissingBase(chunk))?;
+        self.reading = Some((chunk, reader));
+        Ok(())
+    }
+
+    /// Logits of the next `rows` positions (at most [`ROWS_AT_ONCE`]), one row after the other. `together` is how
+    /// many positions the base scored in the same decode.
+    pub fn next(&mut self, rows: usize, together: usize) -> Result<&[f32], TextError> {
+        let Some((_, reader)) = &mut self.reading else { return Err(TextError::Recompute { rows }) };
+        let header = self.store.header();
+        let numbers = rows * header.width as usize;
+        match &mut self.head {
+            // Logits are read to where they are used.
+            None if header.element == Element::F32 && cfg!(target_endian = "little") => {
+                self.logits.resize(numbers, 0.0);
+                self.store.fill(reader, bytemuck::cast_slice_mut(&mut self.logits))?;
+                Ok(&self.logits)
+            }
+            head => {
+                self.bytes.resize(numbers * header.element.bytes() as usize, 0);
+                self.store.fill(reader, &mut self.bytes)?;
+                let kept = decode(&self.bytes, header.element);
+                if let Some(head) = head {
+                    return head.logits(&kept, together).ok_or(TextError::Recompute { rows });
+                }
+                self.logits = kept;
+                Ok(&self.logits)
+            }
+        }
+    }
+
+    /// Ends a chunk after its last position. One whose rows are not those that were written is marked as missing.
+    pub fn end(&mut self) -> Result<(), TextError> {
+        match self.reading.take() {
+            Some((chunk, reader)) if !reader.is_intact() => {
+                self.store.discard(chunk)?;
+                Err(TextError::MissingBase(chunk))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -274,35 +318,6 @@ fn find_head(facts: &HeadFacts, header: &Header, models: &[&Path], threads: u32)
     Err(TextError::NoHead { model: facts.model.clone(), reason })
 }
 
-/// The base's logits of one chunk, a few positions at a time.
-#[derive(Debug)]
-pub struct BaseRows<'store> {
-    store: &'store BaseStore,
-    head: Option<&'store mut Head>,
-    reader: ChunkReader<'store>,
-    logits: Vec<f32>,
-}
-
-impl BaseRows<'_> {
-    /// Logits of the next `rows` positions (at most [`ROWS_AT_ONCE`]), one row after the other. `together` is how
-    /// many positions the base scored in the same decode.
-    pub fn next(&mut self, rows: usize, together: usize) -> Result<&[f32], TextError> {
-        let kept = decode(&self.reader.rows(rows)?, self.store.header().element);
-        match &mut self.head {
-            None => {
-                self.logits = kept;
-                Ok(&self.logits)
-            }
-            Some(head) => head.logits(&kept, together).ok_or(TextError::Recompute { rows }),
-        }
-    }
-
-    /// After the last position: whether the chunk is as it was written.
-    pub fn is_intact(&self) -> bool {
-        self.reader.is_intact()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,9 +327,11 @@ mod tests {
     use crate::llama::ffi::{ContextOptions, ModelOptions, QuantizeOptions};
     use crate::llama::model::Model;
     use crate::llama::quantize::quantize;
+    use crate::plan::text::TextSuite;
     use crate::score::base_store::missing;
+    use crate::score::compare::score_chunks;
     use crate::score::item::ChunkScore;
-    use crate::score::perplexity::{Text, context_options, keep_chunk, score_chunk};
+    use crate::score::perplexity::{Text, context_options, keep_chunk, tokenize};
 
     const N_CTX: u32 = 128;
     const CHUNKS: [u64; 3] = [2, 0, 5];
@@ -358,11 +375,16 @@ mod tests {
             swa_full: true,
             n_outputs_max: 0,
         };
-        context_options(N_CTX, template)
+        context_options(TextSuite::halves(N_CTX), template)
     }
 
     fn read(model: &Model) -> Text {
-        Text::read(model, &fixture("text.txt"), N_CTX).expect("long enough")
+        read_cut(model, &fixture("text.txt"), N_CTX)
+    }
+
+    fn read_cut(model: &Model, path: &Path, n_ctx: u32) -> Text {
+        let tokens = tokenize(model, path).expect("read");
+        Text::new(tokens, path, TextSuite::halves(n_ctx)).expect("long enough")
     }
 
     /// Evaluates a base; returns its scores, if they were wanted, and the store's header.
@@ -392,8 +414,19 @@ mod tests {
         let model = load(variant);
         let text = read(&model);
         let mut comparer = Comparer::open(path, &text.subject("base", model.vocabulary()), models, 1)?;
-        let mut context = Context::new(&model, options()).expect("a context");
-        CHUNKS.iter().map(|c| score_chunk(&model, &mut context, &text, *c, &mut comparer)).collect()
+        let score = |spare, comparer: &mut Comparer| -> Result<Vec<ChunkScore>, TextError> {
+            let mut context = Context::new(&model, options()).expect("a context");
+            let mut scores = Vec::new();
+            score_chunks(&model, &mut context, &text, &CHUNKS, comparer, spare, &mut |chunk, score| {
+                assert_eq!(Some(&chunk), CHUNKS.get(scores.len()));
+                scores.push(score);
+                Ok::<(), TextError>(())
+            })?;
+            Ok(scores)
+        };
+        let inline = score(0, &mut comparer)?;
+        assert_eq!(inline, score(1, &mut comparer)?, "with a spare core");
+        Ok(inline)
     }
 
     fn is_exactly_zero(scores: &[ChunkScore]) -> bool {
@@ -496,11 +529,11 @@ mod tests {
             |subject: &Subject| Comparer::open(&store, subject, &[], 1).expect_err("foreign").to_string();
         let subject = text.subject("base", model.vocabulary());
         assert!(refused(&Subject { model: "other".to_owned(), ..subject.clone() }).contains("another base"));
-        let shorter = Text::read(&model, &fixture("text.txt"), N_CTX / 2).expect("long enough");
+        let shorter = read_cut(&model, &fixture("text.txt"), N_CTX / 2);
         assert!(refused(&shorter.subject("base", 512)).contains("chunks of 128 tokens, not 64"));
         let other = folder.path().join("other.txt");
         std::fs::write(&other, "another text ".repeat(400)).expect("written");
-        let other = Text::read(&model, &other, N_CTX).expect("long enough");
+        let other = read_cut(&model, &other, N_CTX);
         assert!(refused(&other.subject("base", 512)).contains("another text"));
     }
 }

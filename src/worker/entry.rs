@@ -4,26 +4,29 @@
 //! thing). llama.cpp's log and whatever else the native library prints go to stderr, which the parent has
 //! pointed at a file; the protocol has descriptors of its own.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::llama::context::Context;
-use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
+use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions, Token};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
 use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
+use crate::score::compare::score_chunks;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::perplexity::{self, Text, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::worker::protocol::{
     BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
     Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
-    Request, SpeedWork, Status, SuiteCost, TextWork,
+    Request, SpeedWork, Status, SuiteCost, TextSuite, TextWork,
 };
 use crate::worker::throughput;
 
@@ -89,14 +92,22 @@ pub fn run(parent: u32) -> io::Result<()> {
     };
     send(&replies, &Reply::Ready { protocol: PROTOCOL, native })?;
     let mut loaded: Option<(Model, LoadSpec)> = None;
+    let mut texts = Texts::default();
     for line in requests.lines() {
         let request = serde_json::from_str(&line?).map_err(io::Error::other)?;
         let outcome = match request {
             Request::Quantize(spec) => quantize_file(&spec, &replies),
-            Request::Load(spec) => load(spec, &mut loaded),
-            Request::CountTokens(work) => count_tokens(&work),
-            Request::Text(work) => with_model(loaded.as_ref(), |m, s| text(m, s, &work, &replies)),
-            Request::Batched(work) => with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &replies)),
+            Request::Load(spec) => {
+                texts = Texts::default();
+                load(spec, &mut loaded)
+            }
+            Request::CountTokens(work) => count_tokens(&work, loaded.as_ref(), &mut texts),
+            Request::Text(work) => {
+                with_model(loaded.as_ref(), |m, s| text(m, s, &work, &mut texts, &replies))
+            }
+            Request::Batched(work) => {
+                with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &mut texts, &replies))
+            }
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
         };
@@ -184,11 +195,23 @@ fn template(model: &Model, spec: &LoadSpec, n_ctx: u32) -> Result<ContextOptions
     })
 }
 
-fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> Result<Finished, Failure> {
+/// Cores that decoding leaves idle.
+fn spare_cores(threads: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores as u32).saturating_sub(threads)
+}
+
+fn text(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &TextWork,
+    texts: &mut Texts,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
     let begun = Instant::now();
     set_pool(spec.threads);
-    let text = Text::read(model, &work.text, work.n_ctx)?;
-    let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
+    let text = texts.cut(model, &work.text, work.cut)?;
+    let options = perplexity::context_options(work.cut, template(model, spec, work.cut.ctx)?);
     let subject = text.subject(&work.base_sha256, model.vocabulary());
     let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
     if work.is_base {
@@ -202,11 +225,12 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
         }
         return Ok(cost(begun, &context, keeper.store()));
     }
-    let mut comparer = Comparer::open(&work.base_store, &subject, &[&work.base_model], spec.threads)?;
+    let spare = spare_cores(spec.threads);
+    let threads = if spare == 0 { spec.threads } else { spare };
+    let mut comparer = Comparer::open(&work.base_store, &subject, &[&work.base_model], threads)?;
     let mut context = Context::new(model, options)?;
-    for chunk in &work.chunks {
-        scored(*chunk, perplexity::score_chunk(model, &mut context, &text, *chunk, &mut comparer)?)?;
-    }
+    let (context_of, chunks) = (&mut context, &work.chunks);
+    score_chunks(model, context_of, &text, chunks, &mut comparer, spare as usize, &mut |c, s| scored(c, s))?;
     Ok(cost(begun, &context, Some(comparer.store())))
 }
 
@@ -232,16 +256,18 @@ fn batched(
     model: &Model,
     spec: &LoadSpec,
     work: &BatchedWork,
+    texts: &mut Texts,
     replies: &Replies,
 ) -> Result<Finished, Failure> {
     let begun = Instant::now();
     set_pool(spec.threads);
-    let text = Text::read(model, &work.text, work.n_ctx)?;
+    let text = texts.cut(model, &work.text, work.cut)?;
+    let n_ctx = work.cut.ctx;
     let mut chunks = work.chunks.unwrap_or(u64::MAX).min(text.chunks());
     let files = match &work.file {
         LogitsFile::None => Files::None,
         LogitsFile::Write(path) => {
-            let writer = KldWriter::create(path, work.n_ctx, model.vocabulary(), text.tokens(chunks));
+            let writer = KldWriter::create(path, n_ctx, model.vocabulary(), text.tokens(chunks));
             Files::Write(writer.map_err(TextError::File)?)
         }
         LogitsFile::Read(path) => {
@@ -250,8 +276,8 @@ fn batched(
             Files::Read(reader)
         }
     };
-    let mut scorer = Scorer::new(model, &text, template(model, spec, work.n_ctx)?, files)?;
-    let together = batched::together(work.n_ctx) as u64;
+    let mut scorer = Scorer::new(model, &text, template(model, spec, n_ctx)?, files)?;
+    let together = batched::together(n_ctx) as u64;
     let mut first = 0;
     while first < chunks {
         let end = chunks.min(first + together);
@@ -312,17 +338,38 @@ fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> 
     Ok(Finished::Speed(speed))
 }
 
-fn count_tokens(work: &CountWork) -> Result<Finished, Failure> {
+fn count_tokens(
+    work: &CountWork,
+    loaded: Option<&(Model, LoadSpec)>,
+    texts: &mut Texts,
+) -> Result<Finished, Failure> {
+    if let Some((model, _)) = loaded.filter(|(_, spec)| spec.model == work.model) {
+        return texts.count(model, &work.texts);
+    }
     let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
-    let model = vocabulary(&work.model, &options)?;
-    let count = |path: &std::path::PathBuf| -> Result<u64, Failure> {
-        Ok(perplexity::tokenize(&model, path)?.len() as u64)
-    };
-    Ok(Finished::Tokens { counts: work.texts.iter().map(count).collect::<Result<_, _>>()? })
+    Texts::default().count(&Model::load(&work.model, &options)?, &work.texts)
 }
 
-fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
-    Ok(Model::load(path, options)?)
+/// Tokens of the texts that the loaded model has been asked about: a long one takes as long as decoding a chunk.
+#[derive(Default)]
+struct Texts(HashMap<PathBuf, Vec<Token>>);
+
+impl Texts {
+    fn tokens(&mut self, model: &Model, path: &Path) -> Result<&[Token], TextError> {
+        match self.0.entry(path.to_owned()) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(perplexity::tokenize(model, path)?)),
+        }
+    }
+
+    fn cut(&mut self, model: &Model, path: &Path, cut: TextSuite) -> Result<Text, TextError> {
+        Text::new(self.tokens(model, path)?.to_vec(), path, cut)
+    }
+
+    fn count(&mut self, model: &Model, paths: &[PathBuf]) -> Result<Finished, Failure> {
+        let count = |path: &PathBuf| Ok(self.tokens(model, path)?.len() as u64);
+        Ok(Finished::Tokens { counts: paths.iter().map(count).collect::<Result<_, TextError>>()? })
+    }
 }
 
 fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Failure> {

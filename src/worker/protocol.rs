@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::items::ChoiceItem;
+pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
 
@@ -171,8 +172,8 @@ pub struct Loaded {
 pub struct TextWork {
     /// Text file.
     pub text: PathBuf,
-    /// Tokens a chunk.
-    pub n_ctx: u32,
+    /// How it is cut and what is scored.
+    pub cut: TextSuite,
     /// Chunks to score, in this order: positions in the text.
     pub chunks: Vec<u64>,
     /// Where the base's distributions of this text lie.
@@ -196,8 +197,8 @@ pub struct TextWork {
 pub struct BatchedWork {
     /// Text file.
     pub text: PathBuf,
-    /// Tokens a chunk.
-    pub n_ctx: u32,
+    /// How it is cut and what is scored.
+    pub cut: TextSuite,
     /// Chunks from the beginning; all there are, or all of the file's, if absent.
     pub chunks: Option<u64>,
     /// What is written or read beside.
