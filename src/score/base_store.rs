@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! header   8 bytes of magic | u32 length of JSON | 32 bytes of its BLAKE3 | JSON | zeros up to a multiple of 4096
-//! record   8 bytes of mark  | u64 chunk | 32 bytes of BLAKE3 over chunk and rows | 16 zeros | rows
+//! record   8 bytes of mark  | u64 chunk | 32 bytes of BLAKE3 over chunk and rows' BLAKE3s | 16 zeros | rows
 //! ```
 //!
 //! Little-endian. Record n lies at a fixed place, so chunks may come in any order. Its head is written last: a chunk
@@ -24,16 +24,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"bfstore2";
-const MARK: &[u8; 8] = b"bfchunk2";
+const MAGIC: &[u8; 8] = b"bfstore3";
+const MARK: &[u8; 8] = b"bfchunk3";
 /// Magic, length and hash.
 const PREFIX: usize = 8 + 4 + 32;
 /// Headers fill a multiple of this.
 const PAGE: u64 = 4096;
 /// Bytes before the rows of a record.
 const HEAD: usize = 64;
-/// Bytes that one thread reads at once.
-const PIECE: usize = 1 << 20;
 /// Longest header that is believed.
 const LONGEST_HEADER: usize = 1 << 20;
 
@@ -380,20 +378,37 @@ impl BaseStore {
         Some(ChunkReader { at, end: self.end(chunk)?, hash: begin_hash(chunk), expected })
     }
 
-    /// Fills `out` with the next bytes of a chunk.
-    pub fn fill(&self, reader: &mut ChunkReader, out: &mut [u8]) -> Result<(), StoreError> {
+    /// The next rows of a chunk: each is read and hashed, and given to `each` with its number among them. Rows are
+    /// taken by all threads at once, so that what is made of one is made while it lies in a near cache.
+    pub fn rows<T: Send>(
+        &self,
+        reader: &mut ChunkReader,
+        rows: usize,
+        each: impl Fn(usize, &[u8]) -> T + Sync,
+    ) -> Result<Vec<T>, StoreError> {
         let failed = failed("read", &self.path);
+        let bytes = self.header.row_bytes();
         let begin = reader.at;
-        if out.len() as u64 > reader.end - begin {
+        let end = begin + rows as u64 * bytes;
+        if end > reader.end {
             return Err(failed(io::ErrorKind::UnexpectedEof.into()));
         }
-        let pieces = out.par_chunks_mut(PIECE).enumerate();
-        pieces
-            .try_for_each(|(i, piece)| self.file.read_exact_at(piece, begin + (i * PIECE) as u64))
-            .map_err(failed)?;
-        reader.hash.update_rayon(out);
-        reader.at += out.len() as u64;
-        Ok(())
+        // In words, so that numbers in it are aligned.
+        let room = || vec![0_u64; (bytes as usize).div_ceil(8)];
+        let one = |buffer: &mut Vec<u64>, row: usize| {
+            let words: &mut [u8] = bytemuck::cast_slice_mut(buffer);
+            let (row_bytes, _) = words.split_at_mut(bytes as usize);
+            self.file.read_exact_at(row_bytes, begin + row as u64 * bytes)?;
+            Ok((blake3::hash(row_bytes), each(row, row_bytes)))
+        };
+        let read: Vec<(blake3::Hash, T)> =
+            (0..rows).into_par_iter().map_init(room, one).collect::<io::Result<_>>().map_err(failed)?;
+        reader.at = end;
+        let add = |(hash, made): (blake3::Hash, T)| {
+            reader.hash.update(hash.as_bytes());
+            made
+        };
+        Ok(read.into_iter().map(add).collect())
     }
 
     /// First byte of a chunk's record.
@@ -459,11 +474,24 @@ pub struct ChunkWriter<'store> {
 }
 
 impl ChunkWriter<'_> {
-    /// Adds whole rows.
-    pub fn rows(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.hash.update(bytes);
-        self.store.file.write_all_at(bytes, self.at).map_err(failed("write", &self.store.path))?;
-        self.at += bytes.len() as u64;
+    /// Adds rows, each of the store's bytes a row.
+    pub fn rows<R: AsRef<[u8]> + Sync>(&mut self, rows: &[R]) -> Result<(), StoreError> {
+        let failed = failed("write", &self.store.path);
+        let bytes = self.store.header.row_bytes();
+        let one = |(row, content): (usize, &R)| {
+            let content = content.as_ref();
+            if content.len() as u64 != bytes {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            self.store.file.write_all_at(content, self.at + row as u64 * bytes)?;
+            Ok(blake3::hash(content))
+        };
+        let hashes: Vec<blake3::Hash> =
+            rows.par_iter().enumerate().map(one).collect::<io::Result<_>>().map_err(failed)?;
+        for hash in hashes {
+            self.hash.update(hash.as_bytes());
+        }
+        self.at += rows.len() as u64 * bytes;
         Ok(())
     }
 
@@ -484,7 +512,7 @@ impl ChunkWriter<'_> {
     }
 }
 
-/// A chunk being read, a few rows at a time, with [`BaseStore::fill`].
+/// A chunk being read, a few rows at a time, with [`BaseStore::rows`].
 #[derive(Debug)]
 pub struct ChunkReader {
     at: u64,
@@ -543,21 +571,22 @@ mod tests {
 
     fn put(store: &BaseStore, chunk: u64) {
         let mut writer = store.write(chunk).expect("begun").expect("in the text");
-        for row in content(store, chunk).chunks(store.header().row_bytes() as usize) {
-            writer.rows(row).expect("written");
-        }
+        let content = content(store, chunk);
+        let rows: Vec<&[u8]> = content.chunks(store.header().row_bytes() as usize).collect();
+        writer.rows(&rows[..1]).expect("written");
+        writer.rows(&rows[1..]).expect("written");
         writer.finish().expect("finished");
     }
 
     /// What a reader gets: nothing, or the rows and whether they are intact.
     fn get(store: &BaseStore, chunk: u64) -> Option<(Vec<u8>, bool)> {
         let mut reader = store.read(chunk)?;
-        let row = store.header().row_bytes() as usize;
-        let mut bytes = vec![0; 3 * row];
-        store.fill(&mut reader, &mut bytes[..2 * row]).expect("two rows");
-        assert!(!reader.is_intact(), "not before the last row");
-        store.fill(&mut reader, &mut bytes[2 * row..]).expect("the last row");
-        assert!(store.fill(&mut reader, &mut [0]).is_err(), "nothing after the last");
+        let mut next = |rows| store.rows(&mut reader, rows, |i, row| (i, row.to_vec()));
+        let mut rows = next(2).expect("two rows");
+        assert_eq!(rows.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [0, 1]);
+        rows.extend(next(1).expect("the last row"));
+        assert!(next(1).is_err(), "nothing after the last");
+        let bytes = rows.into_iter().flat_map(|(_, row)| row).collect();
         let intact = reader.is_intact();
         Some((bytes, intact))
     }

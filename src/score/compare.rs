@@ -7,9 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use rayon::ThreadPoolBuilder;
-use rayon::prelude::*;
 
-use super::divergence::divergence;
 use super::item::ChunkScore;
 use super::perplexity::{Piece, Text, TextError, append, batch, pieces};
 use super::reference::{Comparer, ROWS_AT_ONCE};
@@ -35,7 +33,8 @@ pub fn score_chunks<E: From<TextError>>(
             comparer.begin(*chunk)?;
             let mut score = ChunkScore::default();
             decode(model, context, text, *chunk, &mut |rows, truth, together| {
-                compare(comparer, rows, truth, together, &mut score)
+                append(&mut score, comparer.compare(rows, truth, together)?);
+                Ok(())
             })?;
             comparer.end()?;
             each(*chunk, score)?;
@@ -90,20 +89,6 @@ fn decode(
     Ok(())
 }
 
-fn compare(
-    comparer: &mut Comparer,
-    rows: &[&[f32]],
-    truth: &[usize],
-    together: usize,
-    score: &mut ChunkScore,
-) -> Result<(), TextError> {
-    let base = comparer.next(rows.len(), together)?;
-    let width = (base.len() / rows.len().max(1)).max(1);
-    let pairs = rows.par_iter().zip(base.par_chunks(width)).zip(truth);
-    append(score, pairs.map(|((row, base), t)| divergence(base, row, *t)).collect());
-    Ok(())
-}
-
 /// What the decoding side says to the comparing one.
 enum Message {
     Begin(u64),
@@ -136,7 +121,7 @@ fn compare_beside(
                 Message::Block(Block { rows, truth, together }) => {
                     let width = (rows.len() / truth.len().max(1)).max(1);
                     let rows: Vec<&[f32]> = rows.chunks(width).collect();
-                    compare(comparer, &rows, &truth, together, &mut score)
+                    comparer.compare(&rows, &truth, together).map(|found| append(&mut score, found))
                 }
                 Message::End => comparer.end().map(|()| {
                     // Nobody listens any more only if decoding failed.

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::llama::ffi::{self, Tail};
 use crate::llama::head::{BLOCK, Head, HeadError};
 use crate::llama::hidden::{Capture, States};
@@ -16,6 +18,7 @@ use crate::score::base_store::{
     BaseStore, ChunkReader, ChunkWriter, Element, HeadFacts, Header, StoreChoice, StoreError, StoreKind,
     Subject, choose,
 };
+use crate::score::divergence::{Divergence, divergence};
 use crate::score::perplexity::TextError;
 
 /// Positions compared or kept at once: bounds memory to this many rows of the vocabulary.
@@ -170,8 +173,8 @@ fn differing(head: &mut Head, first: &Outputs<'_>, element: Element) -> Option<S
     let rows = first.logits.len();
     let blocks = first.states.values.chunks(BLOCK * first.states.width.max(1));
     for (states, real) in blocks.zip(first.logits.chunks(BLOCK)) {
-        let kept = decode(&encode(states, element), element);
-        let Some(made) = head.logits(&kept, rows) else {
+        let kept = encode(states, element);
+        let Some(made) = head.logits(&decode(&kept, element), rows) else {
             return Some("logits cannot be made of hidden states".to_owned());
         };
         let pairs = || made.iter().zip(real.iter().copied().flatten());
@@ -198,12 +201,13 @@ fn encode(values: &[f32], element: Element) -> Cow<'_, [u8]> {
 }
 
 /// Numbers as they were kept.
-fn decode(bytes: &[u8], element: Element) -> Vec<f32> {
-    match element {
-        Element::F32 => bytes.as_chunks::<4>().0.iter().map(|w| f32::from_le_bytes(*w)).collect(),
-        Element::F16 => {
+fn decode(bytes: &[u8], element: Element) -> Cow<'_, [f32]> {
+    match (element, bytemuck::try_cast_slice(bytes)) {
+        (Element::F32, Ok(numbers)) if cfg!(target_endian = "little") => Cow::Borrowed(numbers),
+        (Element::F32, _) => bytes.as_chunks::<4>().0.iter().map(|w| f32::from_le_bytes(*w)).collect(),
+        (Element::F16, _) => {
             let halves: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|w| u16::from_le_bytes(*w)).collect();
-            ffi::from_f16(&halves)
+            Cow::Owned(ffi::from_f16(&halves))
         }
     }
 }
@@ -211,15 +215,14 @@ fn decode(bytes: &[u8], element: Element) -> Vec<f32> {
 /// Adds a decode's outputs to a chunk of the store.
 pub fn keep(store: &BaseStore, writer: &mut ChunkWriter<'_>, outputs: &Outputs<'_>) -> Result<(), TextError> {
     let element = store.header().element;
-    match store.header().kind {
-        StoreKind::Hidden => writer.rows(&encode(&outputs.states.values, element))?,
-        StoreKind::Logits => {
-            for row in &outputs.logits {
-                writer.rows(&encode(row, element))?;
-            }
+    let rows: Vec<Cow<'_, [u8]>> = match store.header().kind {
+        StoreKind::Hidden => {
+            let states = &outputs.states;
+            states.values.chunks(states.width.max(1)).map(|row| encode(row, element)).collect()
         }
-    }
-    Ok(())
+        StoreKind::Logits => outputs.logits.iter().map(|row| encode(row, element)).collect(),
+    };
+    Ok(writer.rows(&rows)?)
 }
 
 /// Reads the base's distributions for a variant: chunk by chunk, each from its first scored position to its last.
@@ -228,9 +231,6 @@ pub struct Comparer {
     store: BaseStore,
     head: Option<Head>,
     reading: Option<(u64, ChunkReader)>,
-    /// Kept between calls, because fresh memory costs more than what is read into it.
-    bytes: Vec<u8>,
-    logits: Vec<f32>,
 }
 
 impl Comparer {
@@ -248,7 +248,7 @@ impl Comparer {
             Some(facts) => Some(find_head(facts, store.header(), models, threads)?),
             None => None,
         };
-        Ok(Self { store, head, reading: None, bytes: Vec::new(), logits: Vec::new() })
+        Ok(Self { store, head, reading: None })
     }
 
     /// The store.
@@ -263,30 +263,25 @@ impl Comparer {
         Ok(())
     }
 
-    /// Logits of the next `rows` positions (at most [`ROWS_AT_ONCE`]), one row after the other. `together` is how
-    /// many positions the base scored in the same decode.
-    pub fn next(&mut self, rows: usize, together: usize) -> Result<&[f32], TextError> {
-        let Some((_, reader)) = &mut self.reading else { return Err(TextError::Recompute { rows }) };
-        let header = self.store.header();
-        let numbers = rows * header.width as usize;
-        match &mut self.head {
-            // Logits are read to where they are used.
-            None if header.element == Element::F32 && cfg!(target_endian = "little") => {
-                self.logits.resize(numbers, 0.0);
-                self.store.fill(reader, bytemuck::cast_slice_mut(&mut self.logits))?;
-                Ok(&self.logits)
-            }
-            head => {
-                self.bytes.resize(numbers * header.element.bytes() as usize, 0);
-                self.store.fill(reader, &mut self.bytes)?;
-                let kept = decode(&self.bytes, header.element);
-                if let Some(head) = head {
-                    return head.logits(&kept, together).ok_or(TextError::Recompute { rows });
-                }
-                self.logits = kept;
-                Ok(&self.logits)
-            }
-        }
+    /// Compares a variant's logits at the next positions (at most [`ROWS_AT_ONCE`]) with the base's; `truth` are the
+    /// true tokens. `together` is how many positions the base scored in the same decode.
+    pub fn compare(
+        &mut self,
+        rows: &[&[f32]],
+        truth: &[usize],
+        together: usize,
+    ) -> Result<Vec<Option<Divergence>>, TextError> {
+        let failed = TextError::Recompute { rows: rows.len() };
+        let Some((_, reader)) = &mut self.reading else { return Err(failed) };
+        let element = self.store.header().element;
+        let position = |i: usize, base: &[f32]| divergence(base, rows.get(i)?, *truth.get(i)?);
+        let Some(head) = &mut self.head else {
+            return Ok(self.store.rows(reader, rows.len(), |i, base| position(i, &decode(base, element)))?);
+        };
+        let states = self.store.rows(reader, rows.len(), |_, state| decode(state, element).into_owned())?;
+        let logits = head.logits(&states.concat(), together).ok_or(failed)?;
+        let width = (logits.len() / rows.len().max(1)).max(1);
+        Ok(logits.par_chunks(width).enumerate().map(|(i, base)| position(i, base)).collect())
     }
 
     /// Ends a chunk after its last position. One whose rows are not those that were written is marked as missing.
