@@ -796,24 +796,27 @@ impl HeadHandle {
         true
     }
 
-    /// Multiplies `rows` states (one after the other) and gives `rows` rows of logits; `false` if the
-    /// lengths do not fit, or memory is short.
-    pub fn logits(&mut self, states: &[f32], rows: usize, tail: Tail, out: &mut [f32]) -> bool {
+    /// Multiplies `rows` states (one after the other) and gives `rows` rows of logits, where ggml left them;
+    /// `None` if the lengths do not fit, or memory is short.
+    pub fn logits(&mut self, states: &[f32], rows: usize, tail: Tail) -> Option<&[f32]> {
         let (columns, vocabulary) = self.shape;
-        if rows == 0 || states.len() != rows * columns || out.len() != rows * vocabulary {
-            return false;
+        if rows == 0 || states.len() != rows * columns {
+            return None;
         }
         if self.graph.as_ref().is_none_or(|g| g.rows != rows || g.tail != tail) {
             self.graph = None;
             self.graph = self.build(rows, tail);
         }
-        let Some(graph) = &self.graph else { return false };
-        // SAFETY: the graph's tensors have memory, and both arrays have the size of theirs.
+        let graph = self.graph.as_ref()?;
+        // SAFETY: the graph's tensors have memory of the CPU's backend, contiguous and of exactly these shapes; it
+        // lives as long as this handle and is written again only through `&mut self`.
         unsafe {
             sys::ggml_backend_tensor_set(graph.states, states.as_ptr().cast(), 0, size_of_val(states));
-            let done = sys::ggml_backend_graph_compute(self.backend, graph.graph) == sys::GGML_STATUS_SUCCESS;
-            sys::ggml_backend_tensor_get(graph.logits, out.as_mut_ptr().cast(), 0, size_of_val(out));
-            done
+            if sys::ggml_backend_graph_compute(self.backend, graph.graph) != sys::GGML_STATUS_SUCCESS {
+                return None;
+            }
+            let data: *const f32 = sys::ggml_get_data_f32(graph.logits);
+            (!data.is_null()).then(|| slice::from_raw_parts(data, rows * vocabulary))
         }
     }
 

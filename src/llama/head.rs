@@ -13,8 +13,9 @@ use thiserror::Error;
 
 use crate::llama::ffi::{self, HeadHandle, HeaderHandle, StoredTensor, Tail};
 
-/// Rows multiplied at once. Enough for ggml to take the kernels that it takes for whole batches.
-pub const BLOCK: usize = 64;
+/// Rows multiplied at once: enough for ggml to take the kernels that it takes for whole batches, and for reading the
+/// matrix to weigh little, and few enough that their logits take little memory.
+pub const BLOCK: usize = 128;
 /// Bytes read at once.
 const PIECE: usize = 16 << 20;
 
@@ -54,7 +55,6 @@ pub struct Head {
     /// What happens after the multiplication.
     pub tail: Tail,
     states: Vec<f32>,
-    logits: Vec<f32>,
 }
 
 impl Head {
@@ -85,7 +85,6 @@ impl Head {
             key: String::new(),
             tail: Tail::default(),
             states: Vec::new(),
-            logits: Vec::new(),
         };
         let mut hash = blake3::Hasher::new();
         head.fill(false, matrix_part, matrix, &mut hash)?;
@@ -165,9 +164,7 @@ impl Head {
         self.states.clear();
         self.states.extend_from_slice(states);
         self.states.resize(computed * self.width, 0.0);
-        self.logits.resize(computed * self.vocabulary, 0.0);
-        let done = self.handle.logits(&self.states, computed, self.tail, &mut self.logits);
-        if done { self.logits.get(..rows * self.vocabulary) } else { None }
+        self.handle.logits(&self.states, computed, self.tail)?.get(..rows * self.vocabulary)
     }
 }
 

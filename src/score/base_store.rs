@@ -661,7 +661,8 @@ mod tests {
         for rows in 0..3 {
             let mut writer = store.write(3).expect("begun").expect("in the text");
             let bytes = content(&store, 3);
-            writer.rows(&bytes[..rows * store.header().row_bytes() as usize]).expect("written");
+            let of_rows: Vec<&[u8]> = bytes.chunks(store.header().row_bytes() as usize).take(rows).collect();
+            writer.rows(&of_rows).expect("written");
             if rows == 2 {
                 writer.finish().expect("too few rows do not count as written");
             }
