@@ -13,6 +13,10 @@ const SEED: u64 = 1;
 pub struct TextReport {
     /// Tokens a chunk.
     pub n_ctx: u32,
+    /// Which positions of a chunk are scored, if not the second half.
+    pub scored: Option<&'static str>,
+    /// Tokens between the beginnings of two chunks, if they overlap.
+    pub stride: Option<u32>,
     /// Chunks scored.
     pub chunks: u64,
     /// Tokens scored.
@@ -47,6 +51,8 @@ impl TextReport {
         figures.retain(|figure| against || figure.key == "ppl");
         Self {
             n_ctx,
+            scored: None,
+            stride: None,
             chunks: items.len() as u64,
             tokens: usable.tokens(),
             nonfinite: usable.nonfinite,
@@ -69,6 +75,12 @@ impl Serialize for TextReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("n_ctx", &self.n_ctx)?;
+        if let Some(scored) = self.scored {
+            map.serialize_entry("scored", scored)?;
+        }
+        if let Some(stride) = self.stride {
+            map.serialize_entry("stride", &stride)?;
+        }
         map.serialize_entry("chunks", &self.chunks)?;
         map.serialize_entry("tokens", &self.tokens)?;
         if self.nonfinite > 0 {
@@ -128,6 +140,9 @@ mod tests {
         let mut report = TextReport::new(16, &items(), true);
         assert_eq!((report.chunks, report.tokens, report.nonfinite), (2, 14, 1));
         report.nonfinite = 0;
+        (report.scored, report.stride) = (Some("all"), Some(5));
+        assert_eq!(keys(&report)[..4], ["n_ctx", "scored", "stride", "chunks"]);
+        (report.scored, report.stride) = (None, None);
         report.store = Some(StoreUsed { kind: "logits".to_owned(), bytes: 5 });
         let with_interval =
             |key: &str| ["", "_stderr", "_ci_low", "_ci_high"].map(|end| format!("{key}{end}"));

@@ -119,6 +119,8 @@ pub fn evaluate(
         }
     };
     let mut report = TextReport::new(n_ctx, &items, !matches!(question.base, Base::None));
+    report.scored = (question.scored == Scored::All).then_some("all");
+    report.stride = question.stride;
     let foreign = (bytes > 0).then(|| StoreUsed { kind: "llama.cpp".to_owned(), bytes });
     report.store = passes.used.take().or(foreign);
     report.decode_s = passes.decode_s;
