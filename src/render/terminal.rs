@@ -9,6 +9,8 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Shown where there is no value.
 const MISSING: &str = "-";
+/// Before a divergence that is noise.
+const TIED: &str = "≈";
 /// Between columns.
 const GAP: &str = "  ";
 /// Terminals narrower than this get lines of this width.
@@ -68,7 +70,20 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
             push(&format!("{GAP}{trouble}"), paint);
         }
     }
+    for floor in report.suites.iter().filter_map(|suite| floor_line(report, suite)) {
+        push(&floor, Paint::Plain);
+    }
     table
+}
+
+/// What the base differs from itself by on a text, and what the mark beside a variant's divergence means.
+fn floor_line(report: &Report, suite: &SuiteSummary) -> Option<String> {
+    let floor = report.noise_floor(&suite.name)?;
+    let mut line = format!("noise floor of {}: {:.1e} nats", clean(&suite.name), floor.value?);
+    if report.variants.iter().any(|v| report.is_indistinguishable(&v.variant, &suite.name)) {
+        line.push_str(&format!("; {TIED} indistinguishable from the base"));
+    }
+    Some(line)
 }
 
 fn columns(report: &Report, width: usize) -> Vec<Column> {
@@ -108,7 +123,9 @@ fn measured(report: &Report, variant: &VariantRow, suite: &SuiteSummary) -> Opti
     let row = report.metric(&variant.variant, &suite.name, &suite.main_metric)?;
     let decimals = decimals(&row.metric);
     let value = format!("{:.decimals$}", row.value?);
-    Some(half_width(row).map_or(value.clone(), |half| format!("{value} ±{half:.decimals$}")))
+    let value = half_width(row).map_or(value.clone(), |half| format!("{value} ±{half:.decimals$}"));
+    let tied = row.metric == "kld_mean" && report.is_indistinguishable(&variant.variant, &suite.name);
+    Some(if tied { format!("{TIED} {value}") } else { value })
 }
 
 fn half_width(row: &MetricRow) -> Option<f64> {

@@ -18,6 +18,7 @@ use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
 use crate::score::kld_file::{KldReader, KldWriter};
+use crate::score::noise;
 use crate::score::perplexity::{self, Text, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::worker::protocol::{
@@ -189,6 +190,7 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
     set_pool(spec.threads);
     let text = Text::read(model, &work.text, work.n_ctx)?;
     let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
+    let options = work.noise.map_or(options, |shape| noise::reshaped(options, shape));
     let subject = text.subject(&work.base_sha256, model.vocabulary());
     let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
     if work.is_base {
@@ -296,6 +298,7 @@ fn cost(begun: Instant, context: &Context<'_>, store: Option<&BaseStore>) -> Fin
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: context.decode_s,
         tokens_decoded: context.tokens_decoded,
+        items_cached: 0,
         store: store.map(BaseStore::summary),
     })
 }
