@@ -222,7 +222,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, FrontierRow};
+    use crate::analyze::report::{About, ComparisonRow, FrontierRow};
     use proptest::prelude::*;
 
     fn suite(name: &str, main_metric: &str, n_unit: &'static str) -> SuiteSummary {
@@ -332,6 +332,36 @@ Q2_K     4.85   90.0 MiB                 -             -         -         -    
   moby-dick: crashed (the worker died of signal 6)
 ";
         assert_eq!(summary_table(&report(), 140, false), expected);
+    }
+
+    #[test]
+    fn divergences_within_the_noise_are_marked() {
+        let mut report = report();
+        let text = report.suites[0].clone();
+        let floor = MetricRow {
+            metric: "kld_noise_floor".to_owned(),
+            ..metric("base", &text, Some(3.24e-5), 0.0, "")
+        };
+        report.metrics.push(floor);
+        let table = summary_table(&report, 140, false);
+        assert!(
+            table.ends_with("\nnoise floor of moby-dick: 3.2e-5 nats\n") && !table.contains('≈'),
+            "{table}"
+        );
+        report.comparisons.push(ComparisonRow {
+            variant: "Q4_K_M".to_owned(),
+            suite: text.name,
+            metric: "kld_mean".to_owned(),
+            delta: None,
+            delta_stderr: None,
+            flips_lost: None,
+            flips_won: None,
+            n: 60,
+            verdict: "indistinguishable".to_owned(),
+        });
+        let table = summary_table(&report, 140, false);
+        assert!(table.contains("  ≈ 0.18235 ±0.00456  0.425"), "{table}");
+        assert!(table.ends_with("3.2e-5 nats; ≈ indistinguishable from the base\n"), "{table}");
     }
 
     #[test]
