@@ -21,12 +21,13 @@ const DIFFERENT: &str = "different";
 
 /// Rows of `metrics.csv` of a noise trial.
 pub(super) fn rows(sheet: &Sheet, trial: &Planned) -> Vec<MetricRow> {
-    let measured = perplexity::measure(trial.items(), sheet.manifest.seed, false);
-    let measures = METRICS.into_iter().filter_map(|(floor, metric)| {
-        let measure = measured.measures.iter().find(|m| m.metric == metric)?;
+    let whole = perplexity::measure(trial.items(), sheet.manifest.seed, false);
+    let as_floors = METRICS.into_iter().filter_map(|(floor, metric)| {
+        let measure = whole.measures.iter().find(|m| m.metric == metric)?;
         Some(Measure { metric: floor, ..measure.clone() })
     });
-    let measured = Measured { measures: measures.collect(), ..measured };
+    let floors: Vec<Measure> = as_floors.collect();
+    let measured = Measured { measures: floors, ..whole };
     measured_rows(trial, FLOOR, None, &measured)
 }
 
@@ -36,10 +37,13 @@ pub(super) fn rows(sheet: &Sheet, trial: &Planned) -> Vec<MetricRow> {
 /// the floor's. That errs on the side of a tie: intervals that barely touch belong to a difference of some 2.8
 /// standard errors.
 pub(super) fn verdict(divergence: &MetricRow, metrics: &[MetricRow]) -> Option<&'static str> {
-    let floor =
-        metrics.iter().find(|m| m.suite == divergence.suite && m.metric == FLOOR && m.value.is_some())?;
+    let floor = floor(metrics, &divergence.suite)?;
     let (low, high) = (interval(divergence)?.0, interval(floor)?.1);
     Some(if low > high { DIFFERENT } else { INDISTINGUISHABLE })
+}
+
+fn floor<'a>(metrics: &'a [MetricRow], suite: &str) -> Option<&'a MetricRow> {
+    metrics.iter().find(|m| m.suite == suite && m.metric == FLOOR && m.value.is_some())
 }
 
 /// The 95% interval: of the bootstrap, or else (a single chunk) from the standard error.
@@ -59,7 +63,7 @@ impl Report {
     /// The noise floor of a suite's `kld_mean`, if it was measured.
     #[must_use]
     pub fn noise_floor(&self, suite: &str) -> Option<&MetricRow> {
-        self.metrics.iter().find(|m| m.suite == suite && m.metric == FLOOR && m.value.is_some())
+        floor(&self.metrics, suite)
     }
 
     /// Whether a variant's divergence on a suite does not rise above the noise floor.

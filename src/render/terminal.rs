@@ -79,11 +79,9 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
 /// What the base differs from itself by on a text, and what the mark beside a variant's divergence means.
 fn floor_line(report: &Report, suite: &SuiteSummary) -> Option<String> {
     let floor = report.noise_floor(&suite.name)?;
-    let mut line = format!("noise floor of {}: {:.1e} nats", clean(&suite.name), floor.value?);
-    if report.variants.iter().any(|v| report.is_indistinguishable(&v.variant, &suite.name)) {
-        line.push_str(&format!("; {TIED} indistinguishable from the base"));
-    }
-    Some(line)
+    let tied = report.variants.iter().any(|v| report.is_indistinguishable(&v.variant, &suite.name));
+    let meaning = if tied { format!("; {TIED} indistinguishable from the base") } else { String::new() };
+    Some(format!("noise floor of {}: {:.1e} nats{meaning}", clean(&suite.name), floor.value?))
 }
 
 fn columns(report: &Report, width: usize) -> Vec<Column> {
