@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::run::event::Event;
+use crate::run::event::{Event, TrialKind};
 use crate::units::Seconds;
 use crate::worker::protocol::Status;
 
@@ -143,6 +143,15 @@ impl Chunks {
     }
 }
 
+/// What a trial works on.
+fn what(kind: TrialKind, suite: &str) -> String {
+    match kind {
+        TrialKind::Suite => suite.to_owned(),
+        TrialKind::Noise => format!("noise floor of {suite}"),
+        TrialKind::Quantize | TrialKind::Speed => format!("{kind:?}").to_lowercase(),
+    }
+}
+
 /// A plain line for an event; nothing for steps.
 fn line(event: &Event, clock: &Clock) -> Option<String> {
     match event {
@@ -150,7 +159,7 @@ fn line(event: &Event, clock: &Clock) -> Option<String> {
             Some(format!("{folder}: {trials} trials, {done} of them done already"))
         }
         Event::TrialEnded { variant, suite, kind, status, reason, .. } => {
-            let what = if suite.is_empty() { format!("{kind:?}").to_lowercase() } else { suite.clone() };
+            let what = what(*kind, suite);
             let left = clock.left().map_or(String::new(), |left| format!(", about {left} left"));
             let how = if *status == Status::Done {
                 "done".to_owned()
@@ -184,7 +193,7 @@ impl Bars {
         self.clock.hear(event);
         match event {
             Event::TrialStarted { kind, variant, suite, total, done, .. } => {
-                let what = if suite.is_empty() { format!("{kind:?}").to_lowercase() } else { suite.clone() };
+                let what = what(*kind, suite);
                 self.trial.set_prefix(format!("{variant} {what}"));
                 self.trial.set_length(*total);
                 self.trial.set_position(*done);

@@ -2,21 +2,22 @@
 //! answers that flipped.
 
 use super::choice::{METRICS, judge};
+use super::noise;
 use super::perplexity;
 use super::planned::{Planned, Sheet, SuiteKind};
-use super::report::ComparisonRow;
+use super::report::{ComparisonRow, MetricRow};
 use crate::journal::record::ItemRecord;
 use crate::stats;
 use std::collections::HashMap;
 
 /// Rows of `comparisons.csv`: variants but the base, suites and metrics, in plan order.
-pub(super) fn rows(sheet: &Sheet) -> Vec<ComparisonRow> {
+pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
     let mut rows = Vec::new();
     for variant in sheet.manifest.variants.iter().filter(|v| v.name != sheet.base()) {
         for suite in &sheet.manifest.suites {
             let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) else { continue };
             match sheet.kind_of(suite) {
-                SuiteKind::Text => rows.push(text_row(trial)),
+                SuiteKind::Text => rows.extend([text_row(trial), divergence_row(trial, metrics)]),
                 SuiteKind::Questions => {
                     let base = sheet.suite_trial(sheet.base(), &suite.name);
                     rows.extend(question_rows(trial, base.map_or(&[], Planned::items)));
@@ -35,6 +36,20 @@ fn text_row(trial: &Planned) -> ComparisonRow {
         delta_stderr: difference.map(|d| d.stderr).filter(|s| s.is_finite()),
         n: difference.map_or(0, |d| d.n),
         ..empty_row(trial, "ppl")
+    }
+}
+
+/// The base diverges from itself by nothing, so the divergence is the difference.
+fn divergence_row(trial: &Planned, metrics: &[MetricRow]) -> ComparisonRow {
+    let (variant, suite) = (&trial.spec.variant, &trial.spec.suite);
+    let found =
+        metrics.iter().find(|m| m.variant == *variant && m.suite == *suite && m.metric == noise::DIVERGENCE);
+    ComparisonRow {
+        delta: found.and_then(|m| m.value),
+        delta_stderr: found.and_then(|m| m.stderr),
+        n: found.map_or(0, |m| m.n),
+        verdict: found.and_then(|m| noise::verdict(m, metrics)).unwrap_or_default().to_owned(),
+        ..empty_row(trial, noise::DIVERGENCE)
     }
 }
 
@@ -84,5 +99,6 @@ fn empty_row(trial: &Planned, metric: &str) -> ComparisonRow {
         flips_lost: None,
         flips_won: None,
         n: 0,
+        verdict: String::new(),
     }
 }

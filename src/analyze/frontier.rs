@@ -1,7 +1,9 @@
-//! Which variants no other beats: for each suite, bytes of the file against the suite's quality.
+//! Which variants no other beats: for each suite, bytes of the file against the suite's quality. Divergences at or
+//! under the noise floor are all equal to the base's own, 0: nothing is ranked by noise.
 
 use super::measure::higher_is_better;
-use super::report::{FrontierRow, MetricRow, Report, SuiteSummary, VariantRow};
+use super::noise;
+use super::report::{ComparisonRow, FrontierRow, MetricRow, Report, SuiteSummary, VariantRow};
 
 /// The cost axis.
 const COST: &str = "file_bytes";
@@ -11,11 +13,17 @@ pub(super) fn rows(
     suites: &[SuiteSummary],
     variants: &[VariantRow],
     metrics: &[MetricRow],
+    comparisons: &[ComparisonRow],
 ) -> Vec<FrontierRow> {
-    suites.iter().flat_map(|suite| suite_rows(suite, variants, metrics)).collect()
+    suites.iter().flat_map(|suite| suite_rows(suite, variants, metrics, comparisons)).collect()
 }
 
-fn suite_rows(suite: &SuiteSummary, variants: &[VariantRow], metrics: &[MetricRow]) -> Vec<FrontierRow> {
+fn suite_rows(
+    suite: &SuiteSummary,
+    variants: &[VariantRow],
+    metrics: &[MetricRow],
+    comparisons: &[ComparisonRow],
+) -> Vec<FrontierRow> {
     let metric = quality_metric(suite);
     let value = |variant: &str| {
         let row =
@@ -27,7 +35,11 @@ fn suite_rows(suite: &SuiteSummary, variants: &[VariantRow], metrics: &[MetricRo
         .filter_map(|v| Some((v.variant.as_str(), v.file_bytes? as f64, value(&v.variant)?)))
         .collect();
     let sign = if higher_is_better(metric) { -1.0 } else { 1.0 };
-    let costs: Vec<(f64, f64)> = points.iter().map(|&(_, x, y)| (x, sign * y)).collect();
+    let is_noise = |variant: &str| {
+        metric == noise::DIVERGENCE && noise::is_indistinguishable(comparisons, variant, &suite.name)
+    };
+    let judged = |variant: &str, y: f64| if is_noise(variant) { 0.0 } else { sign * y };
+    let costs: Vec<(f64, f64)> = points.iter().map(|&(variant, x, y)| (x, judged(variant, y))).collect();
     points
         .iter()
         .zip(unbeaten(&costs))

@@ -3,7 +3,7 @@
 
 use super::planned::{Planned, Sheet, SuiteKind};
 use super::report::MetricRow;
-use super::{choice, perplexity};
+use super::{choice, noise, perplexity};
 use crate::journal::record::{Status, SuiteRecord, TrialKind};
 
 /// One metric over the items of one trial. A number that is not finite is missing.
@@ -45,7 +45,7 @@ pub(super) struct Measured {
 
 /// Whether more of a metric is better.
 pub(super) fn higher_is_better(metric: &str) -> bool {
-    metric == "same_top_p" || choice::METRICS.contains(&metric)
+    metric.starts_with("same_top_p") || choice::METRICS.contains(&metric)
 }
 
 /// `2 items failed: why the first did`; nothing if none failed.
@@ -64,6 +64,8 @@ pub(super) fn rows(sheet: &Sheet) -> Vec<MetricRow> {
             if let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) {
                 rows.extend(trial_rows(sheet, suite, trial));
             }
+            let noise = sheet.noise_trial(&suite.name).filter(|t| t.spec.variant == variant.name);
+            rows.extend(noise.into_iter().flat_map(|trial| noise::rows(sheet, trial)));
         }
         rows.extend(sheet.of_variant(&variant.name).filter_map(failed_work));
     }
@@ -75,7 +77,7 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
     let (suite, metric, higher_is_better) = match trial.spec.kind {
         TrialKind::Quantize => ("quantize", "file_bytes", false),
         TrialKind::Speed => ("speed", "tg128_tps", true),
-        TrialKind::Suite => return None,
+        TrialKind::Suite | TrialKind::Noise => return None,
     };
     let failed = !matches!(trial.status(), Status::Done | Status::Pending);
     failed.then(|| MetricRow {
@@ -103,17 +105,28 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
         }
     };
+    let chance = suite.chance.filter(|_| kind == SuiteKind::Questions);
+    measured_rows(trial, &suite.main_metric, chance, &measured)
+}
+
+/// One row a measure, or one for the main metric that says why there is none.
+pub(super) fn measured_rows(
+    trial: &Planned,
+    main_metric: &str,
+    chance: Option<f64>,
+    measured: &Measured,
+) -> Vec<MetricRow> {
     let empty = MetricRow {
         variant: trial.spec.variant.clone(),
-        suite: suite.name.clone(),
-        metric: suite.main_metric.clone(),
+        suite: trial.spec.suite.clone(),
+        metric: main_metric.to_owned(),
         value: None,
         stderr: None,
         ci_low: None,
         ci_high: None,
         n: measured.n,
-        higher_is_better: higher_is_better(&suite.main_metric),
-        chance: suite.chance.filter(|_| kind == SuiteKind::Questions),
+        higher_is_better: higher_is_better(main_metric),
+        chance,
         status: trial.status().word().to_owned(),
         reason: reason(trial, &measured.notes),
     };

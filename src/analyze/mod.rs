@@ -6,6 +6,7 @@ pub mod choice;
 mod comparison;
 mod frontier;
 mod measure;
+mod noise;
 mod perplexity;
 mod planned;
 pub mod report;

@@ -58,6 +58,11 @@ impl<'a> Sheet<'a> {
         self.of_variant(variant).find(|t| t.spec.kind == TrialKind::Suite && t.spec.suite == suite)
     }
 
+    /// The trial that measured the noise floor of a suite, if one is planned.
+    pub fn noise_trial(&self, suite: &str) -> Option<&Planned<'a>> {
+        self.trials.iter().find(|t| t.spec.kind == TrialKind::Noise && t.spec.suite == suite)
+    }
+
     /// What the items of a suite are: seen on the items, or, before there are any, told by the main metric.
     pub fn kind_of(&self, suite: &SuiteRecord) -> SuiteKind {
         let items = self.trials.iter().filter(|t| t.spec.suite == suite.name).flat_map(Planned::items);

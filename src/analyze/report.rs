@@ -154,6 +154,8 @@ pub struct ComparisonRow {
     pub flips_won: Option<u64>,
     /// Pairs.
     pub n: u64,
+    /// Of `kld_mean` where the suite has a noise floor: `indistinguishable` or `different`; otherwise empty.
+    pub verdict: String,
 }
 
 /// A row of `frontier.csv`.

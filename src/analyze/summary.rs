@@ -14,15 +14,9 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let suites: Vec<SuiteSummary> = manifest.suites.iter().map(|suite| summary(&sheet, suite)).collect();
     let variants = variant::rows(&sheet);
     let metrics = measure::rows(&sheet);
-    let frontier = frontier::rows(&suites, &variants, &metrics);
-    Report {
-        about: about(manifest),
-        comparisons: comparison::rows(&sheet),
-        suites,
-        variants,
-        metrics,
-        frontier,
-    }
+    let comparisons = comparison::rows(&sheet, &metrics);
+    let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
+    Report { about: about(manifest), comparisons, suites, variants, metrics, frontier }
 }
 
 fn about(manifest: &Manifest) -> About {

@@ -213,7 +213,7 @@ fn nothing_measured_yet_is_rows_that_say_so() {
     assert_eq!(report.variants[0].file_bytes, Some(1000));
     assert_eq!(report.variants[1].file_bytes, None);
     assert_eq!(report.variants[1].status, "quantize: pending");
-    assert_eq!(report.comparisons.len(), 4);
+    assert_eq!(report.comparisons.len(), 5);
     assert!(report.comparisons.iter().all(|c| c.delta.is_none() && c.flips_lost.is_none() && c.n == 0));
     assert!(report.frontier.is_empty());
     assert_eq!(report.about.base, "tiny.gguf");
@@ -359,6 +359,67 @@ fn a_larger_file_that_is_no_better_is_off_the_frontier() {
     let report = report(&manifest(&["base", "Q4_0", "Q4_1", "Q5_0"]), &trials);
     let on = ["base", "Q4_0", "Q4_1", "Q5_0"].map(|v| report.on_frontier(v));
     assert_eq!(on, [Some(true), Some(true), Some(false), None]);
+}
+
+/// Chunks whose divergence at every token is this, give or take a quarter by chunk.
+fn diverging(kld: f32) -> Vec<ItemRecord> {
+    let mut items = chunks();
+    for (item, scale) in items.iter_mut().zip([0.75, 1.0, 1.25]) {
+        if let ItemScore::Chunk(chunk) = &mut item.score {
+            chunk.kld.0.fill(kld * scale);
+        }
+    }
+    items
+}
+
+#[test]
+fn a_divergence_within_the_noise_is_no_difference() {
+    let variants = ["base", "Q8_0", "Q6_K", "Q5_0", "Q4_0"];
+    let mut manifest = manifest(&variants);
+    let without_floor = manifest.clone();
+    manifest.trials.push(spec(TrialKind::Noise, "base", "book"));
+    let mut trials = vec![
+        done(TrialKind::Suite, "base", "book", base_chunks()),
+        done(TrialKind::Suite, "Q8_0", "book", diverging(1e-4)),
+        done(TrialKind::Suite, "Q6_K", "book", diverging(1e-5)),
+        done(TrialKind::Suite, "Q5_0", "book", diverging(4e-4)),
+        quantized("Q8_0", 500),
+        quantized("Q6_K", 600),
+        quantized("Q5_0", 400),
+    ];
+    let pending = report(&manifest, &trials);
+    let floor = row(&pending, "base", "book", "kld_noise_floor");
+    assert_eq!((floor.value, floor.status.as_str(), floor.reason.as_str()), (None, "pending", "not begun"));
+    assert_eq!(pending.variants[0].status, "quantize: pending");
+
+    trials.push(done(TrialKind::Noise, "base", "book", diverging(1e-4)));
+    let measured = report(&manifest, &trials);
+    let floor = measured.noise_floor("book").expect("a floor");
+    assert_eq!((floor.variant.as_str(), floor.n, floor.higher_is_better), ("base", 60, false));
+    assert!((floor.value.unwrap() - 1e-4).abs() < 1e-9 && floor.ci_high.unwrap() > 1.1e-4);
+    assert!(row(&measured, "base", "book", "same_top_p_noise_floor").higher_is_better);
+    let verdict = |report: &Report, variant: &str| {
+        let mut rows = report.comparisons.iter().filter(|c| c.variant == variant && !c.verdict.is_empty());
+        let found = rows.next().map(|c| (c.metric.clone(), c.verdict.clone()));
+        assert!(rows.next().is_none(), "one verdict a variant and text");
+        found
+    };
+    let says = |word: &str| Some(("kld_mean".to_owned(), word.to_owned()));
+    assert_eq!(verdict(&measured, "Q8_0"), says("indistinguishable"), "at the floor");
+    assert_eq!(verdict(&measured, "Q6_K"), says("indistinguishable"), "under it");
+    assert_eq!(verdict(&measured, "Q5_0"), says("different"));
+    assert_eq!(verdict(&measured, "Q4_0"), None, "not measured yet");
+    assert!(measured.is_indistinguishable("Q8_0", "book") && !measured.is_indistinguishable("Q5_0", "book"));
+    // Q6_K diverges less than Q8_0 and is larger: within the noise that is no merit, and neither is the base's 0.
+    let on = |report: &Report| ["base", "Q8_0", "Q6_K", "Q5_0"].map(|v| report.on_frontier(v));
+    assert_eq!(on(&measured), [Some(false), Some(true), Some(false), Some(true)]);
+
+    // A sweep that was recorded before there were floors.
+    let earlier = report(&without_floor, &trials);
+    assert_eq!(on(&earlier), [Some(true); 4]);
+    assert!(
+        earlier.comparisons.iter().all(|c| c.verdict.is_empty()) && earlier.noise_floor("book").is_none()
+    );
 }
 
 #[test]

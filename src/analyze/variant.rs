@@ -101,10 +101,11 @@ fn status(sheet: &Sheet, variant: &str) -> String {
     )
 }
 
-fn work<'a>(trial: &Planned<'a>) -> &'a str {
+fn work(trial: &Planned) -> String {
     match trial.spec.kind {
-        TrialKind::Quantize => "quantize",
-        TrialKind::Speed => "speed",
-        TrialKind::Suite => &trial.spec.suite,
+        TrialKind::Quantize => "quantize".to_owned(),
+        TrialKind::Speed => "speed".to_owned(),
+        TrialKind::Suite => trial.spec.suite.clone(),
+        TrialKind::Noise => format!("noise floor of {}", trial.spec.suite),
     }
 }

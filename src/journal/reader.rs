@@ -183,7 +183,8 @@ fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     Ok((items.into_values().collect(), damaged))
 }
 
-fn parse_line(line: &[u8]) -> Option<ItemRecord> {
+/// The item of a journal line; nothing if it is torn or damaged.
+pub(super) fn parse_line(line: &[u8]) -> Option<ItemRecord> {
     let (sum, json) = line.split_at_checked(9)?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
     (crc32fast::hash(json) == sum).then(|| serde_json::from_slice(json).ok())?

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
+use crate::plan::noise::{NOISE_CHUNKS, NoiseShape};
 use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
@@ -27,6 +28,8 @@ pub enum TrialKind {
     Speed,
     /// Items of a suite.
     Suite,
+    /// The noise floor of a text suite: the base against itself in another shape.
+    Noise,
 }
 
 /// One unit of work, of resume and of distribution.
@@ -38,10 +41,10 @@ pub struct TrialSpec {
     pub kind: TrialKind,
     /// Variant's name.
     pub variant: String,
-    /// Suite's name; empty unless `kind` is `suite`.
+    /// Suite's name; empty unless `kind` is `suite` or `noise`.
     #[serde(default)]
     pub suite: String,
-    /// Items asked for; not part of the id. 0 unless `kind` is `suite`.
+    /// Items asked for; not part of the id. 0 unless `kind` is `suite` or `noise`.
     #[serde(default)]
     pub items_planned: u64,
     /// What was hashed into `id`.
@@ -132,4 +135,23 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
         "scorer": SCORER,
     });
     trial(TrialKind::Suite, recipe, &suite.suite.name, suite.planned.len() as u64, settings)
+}
+
+/// The trial that measures the noise floor of a text suite; nothing for other suites. The base's own trial decides
+/// what it is compared with, so that trial's settings are part of its id.
+pub fn noise_trial(shared: &Shared<'_>, suite: &LoadedSuite) -> Option<TrialSpec> {
+    let Scoring::Text(text) = &suite.suite.scoring else { return None };
+    let base = Recipe::base();
+    let settings = json!({
+        "kind": "noise",
+        "compared_with": suite_trial(shared, &base, suite).settings,
+        "shape": NoiseShape::new(text.ctx, shared.options.threads),
+    });
+    let chunks = noise_items(suite).len() as u64;
+    Some(trial(TrialKind::Noise, &base, &suite.suite.name, chunks, settings))
+}
+
+/// Positions of the items of a suite that its noise floor is measured on.
+pub fn noise_items(suite: &LoadedSuite) -> &[u64] {
+    suite.planned.get(..NOISE_CHUNKS).unwrap_or(&suite.planned)
 }

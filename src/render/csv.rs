@@ -46,8 +46,8 @@ const METRICS: [&str; 12] = [
     "status",
     "reason",
 ];
-const COMPARISONS: [&str; 8] =
-    ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n"];
+const COMPARISONS: [&str; 9] =
+    ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n", "verdict"];
 const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
@@ -148,6 +148,7 @@ mod tests {
             flips_lost: Some(2),
             flips_won: Some(0),
             n: 4,
+            verdict: String::new(),
         }
     }
 
@@ -215,7 +216,7 @@ mod tests {
         );
         assert_eq!(
             read("comparisons.csv"),
-            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n\nQ4_0,quiz,acc,-0.5,,2,0,4\n"
+            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict\nQ4_0,quiz,acc,-0.5,,2,0,4,\n"
         );
         assert_eq!(
             read("frontier.csv"),

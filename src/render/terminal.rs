@@ -9,6 +9,8 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Shown where there is no value.
 const MISSING: &str = "-";
+/// Before a divergence that is noise.
+const TIED: &str = "≈";
 /// Between columns.
 const GAP: &str = "  ";
 /// Terminals narrower than this get lines of this width.
@@ -68,7 +70,18 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
             push(&format!("{GAP}{trouble}"), paint);
         }
     }
+    for floor in report.suites.iter().filter_map(|suite| floor_line(report, suite)) {
+        push(&floor, Paint::Plain);
+    }
     table
+}
+
+/// What the base differs from itself by on a text, and what the mark beside a variant's divergence means.
+fn floor_line(report: &Report, suite: &SuiteSummary) -> Option<String> {
+    let floor = report.noise_floor(&suite.name)?;
+    let tied = report.variants.iter().any(|v| report.is_indistinguishable(&v.variant, &suite.name));
+    let meaning = if tied { format!("; {TIED} indistinguishable from the base") } else { String::new() };
+    Some(format!("noise floor of {}: {:.1e} nats{meaning}", clean(&suite.name), floor.value?))
 }
 
 fn columns(report: &Report, width: usize) -> Vec<Column> {
@@ -108,7 +121,9 @@ fn measured(report: &Report, variant: &VariantRow, suite: &SuiteSummary) -> Opti
     let row = report.metric(&variant.variant, &suite.name, &suite.main_metric)?;
     let decimals = decimals(&row.metric);
     let value = format!("{:.decimals$}", row.value?);
-    Some(half_width(row).map_or(value.clone(), |half| format!("{value} ±{half:.decimals$}")))
+    let value = half_width(row).map_or(value.clone(), |half| format!("{value} ±{half:.decimals$}"));
+    let tied = row.metric == "kld_mean" && report.is_indistinguishable(&variant.variant, &suite.name);
+    Some(if tied { format!("{TIED} {value}") } else { value })
 }
 
 fn half_width(row: &MetricRow) -> Option<f64> {
@@ -205,7 +220,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, FrontierRow};
+    use crate::analyze::report::{About, ComparisonRow, FrontierRow};
     use proptest::prelude::*;
 
     fn suite(name: &str, main_metric: &str, n_unit: &'static str) -> SuiteSummary {
@@ -315,6 +330,36 @@ Q2_K     4.85   90.0 MiB                 -             -         -         -    
   moby-dick: crashed (the worker died of signal 6)
 ";
         assert_eq!(summary_table(&report(), 140, false), expected);
+    }
+
+    #[test]
+    fn divergences_within_the_noise_are_marked() {
+        let mut report = report();
+        let text = report.suites[0].clone();
+        let floor = MetricRow {
+            metric: "kld_noise_floor".to_owned(),
+            ..metric("base", &text, Some(3.24e-5), 0.0, "")
+        };
+        report.metrics.push(floor);
+        let table = summary_table(&report, 140, false);
+        assert!(
+            table.ends_with("\nnoise floor of moby-dick: 3.2e-5 nats\n") && !table.contains('≈'),
+            "{table}"
+        );
+        report.comparisons.push(ComparisonRow {
+            variant: "Q4_K_M".to_owned(),
+            suite: text.name,
+            metric: "kld_mean".to_owned(),
+            delta: None,
+            delta_stderr: None,
+            flips_lost: None,
+            flips_won: None,
+            n: 60,
+            verdict: "indistinguishable".to_owned(),
+        });
+        let table = summary_table(&report, 140, false);
+        assert!(table.contains("  ≈ 0.18235 ±0.00456  0.425"), "{table}");
+        assert!(table.ends_with("3.2e-5 nats; ≈ indistinguishable from the base\n"), "{table}");
     }
 
     #[test]

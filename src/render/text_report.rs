@@ -110,6 +110,8 @@ mod tests {
         let figure = |key, value, stderr, interval| Figure { key, value, stderr, interval };
         let report = TextReport {
             n_ctx: 512,
+            scored: None,
+            stride: None,
             chunks: 2,
             tokens: 509,
             nonfinite: 1,

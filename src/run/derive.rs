@@ -31,7 +31,8 @@ pub fn tables(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Resul
 
 /// Rewrites the item file of one trial.
 pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
-    if trial.spec.kind == TrialKind::Suite && !trial.items.is_empty() {
+    let has_items = matches!(trial.spec.kind, TrialKind::Suite | TrialKind::Noise);
+    if has_items && !trial.items.is_empty() {
         render::items::write_items(folder, &trial.spec.id, &trial.items)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::files;
 use crate::gguf::Described as _;
-use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
+use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec, noise_items};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::run::executor::LEAST_PATIENCE;
 use crate::run::machine;
@@ -37,16 +37,19 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
         // Measured: quantizing costs about as much as decoding 3,000 tokens, whatever the model's size.
         TrialKind::Quantize => 3000.0,
         TrialKind::Speed => repetitions * (f64::from(SPEED_PROMPT) + GENERATED * f64::from(SPEED_GENERATE)),
-        TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, suite_tokens),
+        TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, |s| suite_tokens(s, &s.planned)),
+        // With half of the threads.
+        TrialKind::Noise => {
+            prepared.suite(&trial.suite).map_or(0.0, |s| 2.0 * suite_tokens(s, noise_items(s)))
+        }
     }
 }
 
-/// Tokens that the planned items of a suite take, roughly.
-fn suite_tokens(suite: &LoadedSuite) -> f64 {
+/// Tokens that these items of a suite take, roughly.
+fn suite_tokens(suite: &LoadedSuite, items: &[u64]) -> f64 {
     match &suite.suite.scoring {
-        Scoring::Text(text) => suite.planned.len() as f64 * f64::from(text.ctx),
-        Scoring::Choice(_) => suite
-            .planned
+        Scoring::Text(text) => items.len() as f64 * f64::from(text.ctx),
+        Scoring::Choice(_) => items
             .iter()
             .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?))
             .map(|item| {

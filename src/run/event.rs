@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::plan::matrix::TrialKind;
+pub use crate::plan::matrix::TrialKind;
 use crate::worker::protocol::Status;
 
 /// Something happened.

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::gguf::Described as _;
+use crate::journal::kept;
 use crate::journal::reader::{JournalError, TrialData, read_trial};
 use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
 use crate::journal::writer::{ItemJournal, write_trial, writer_name};
 use crate::plan::fingerprint;
-use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
+use crate::plan::matrix::{self, SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
@@ -25,8 +26,8 @@ use crate::run::variant_file;
 use crate::score::base_store;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
-    ChoiceWork, Finished, LoadSpec, Reply, Request, SpeedWork, Status, StoreChoice, StoreUse, SuiteCost,
-    TextWork,
+    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SpeedWork, Status, StoreChoice, StoreUse,
+    SuiteCost, TextWork,
 };
 
 /// A piece of work: some items of one trial.
@@ -167,7 +168,9 @@ impl<'a> Executor<'a> {
     /// Whether a trial has all that was asked for.
     fn is_done(&self, trial: &TrialData) -> bool {
         match trial.spec.kind {
-            TrialKind::Suite => trial.status == Status::Done && self.missing(trial).is_empty(),
+            TrialKind::Suite | TrialKind::Noise => {
+                trial.status == Status::Done && self.missing(trial).is_empty()
+            }
             TrialKind::Quantize | TrialKind::Speed => trial.status == Status::Done && trial.outcome.is_some(),
         }
     }
@@ -185,11 +188,20 @@ impl<'a> Executor<'a> {
         self.planned.contains(&trial.spec.id) && !self.is_done(trial) && !given_up
     }
 
-    /// Items of a suite trial that are asked for and not there.
+    /// Items of a suite or noise trial that are asked for, in the order in which they are evaluated.
+    fn planned_items(&self, trial: &TrialSpec) -> &'a [u64] {
+        let suite = self.prepared.suite(&trial.suite);
+        match trial.kind {
+            TrialKind::Suite => suite.map_or(&[], |s| &s.planned),
+            TrialKind::Noise => suite.map_or(&[], matrix::noise_items),
+            TrialKind::Quantize | TrialKind::Speed => &[],
+        }
+    }
+
+    /// Those of them that are not there.
     fn missing(&self, trial: &TrialData) -> Vec<u64> {
         let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
-        let planned = self.prepared.suite(&trial.spec.suite).map_or(&[][..], |s| s.planned.as_slice());
-        planned.iter().copied().filter(|i| !have.contains(i)).collect()
+        self.planned_items(&trial.spec).iter().copied().filter(|i| !have.contains(i)).collect()
     }
 
     /// The variants' file: found, or made; or why it cannot be.
@@ -298,7 +310,7 @@ impl<'a> Executor<'a> {
         match trial.spec.kind {
             TrialKind::Quantize => Ok(()),
             TrialKind::Speed => self.run_speed(index, recipe, path),
-            TrialKind::Suite => self.run_suite(index, &trial, recipe, path),
+            TrialKind::Suite | TrialKind::Noise => self.run_suite(index, &trial, recipe, path),
         }
     }
 
@@ -332,7 +344,7 @@ impl<'a> Executor<'a> {
         path: &Path,
     ) -> Result<(), Error> {
         let Some(suite) = self.prepared.suite(&trial.spec.suite) else { return Ok(()) };
-        let planned = suite.planned.len() as u64;
+        let planned = self.planned_items(&trial.spec).len() as u64;
         let mut cost = match &trial.outcome {
             Some(Outcome::Suite(cost)) => cost.clone(),
             _ => SuiteCost::default(),
@@ -341,7 +353,9 @@ impl<'a> Executor<'a> {
             // More was asked for, or a failure is tried again: until that ends the tables say so.
             self.set(index, Status::Pending, "", 0, None)?;
         }
-        self.started(index, planned - self.missing(trial).len() as u64, planned);
+        cost.items_cached += self.take_kept(index)?;
+        let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
+        self.started(index, planned - left as u64, planned);
         let (failures, result) = self.attempts(index, |me| {
             let missing = me.trials.get(index).map(|t| me.missing(t)).unwrap_or_default();
             if missing.is_empty() {
@@ -359,7 +373,43 @@ impl<'a> Executor<'a> {
         })?;
         let (status, reason) = result.map_or_else(|failure| failure, |()| (Status::Done, String::new()));
         self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
+        self.keep(index);
         self.ended(index)
+    }
+
+    /// Where the cache keeps the items of a trial, if it is one of the base.
+    fn kept_items(&self, trial: &TrialSpec) -> Option<PathBuf> {
+        let is_base = trial.variant == Recipe::base().variant();
+        is_base.then(|| self.prepared.cache.base_store().join(kept::file_name(&trial.id)))
+    }
+
+    /// Journals the missing items of the base that an earlier sweep left in the cache. Returns how many they were.
+    fn take_kept(&mut self, index: usize) -> Result<u64, Error> {
+        let Some(trial) = self.trials.get(index) else { return Ok(0) };
+        let Some(path) = self.kept_items(&trial.spec) else { return Ok(0) };
+        let missing: BTreeSet<u64> = self.missing(trial).into_iter().collect();
+        let mut journal = ItemJournal::new(self.folder, &trial.spec.id, &self.writer);
+        let mut taken = Vec::new();
+        for item in kept::read(&path).into_iter().filter(|item| missing.contains(&item.index)) {
+            journal.append(&item).map_err(|e| Error::NoSpace(unwritable(&e)))?;
+            taken.push(item);
+        }
+        journal.sync().map_err(|e| Error::NoSpace(unwritable(&e)))?;
+        let count = taken.len() as u64;
+        if let Some(trial) = self.trials.get_mut(index) {
+            trial.items.extend(taken);
+            trial.items.sort_by_key(|item| item.index);
+        }
+        Ok(count)
+    }
+
+    /// Leaves what is known of the base in the cache, for other sweeps. Best effort, as they can do without.
+    fn keep(&mut self, index: usize) {
+        let Some(trial) = self.trials.get(index) else { return };
+        let Some(path) = self.kept_items(&trial.spec) else { return };
+        if let Err(error) = kept::add(&path, &trial.items) {
+            self.note(format!("the base's items cannot be kept in {}: {error}", path.display()));
+        }
     }
 
     /// Says once that hidden states could not be kept.
@@ -391,22 +441,21 @@ impl<'a> Executor<'a> {
                 Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })
             }
             Scoring::Text(text) => {
-                let is_base = *recipe == Recipe::base();
+                let is_noise = work.trial.kind == TrialKind::Noise;
+                let is_base = *recipe == Recipe::base() && !is_noise;
                 let store = self.base_store(suite);
                 if !is_base {
                     self.fill_base_store(suite, &store, &work.items)?;
                 }
-                Request::Text(self.text_work(suite, text, store, work.items.clone(), is_base))
+                let noise = is_noise.then(|| NoiseShape::new(text.ctx, self.prepared.config.run.threads));
+                let work = self.text_work(suite, text, store, work.items.clone(), is_base);
+                Request::Text(TextWork { noise, ..work })
             }
         };
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
-        let done = suite.planned.len() as u64 - work.items.len() as u64;
-        let sink = Sink {
-            journal,
-            allowed: work.items.iter().copied().collect(),
-            done,
-            total: suite.planned.len() as u64,
-        };
+        let total = self.planned_items(work.trial).len() as u64;
+        let done = total - work.items.len() as u64;
+        let sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
         match self.ask(recipe, path, &request, Some(sink))? {
             Finished::Items(cost) => Ok(cost),
             _ => Err(bad_protocol("the worker answered another question")),
@@ -444,6 +493,7 @@ impl<'a> Executor<'a> {
             base_sha256: self.prepared.base.sha256.clone(),
             is_base,
             store_only: false,
+            noise: None,
         }
     }
 
@@ -656,7 +706,11 @@ impl Sink {
 }
 
 fn disk(error: &std::io::Error) -> WorkFailure {
-    WorkFailure::NoSpace(format!("the item journal cannot be written: {error}"))
+    WorkFailure::NoSpace(unwritable(error))
+}
+
+fn unwritable(error: &std::io::Error) -> String {
+    format!("the item journal cannot be written: {error}")
 }
 
 fn bad_protocol(reason: &str) -> WorkFailure {

@@ -273,6 +273,7 @@ impl<'a> Passes<'a> {
             base_sha256: self.base.1.clone(),
             is_base,
             store_only: false,
+            noise: None,
         }))
     }
 

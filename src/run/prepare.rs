@@ -17,7 +17,7 @@ use crate::plan::error::PlanError;
 use crate::plan::fingerprint;
 use crate::plan::ladder;
 use crate::plan::matrix::{self, Shared, TrialSpec};
-use crate::plan::recipe::Weights;
+use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
 use crate::plan::text::TextSuite;
 use crate::run::machine;
@@ -446,7 +446,8 @@ fn file_plans(prepared: &Prepared, inspector: &mut Inspector<'_>) -> Result<Vec<
     Ok(plans)
 }
 
-/// File by file, and for each file recipe by recipe: make it, score its suites, time it.
+/// File by file, and for each file recipe by recipe: make it, score its suites, time it. Of the base also the noise
+/// floors, while it is loaded.
 fn trials(prepared: &Prepared) -> Vec<TrialSpec> {
     let machine = json!({
         "cpu": prepared.machine.cpu,
@@ -462,6 +463,9 @@ fn trials(prepared: &Prepared) -> Vec<TrialSpec> {
         for recipe in recipes {
             trials.push(matrix::quantize_trial(&shared, recipe));
             trials.extend(prepared.suites.iter().map(|suite| matrix::suite_trial(&shared, recipe, suite)));
+            if *recipe == Recipe::base() {
+                trials.extend(prepared.suites.iter().filter_map(|suite| matrix::noise_trial(&shared, suite)));
+            }
             trials.push(matrix::speed_trial(&shared, recipe));
         }
     }

@@ -8,5 +8,6 @@ pub mod divergence;
 pub mod item;
 pub mod kld_file;
 pub mod llama_perplexity;
+pub mod noise;
 pub mod perplexity;
 pub mod reference;

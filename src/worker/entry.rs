@@ -21,6 +21,7 @@ use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
 use crate::score::compare::score_chunks;
 use crate::score::kld_file::{KldReader, KldWriter};
+use crate::score::noise;
 use crate::score::perplexity::{self, Text, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::worker::protocol::{
@@ -212,6 +213,7 @@ fn text(
     set_pool(spec.threads);
     let text = texts.cut(model, &work.text, work.cut)?;
     let options = perplexity::context_options(work.cut, template(model, spec, work.cut.ctx)?);
+    let options = work.noise.map_or(options, |shape| noise::reshaped(options, shape));
     let subject = text.subject(&work.base_sha256, model.vocabulary());
     let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
     if work.is_base {
@@ -322,6 +324,7 @@ fn cost(begun: Instant, context: &Context<'_>, store: Option<&BaseStore>) -> Fin
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: context.decode_s,
         tokens_decoded: context.tokens_decoded,
+        items_cached: 0,
         store: store.map(BaseStore::summary),
     })
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::items::ChoiceItem;
+pub use crate::plan::noise::NoiseShape;
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
@@ -190,6 +191,9 @@ pub struct TextWork {
     /// Of the base, only the store is wanted, no items.
     #[serde(default)]
     pub store_only: bool,
+    /// Decode in this shape instead of the usual one: the noise floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseShape>,
 }
 
 /// A text to score in `llama-perplexity`'s batches and arithmetic.
@@ -330,9 +334,17 @@ pub struct SuiteCost {
     pub decode_s: f64,
     /// Tokens decoded.
     pub tokens_decoded: u64,
+    /// Items that an earlier sweep had measured and the cache kept; none of the above was spent on them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items_cached: u64,
     /// The base store of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreUse>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl SuiteCost {
@@ -341,6 +353,7 @@ impl SuiteCost {
         self.wall_s += other.wall_s;
         self.decode_s += other.decode_s;
         self.tokens_decoded += other.tokens_decoded;
+        self.items_cached += other.items_cached;
         self.store = other.store.clone().or(self.store.take());
     }
 }

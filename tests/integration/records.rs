@@ -39,12 +39,12 @@ pub fn trials(out: &Path) -> Vec<Trial> {
     planned.iter().map(|spec| trial(out, spec)).collect()
 }
 
-/// The one trial of that variant and suite; an empty suite and `quantize` or `speed` for the others.
+/// The one trial of that variant and suite; `quantize`, `speed` or `noise` for the others.
 #[track_caller]
 pub fn find(out: &Path, variant: &str, what: &str) -> Trial {
     let mut found: Vec<Trial> = trials(out)
         .into_iter()
-        .filter(|t| t.variant == variant && (t.suite == what || (t.suite.is_empty() && t.kind == what)))
+        .filter(|t| t.variant == variant && if t.kind == "suite" { t.suite == what } else { t.kind == what })
         .collect();
     assert_eq!(found.len(), 1, "trials of {variant} {what}: {found:?}");
     found.remove(0)

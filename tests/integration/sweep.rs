@@ -17,7 +17,7 @@ const METRICS: &str =
     "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason";
 const SUMMARY: &str = "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,prose.kld_mean,\
                        quiz.acc_norm";
-const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n";
+const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict";
 const FRONTIER: &str = "variant,axis_x,axis_y,x,y,on_frontier";
 
 const LADDER: [&str; 4] = ["base", "Q8_0", "Q4_K_M", "TQ2_0"];
@@ -97,7 +97,7 @@ fn tables_keep_the_contract(sandbox: &Sandbox) {
     assert_eq!((summary.header.as_str(), summary.column("variant")), (SUMMARY, LADDER.to_vec()));
     let comparisons = table("comparisons.csv");
     assert_eq!(comparisons.header, COMPARISONS);
-    assert_eq!(comparisons.rows.len(), 3 * 4, "three variants: ppl and three accuracies");
+    assert_eq!(comparisons.rows.len(), 3 * 5, "three variants: ppl, divergence and three accuracies");
     let frontier = table("frontier.csv");
     assert_eq!((frontier.header.as_str(), frontier.rows.len()), (FRONTIER, 2 * 4));
     let record = manifest(&sandbox.path("out"));
@@ -115,6 +115,20 @@ fn the_base_does_not_differ_from_itself(sandbox: &Sandbox) {
         assert!(number(found).to_bits() == f64::to_bits(value), "{metric} is {found}");
     }
     let kld = |v| number(metrics.cell(&[("variant", v), ("metric", "kld_mean")], "value"));
+    // In another shape it does, by rounding. What rises above that is no noise.
+    let floor = |column| number(metrics.cell(&[("variant", "base"), ("metric", "kld_noise_floor")], column));
+    assert!(0.0 < floor("value") && floor("value") < 1e-4, "{}", floor("value"));
+    assert!(floor("ci_low") <= floor("value") && floor("value") <= floor("ci_high"));
+    assert_eq!(floor("n").to_bits(), f64::to_bits(756.0), "12 chunks are fewer than it takes at most");
+    let comparisons = Table::read(&sandbox.path("out/comparisons.csv"));
+    for variant in &LADDER[1..] {
+        let row = [("variant", *variant), ("suite", "prose"), ("metric", "kld_mean")];
+        let low = number(metrics.cell(&row, "ci_low"));
+        let expected = if low > floor("ci_high") { "different" } else { "indistinguishable" };
+        assert_eq!(comparisons.cell(&row, "verdict"), expected, "{variant}");
+        assert_eq!(comparisons.cell(&row, "delta"), metrics.cell(&row, "value"));
+    }
+    assert!(sandbox.read("out/charts/bpw-kld.svg").contains("Dotted: the noise floor"));
     assert!(0.0 < kld("Q8_0") && kld("Q8_0") < kld("Q4_K_M") && kld("Q4_K_M") < kld("TQ2_0"));
 }
 
@@ -234,7 +248,7 @@ fn a_finished_sweep_is_not_done_again() {
     let before = contents(&sandbox, "out");
     let events = sandbox.sweep(&what).ends(0).events();
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((events[0]["trials"].as_u64(), events[0]["done"].as_u64()), (Some(8), Some(8)));
+    assert_eq!((events[0]["trials"].as_u64(), events[0]["done"].as_u64()), (Some(9), Some(9)));
     assert!(contents(&sandbox, "out") == before, "not one byte changes, the workers' logs included");
 }
 
@@ -321,7 +335,8 @@ fn a_lost_base_store_is_filled_again() {
     let what = ["--recipes", "Q8_0", "--suites", "prose.toml", "--limit", "2"];
     sandbox.sweep(&what).ends(0);
     let told = Table::read(&sandbox.path("out/metrics.csv"));
-    let stores = sandbox.files("cache/base");
+    let mut stores = sandbox.files("cache/base");
+    stores.retain(|name| !name.ends_with("items"));
     assert_eq!(stores.len(), 1, "one file a text: {stores:?}");
     let store = sandbox.path("cache/base").join(&stores[0]);
     let whole = fs::read(&store).expect("read");
@@ -340,6 +355,67 @@ fn a_lost_base_store_is_filled_again() {
         assert_eq!(Table::read(&sandbox.path("out/metrics.csv")), told);
         assert!(fs::read(&store).expect("read") == whole, "the same bytes again");
     }
+}
+
+/// What a trial cost, as its file says.
+fn cost(sandbox: &Sandbox, out: &str, variant: &str, what: &str) -> Value {
+    let id = find(&sandbox.path(out), variant, what).id;
+    let file = sandbox.read(&format!("{out}/trials/{id}/trial.json"));
+    serde_json::from_str::<Value>(&file).expect("JSON")["outcome"].clone()
+}
+
+#[test]
+fn another_sweep_takes_the_bases_items_from_the_cache() {
+    let sandbox = Sandbox::new();
+    let what =
+        |out| ["--recipes", "Q8_0", "--suites", "prose.toml", "quiz.toml", "--limit", "5", "--out", out];
+    sandbox.sweep(&what("one")).ends(0);
+    assert_eq!(cost(&sandbox, "one", "base", "prose")["tokens_decoded"], 5 * 128);
+    assert!(cost(&sandbox, "one", "base", "prose")["items_cached"].is_null());
+
+    sandbox.sweep(&what("two")).ends(0);
+    for suite in ["prose", "quiz", "noise"] {
+        let cost = cost(&sandbox, "two", "base", suite);
+        assert_eq!((&cost["tokens_decoded"], &cost["items_cached"]), (&0.into(), &5.into()), "{suite}");
+        assert_eq!((&cost["wall_s"], &cost["decode_s"]), (&0.0.into(), &0.0.into()), "{suite}");
+    }
+    assert!(cost(&sandbox, "two", "Q8_0", "prose")["tokens_decoded"].as_u64() > Some(0), "only the base's");
+    assert_eq!(losses(&sandbox.path("two")), Vec::<String>::new());
+    for table in ["metrics.csv", "comparisons.csv", "frontier.csv"] {
+        assert_eq!(sandbox.read(&format!("one/{table}")), sandbox.read(&format!("two/{table}")), "{table}");
+    }
+
+    // A flipped bit in one line and another one cut off: these two are measured again, and the file is whole again.
+    let id = find(&sandbox.path("one"), "base", "prose").id;
+    let kept = sandbox.path("cache/base").join(format!("{id}.items"));
+    let whole = fs::read(&kept).expect("read");
+    let mut damaged = whole[..whole.len() - 9].to_vec();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&kept, damaged).expect("written");
+    sandbox.sweep(&what("three")).ends(0);
+    let cost = cost(&sandbox, "three", "base", "prose");
+    assert_eq!((&cost["tokens_decoded"], &cost["items_cached"]), (&(2 * 128).into(), &3.into()));
+    assert!(fs::read(&kept).expect("read") == whole);
+    assert_eq!(sandbox.read("one/metrics.csv"), sandbox.read("three/metrics.csv"));
+
+    // More is asked for than there is.
+    sandbox.sweep(&[&what("four")[..5], &["--limit", "7", "--out", "four"]].concat()).ends(0);
+    assert_eq!(losses(&sandbox.path("four")), Vec::<String>::new());
+    assert_eq!(self::cost(&sandbox, "four", "base", "prose")["tokens_decoded"], 2 * 128);
+}
+
+#[test]
+fn a_sweep_recorded_before_there_were_noise_floors_is_still_told() {
+    let sandbox = Sandbox::new();
+    sandbox.sweep(&["--recipes", "Q8_0", "--suites", "prose.toml", "--limit", "3"]).ends(0);
+    let mut record = manifest(&sandbox.path("out"));
+    record["trials"].as_array_mut().expect("trials").retain(|t| t["kind"] != "noise");
+    sandbox.write("out/manifest.json", record.to_string());
+    sandbox.run(&["report", "out"]).ends(0);
+    assert!(!sandbox.read("out/metrics.csv").contains("noise"));
+    assert!(!sandbox.read("out/charts/bpw-kld.svg").contains("noise"));
+    let comparisons = Table::read(&sandbox.path("out/comparisons.csv"));
+    assert_eq!(comparisons.column("verdict"), ["", ""]);
 }
 
 #[test]

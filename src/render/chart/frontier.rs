@@ -3,6 +3,7 @@
 //! other suite.
 
 use super::axis::{Axis, short};
+use super::floor::Floor;
 use super::scatter::{Figure, Level, LevelKind, Look, Mark, Panel, breadths, heights};
 use super::selection::{BASE, not_shown, select, usable};
 use super::wording::{BASE_LEFT_OUT, metric_text, origin, rows, sample_size, suite_line, with_direction};
@@ -77,7 +78,9 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
     let base = row(report, BASE, suite, metric).filter(|b| !is_log(metric) || b.y > 0.0);
     let level = base.map(|b| base_level(b, text.factor, text.suffix));
     let mut values = heights(&marks);
-    values.extend(level.iter().map(|l| l.y));
+    let floor = Floor::of(report, &suite.name, metric);
+    let levels: Vec<Level> = level.into_iter().chain(floor.as_ref().and_then(Floor::level)).collect();
+    values.extend(levels.iter().map(|l| l.y));
     let x = Axis::linear(&with_direction(&format!("file size, {unit}"), false), &breadths(&marks), 1.0);
     let y = if is_log(metric) {
         Axis::log(&with_direction(&format!("{}, log axis", text.label), higher), &values)
@@ -90,8 +93,9 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
     if panel.marks.iter().any(|m| m.look == Look::Open) {
         panel.legend.push((Look::Open, "another is as good and no larger"));
     }
-    panel.levels.extend(level);
+    panel.levels = levels;
     let mut notes = vec![caption(report, suite, metric, base.is_some())];
+    notes.extend(floor.map(|f| f.note(&panel.marks)));
     notes.extend(not_shown(&selection.missing));
     notes.extend(origin(&report.about));
     Some(Figure {

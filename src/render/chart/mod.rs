@@ -7,6 +7,7 @@
 mod axis;
 mod error;
 mod files;
+mod floor;
 mod label;
 mod paint;
 mod scatter;

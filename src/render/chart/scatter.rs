@@ -87,6 +87,8 @@ pub(super) enum LevelKind {
     Base,
     /// A guesser: dotted.
     Chance,
+    /// What the base differs from itself by: dotted.
+    Floor,
 }
 
 impl Mark {
@@ -332,7 +334,7 @@ impl Sheet {
             let y = frame.y(level.y);
             let (color, dash) = match level.kind {
                 LevelKind::Base => (BASE, 7.0),
-                LevelKind::Chance => (QUIET, 2.0),
+                LevelKind::Chance | LevelKind::Floor => (QUIET, 2.0),
             };
             let dashes = dashes((area.x0, area.x1), y, dash);
             self.shapes.extend(dashes.into_iter().map(|d| Shape::Line(d, 1.5, color)));

@@ -5,12 +5,13 @@ mod sample;
 use super::files::{draw_all, figures};
 use super::label::{Lean, Rect};
 use super::scatter::{Figure, Scene, Shape, Text, lay_out};
+use super::theme::QUIET;
 use super::theme::{
     BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
 };
 use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, crash};
+use sample::{CROWD, LADDER, crash, noise_floor};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -214,6 +215,46 @@ fn base_and_chance_are_lines_with_their_numbers() {
         assert!(texts(scene).any(|t| t.words == wanted), "{wanted}");
     }
     assert!(scene.shapes.iter().any(|s| matches!(s, Shape::Line(_, _, BASE))));
+}
+
+#[test]
+fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
+    let mut report = sample::report(&LADDER);
+    noise_floor(&mut report, 3.2e-5, &["Q8_0", "Q6_K"]);
+    let all = scenes(&report);
+    for name in ["bpw-kld", "frontier"] {
+        let (figure, scene) = all.iter().find(|(f, _)| f.name == name).unwrap();
+        check(figure, scene);
+        let panel = &figure.panels[0];
+        let level = panel.levels.iter().find(|l| l.kind == scatter::LevelKind::Floor).expect(name);
+        assert!(
+            (level.y - 3.2e-5).abs() < 1e-12 && panel.y.holds(level.y),
+            "{name}: the line is on the axis"
+        );
+        let label = texts(scene).find(|t| t.words == "floor").expect("a label");
+        let near = |s: &&Shape| matches!(s, Shape::Line((a, b), _, QUIET) if (a.1 - b.1).abs() < 0.1 && b.0 < label.at.0 && (a.1 - label.at.1).abs() < 30.0);
+        assert!(scene.shapes.iter().filter(near).count() > 20, "{name}: dotted, beside its label");
+        let caption = "Indistinguishable from the base: Q8_0, Q6_K.";
+        assert!(figure.notes.iter().any(|n| n.contains("noise floor") && n.contains(caption)), "{name}");
+    }
+    let (figure, _) = all.iter().find(|(f, _)| f.name == "bpw-kld").unwrap();
+    let rings = figure.panels[0].marks.iter().filter(|m| m.look == scatter::Look::Open);
+    assert_eq!(rings.map(|m| m.name.as_str()).collect::<Vec<_>>(), ["Q8_0", "Q6_K"]);
+    assert_eq!(figure.panels[0].legend, [(scatter::Look::Open, "indistinguishable from the base")]);
+    for (figure, _) in all.iter().filter(|(f, _)| !["bpw-kld", "frontier"].contains(&f.name.as_str())) {
+        assert!(figure.panels.iter().all(|p| p.levels.iter().all(|l| l.kind != scatter::LevelKind::Floor)));
+    }
+}
+
+#[test]
+fn a_noise_floor_of_nothing_is_said_and_not_drawn() {
+    let mut report = sample::report(&LADDER);
+    noise_floor(&mut report, 0.0, &[]);
+    let all = scenes(&report);
+    let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-kld").unwrap();
+    check(figure, scene);
+    assert!(figure.panels[0].levels.is_empty());
+    assert!(figure.notes.iter().any(|n| n.starts_with("The noise floor is 0")), "{:?}", figure.notes);
 }
 
 #[test]

@@ -173,6 +173,43 @@ fn frontier(report: &mut Report, axis: &str) {
     }
 }
 
+/// Gives the text a noise floor, and the variants named a divergence that does not rise above it.
+pub fn noise_floor(report: &mut Report, floor: f64, hidden: &[&str]) {
+    let row = |variant: &str, metric: &str| MetricRow {
+        variant: variant.into(),
+        suite: "moby_dick".into(),
+        metric: metric.into(),
+        value: Some(floor),
+        stderr: Some(floor * 0.1),
+        ci_low: Some(floor * 0.8),
+        ci_high: Some(floor * 1.2),
+        n: 4080,
+        higher_is_better: false,
+        chance: None,
+        status: "done".into(),
+        reason: String::new(),
+    };
+    report.metrics.push(row("base", "kld_noise_floor"));
+    for name in hidden {
+        report.metrics.retain(|m| !(m.variant == *name && m.metric == "kld_mean"));
+        report.metrics.push(row(name, "kld_mean"));
+        report.comparisons.push(ComparisonRow {
+            variant: (*name).into(),
+            suite: "moby_dick".into(),
+            metric: "kld_mean".into(),
+            delta: Some(floor),
+            delta_stderr: Some(floor * 0.1),
+            flips_lost: None,
+            flips_won: None,
+            n: 5120,
+            verdict: "indistinguishable".into(),
+        });
+        for point in report.frontier.iter_mut().filter(|f| f.variant == *name && f.axis_y.contains("kld")) {
+            point.y = floor;
+        }
+    }
+}
+
 /// Takes a variant's results away, as if its worker had crashed.
 pub fn crash(report: &mut Report, name: &str, status: &str) {
     for variant in report.variants.iter_mut().filter(|v| v.variant == name) {
