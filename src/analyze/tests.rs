@@ -21,6 +21,7 @@ fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
         partial: String::new(),
         items_total: 100,
         items_planned: 10,
+        corpora: Vec::new(),
     }
 }
 

@@ -9,3 +9,5 @@ pub mod kld_file;
 pub mod llama_perplexity;
 pub mod perplexity;
 pub mod reference;
+pub mod sample;
+pub mod token_file;

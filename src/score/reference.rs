@@ -306,6 +306,7 @@ impl BaseRows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::corpus::TextFile;
     use std::sync::Once;
 
     use crate::llama::context::Context;
@@ -362,7 +363,7 @@ mod tests {
     }
 
     fn read(model: &Model) -> Text {
-        Text::read(model, &fixture("text.txt"), N_CTX).expect("long enough")
+        Text::read(model, &TextFile::plain(fixture("text.txt")), N_CTX).expect("long enough")
     }
 
     /// Evaluates a base; returns its scores, if they were wanted, and the store's header.
@@ -496,11 +497,12 @@ mod tests {
             |subject: &Subject| Comparer::open(&store, subject, &[], 1).expect_err("foreign").to_string();
         let subject = text.subject("base", model.vocabulary());
         assert!(refused(&Subject { model: "other".to_owned(), ..subject.clone() }).contains("another base"));
-        let shorter = Text::read(&model, &fixture("text.txt"), N_CTX / 2).expect("long enough");
+        let shorter =
+            Text::read(&model, &TextFile::plain(fixture("text.txt")), N_CTX / 2).expect("long enough");
         assert!(refused(&shorter.subject("base", 512)).contains("chunks of 128 tokens, not 64"));
         let other = folder.path().join("other.txt");
         std::fs::write(&other, "another text ".repeat(400)).expect("written");
-        let other = Text::read(&model, &other, N_CTX).expect("long enough");
+        let other = Text::read(&model, &TextFile::plain(other), N_CTX).expect("long enough");
         assert!(refused(&other.subject("base", 512)).contains("another text"));
     }
 }

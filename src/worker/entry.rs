@@ -14,21 +14,28 @@ use crate::llama::context::Context;
 use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
+use crate::plan::chat::{self, ChatTemplate};
 use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::perplexity::{self, Text, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
+use crate::score::sample::{self, Draw};
+use crate::score::token_file::{self, TokenFacts};
+use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
-    Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
-    Request, SpeedWork, Status, SuiteCost, TextWork,
+    BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore,
+    LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD,
+    Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextFile, TextWork,
 };
 use crate::worker::throughput;
 
 /// Where replies go; shared with llama.cpp's log callback, which reports progress.
 type Replies = Arc<Mutex<File>>;
+
+/// Memory that a chat template may take, beside some times what it renders.
+const CHAT_BYTES: u64 = 512 << 20;
 
 /// Why a request was not carried out.
 struct Failure {
@@ -63,6 +70,7 @@ impl From<TextError> for Failure {
             TextError::Llama(error) => error.into(),
             TextError::Store(source) => Self::of_file(&source, source.hint(), source.is_full_disk()),
             TextError::File(source) => Self::of_file(&source, source.hint(), source.no_space()),
+            TextError::Tokens(source) => Self::of_file(&source, None, source.is_full_disk()),
             // The chunk is written again before the work is tried once more.
             TextError::MissingBase(_) => {
                 Self { status: Status::Skipped, reason: error.to_string(), no_space: false }
@@ -95,6 +103,8 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Quantize(spec) => quantize_file(&spec, &replies),
             Request::Load(spec) => load(spec, &mut loaded),
             Request::CountTokens(work) => count_tokens(&work),
+            Request::RenderChat(work) => render_chat(&work),
+            Request::Sample(work) => with_model(loaded.as_ref(), |m, s| write_text(m, s, &work, &replies)),
             Request::Text(work) => with_model(loaded.as_ref(), |m, s| text(m, s, &work, &replies)),
             Request::Batched(work) => with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &replies)),
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
@@ -190,7 +200,10 @@ fn text(model: &Model, spec: &LoadSpec, work: &TextWork, replies: &Replies) -> R
     let text = Text::read(model, &work.text, work.n_ctx)?;
     let options = perplexity::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
     let subject = text.subject(&work.base_sha256, model.vocabulary());
-    let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
+    let corpus = if work.label.is_empty() { String::new() } else { format!("{}/", work.label) };
+    let scored = |chunk: u64, score| {
+        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(score))
+    };
     if work.is_base {
         let keeper = Keeper::new(keep(work, subject, spec.threads));
         let mut context = Context::capturing(model, options, &keeper.capture)?;
@@ -315,10 +328,55 @@ fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> 
 fn count_tokens(work: &CountWork) -> Result<Finished, Failure> {
     let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
     let model = vocabulary(&work.model, &options)?;
-    let count = |path: &std::path::PathBuf| -> Result<u64, Failure> {
-        Ok(perplexity::tokenize(&model, path)?.len() as u64)
-    };
+    let count =
+        |text: &TextFile| -> Result<u64, Failure> { Ok(perplexity::tokenize(&model, text)?.len() as u64) };
     Ok(Finished::Tokens { counts: work.texts.iter().map(count).collect::<Result<_, _>>()? })
+}
+
+/// The template comes from a stranger's model, so that this process runs it, with a bound on what it may allocate.
+fn render_chat(work: &ChatWork) -> Result<Finished, Failure> {
+    let refused = |reason: String| Failure { status: Status::Refused, reason, no_space: false };
+    let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
+    let (bos, eos) = vocabulary(&work.model, &options)?.bos_and_eos();
+    let path = &work.conversations;
+    let lines = std::fs::read_to_string(path)
+        .map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
+    let text = memory::with_at_most(CHAT_BYTES + 8 * lines.len() as u64, || {
+        let template = ChatTemplate::new(&work.template, &bos, &eos).map_err(|error| {
+            format!("the chat template of {} cannot be used: {error}", work.model.display())
+        })?;
+        chat::render(path, &lines, &template).map_err(|error| error.to_string())
+    });
+    std::fs::write(&work.output, text.map_err(refused)?).map_err(|error| Failure {
+        status: Status::Refused,
+        reason: format!("cannot write {}: {error}", work.output.display()),
+        no_space: error.kind() == io::ErrorKind::StorageFull,
+    })?;
+    Ok(Finished::File)
+}
+
+/// The loaded model writes a text.
+fn write_text(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &SampleWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    set_pool(spec.threads);
+    let (sampling, n_ctx) = (&work.sampling, u64::from(work.n_ctx.max(1)));
+    let draw = Draw {
+        n_ctx: work.n_ctx,
+        runs: sampling.tokens / n_ctx,
+        seed: sampling.seed,
+        temperature: sampling.temperature,
+    };
+    let total = draw.runs * n_ctx;
+    let template = template(model, spec, work.n_ctx)?;
+    let runs = sample::write(model, template, &draw, |done| progress(replies, done, total))?;
+    let start = model.start().unwrap_or_default();
+    let facts = TokenFacts::new(model.vocabulary(), start, sampling.seed, sampling.temperature);
+    token_file::write(&work.output, facts, &runs).map_err(TextError::Tokens)?;
+    Ok(Finished::File)
 }
 
 fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
