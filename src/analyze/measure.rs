@@ -1,7 +1,7 @@
 //! What a suite's items add up to, whatever the suite: a list of named values with their uncertainty, and how
 //! they become rows of `metrics.csv`.
 
-use super::planned::{Planned, Sheet, SuiteKind};
+use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
 use super::report::MetricRow;
 use super::{choice, perplexity};
 use crate::journal::record::{Status, SuiteRecord, TrialKind};
@@ -96,11 +96,14 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
 
 fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
     let kind = sheet.kind_of(suite);
+    let is_base = trial.spec.variant == sheet.base();
     let measured = match kind {
         SuiteKind::Questions => choice::measure(trial.items()),
-        SuiteKind::Text => {
-            let is_base = trial.spec.variant == sheet.base();
+        SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
+        }
+        SuiteKind::Text => {
+            perplexity::average(&by_corpus(suite, trial.items()), sheet.manifest.seed, is_base)
         }
     };
     let empty = MetricRow {
@@ -117,10 +120,18 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
         status: trial.status().word().to_owned(),
         reason: reason(trial, &measured.notes),
     };
-    if measured.measures.is_empty() {
-        return vec![empty];
+    let mut rows: Vec<MetricRow> = measured.measures.iter().map(|measure| filled(&empty, measure)).collect();
+    if rows.is_empty() {
+        rows.push(empty.clone());
     }
-    measured.measures.iter().map(|measure| filled(&empty, measure)).collect()
+    for (corpus, items) in by_corpus(suite, trial.items()) {
+        let measured = perplexity::measure(items, sheet.manifest.seed, is_base);
+        let reason = reason(trial, &measured.notes);
+        let suite = format!("{}/{corpus}", suite.name);
+        let own = MetricRow { suite, n: measured.n, reason, ..empty.clone() };
+        rows.extend(measured.measures.iter().map(|measure| filled(&own, measure)));
+    }
+    rows
 }
 
 fn filled(empty: &MetricRow, measure: &Measure) -> MetricRow {

@@ -119,7 +119,7 @@ fn without_generation_tags(source: &str) -> String {
             "endgeneration" => inside.replace(word, "endif"),
             _ => inside.to_owned(),
         };
-        out += &format!("{before}{{%{inside}%}}");
+        out.extend([before, "{%", &inside, "%}"]);
         rest = after;
     }
     out + rest

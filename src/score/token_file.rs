@@ -139,7 +139,8 @@ mod tests {
             write(&path, TokenFacts::new(500, 1, 7, 1.0), &runs).expect("written");
             prop_assert_eq!(read(&path, 500).expect("read"), runs.concat());
             prop_assert!(is_whole(&path));
-            prop_assert!(matches!(read(&path, 501), Err(TokenFileError::Vocabulary { .. })));
+            let foreign = matches!(read(&path, 501), Err(TokenFileError::Vocabulary { .. }));
+            prop_assert!(foreign);
             let mut bytes = fs::read(&path).expect("read");
             let head = bytes.iter().position(|b| *b == b'\n').expect("a line") + 1;
             if bytes.len() > head {
@@ -150,7 +151,8 @@ mod tests {
                 prop_assert!(!is_whole(&path));
             }
             fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
-            prop_assert!(matches!(read(&path, 500), Err(TokenFileError::Damaged(_))));
+            let damaged = matches!(read(&path, 500), Err(TokenFileError::Damaged(_)));
+            prop_assert!(damaged);
         }
     }
 

@@ -28,8 +28,7 @@ pub fn with_at_most<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
         let taken = field(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmSize:");
         let bound = before.current.map_or(taken + bytes, |current| current.min(taken + bytes));
         // Without the bound the work is as safe as its own limits make it.
-        let bounded =
-            taken > 0 && setrlimit(Resource::As, Rlimit { current: Some(bound), ..before.clone() }).is_ok();
+        let bounded = taken > 0 && setrlimit(Resource::As, Rlimit { current: Some(bound), ..before }).is_ok();
         let result = work();
         if bounded {
             let _ = setrlimit(Resource::As, before);
