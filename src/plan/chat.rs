@@ -239,7 +239,7 @@ mod tests {
         let state = "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}";
         assert_eq!(hello(state).expect("rendered"), "2");
         assert_eq!(hello("{{ strftime_now('%d %b %Y') }}").expect("rendered"), "26 Jul 2024");
-        assert_eq!(hello("{{ nothing }}{{ add_generation_prompt }}").expect("rendered"), "false");
+        assert_eq!(hello("{{ nothing }}{{ add_generation_prompt }}").expect("rendered"), "False");
         let skip = "{% for m in messages %}{% if m.role == 'user' %}{% continue %}{% endif %}{{ m.role }}{% endfor %}";
         assert_eq!(hello(skip).expect("rendered"), "assistant");
     }
