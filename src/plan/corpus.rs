@@ -110,6 +110,8 @@ pub struct LoadedCorpus {
     pub text: TextFile,
     /// How the base writes it, if it does.
     pub sampling: Option<Sampling>,
+    /// Tokens that the base is yet to write, as things stood when the sweep was prepared.
+    pub unwritten: u64,
     /// Content key: the text's SHA-256, or `sampled:KEY` with a hash of all that decides what is written.
     pub key: String,
     /// Chunks in all.
@@ -307,6 +309,7 @@ mod tests {
             label: "b".to_owned(),
             text: TextFile::plain("b.txt"),
             sampling: None,
+            unwritten: 0,
             key: String::new(),
             chunks: 4,
             first: 10,

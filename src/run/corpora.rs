@@ -1,6 +1,7 @@
 //! The texts of suites made ready: found, rendered by the model's chat template, named if the base is yet to write
 //! them, counted, and limited.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,7 @@ impl Materials<'_> {
         // Asked even without a text, because it tells whether llama.cpp knows this kind of model at all.
         let files = all.iter().flatten().filter(|c| c.sampling.is_none()).map(|c| c.text.clone()).collect();
         let mut counts = inspector.count(files)?.into_iter();
+        let mut seen = BTreeSet::new();
         for (suite, corpora) in suites.iter().zip(&mut all) {
             let Scoring::Text(text) = &suite.scoring else { continue };
             for corpus in corpora.iter_mut() {
@@ -55,6 +57,13 @@ impl Materials<'_> {
                     Some(sampling) => sampling.tokens,
                     None => counts.next().unwrap_or(0),
                 };
+                // Suites that share such a text share the work.
+                if corpus.sampling.is_some()
+                    && !corpus.text.path.is_file()
+                    && seen.insert(corpus.text.path.clone())
+                {
+                    corpus.unwritten = tokens;
+                }
                 corpus.chunks = chunks(suite, corpus, tokens, text.ctx)?;
             }
             self.limit(suite, corpora);
@@ -86,7 +95,7 @@ impl Materials<'_> {
             None => sha256(&text.path)?,
         };
         let label = if suite.corpora.len() > 1 { corpus.name.clone() } else { String::new() };
-        Ok(LoadedCorpus { label, text, sampling, key, chunks: 0, first: 0, planned: 0 })
+        Ok(LoadedCorpus { label, text, sampling, unwritten: 0, key, chunks: 0, first: 0, planned: 0 })
     }
 
     /// Named after all that decides what the base writes.

@@ -44,7 +44,8 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
         TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, |suite| {
             // The base writes what it is to read.
             let is_base = trial.variant == Recipe::base().variant();
-            suite_tokens(suite) + if is_base { WRITTEN * written_tokens(suite) } else { 0.0 }
+            let unwritten: u64 = suite.corpora.iter().map(|c| c.unwritten).filter(|_| is_base).sum();
+            suite_tokens(suite) + WRITTEN * unwritten as f64
         }),
     }
 }
@@ -63,12 +64,6 @@ fn suite_tokens(suite: &LoadedSuite) -> f64 {
             })
             .sum(),
     }
-}
-
-/// Tokens that the base is yet to write.
-fn written_tokens(suite: &LoadedSuite) -> f64 {
-    let missing = suite.corpora.iter().filter(|c| !c.text.path.is_file());
-    missing.filter_map(|corpus| corpus.sampling).map(|sampling| sampling.tokens as f64).sum()
 }
 
 /// Longest silence that is not yet a hang: what the user set, or what the slowest machine would need between
