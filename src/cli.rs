@@ -106,6 +106,9 @@ pub struct PerplexityArgs {
     /// The text.
     #[arg(long, value_name = "FILE")]
     pub text: PathBuf,
+    /// The text is conversations, one JSON object of `messages` a line: render them with the model's chat template.
+    #[arg(long)]
+    pub chat: bool,
     /// Tokens of context [default: 512, or those of --base-logits].
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(4..))]
     pub ctx: Option<u32>,

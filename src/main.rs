@@ -20,7 +20,7 @@ use bitfrontier::progress::{Chunks, Progress};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
 use bitfrontier::run::perplexity::{self, Base, Question};
-use bitfrontier::run::{derive, forecast, machine, prepare};
+use bitfrontier::run::{data, derive, forecast, machine, prepare};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -151,6 +151,7 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     let question = Question {
         model: locate(&args.gguf)?,
         text: args.text,
+        chat: args.chat,
         n_ctx: args.ctx,
         scored: match args.scored {
             ScoredArg::Half => Scored::Half,
@@ -213,7 +214,7 @@ fn list_suites() -> Result<(), Error> {
     let cache = Cache::from_env()?;
     for name in suite::built_in() {
         let suite = suite::parse(&suite::find(name, "suites list")?)?;
-        let there = prepare::locate_data(&suite, &cache, false).is_ok();
+        let there = data::locate_all(&suite, &cache, false).is_ok();
         let partial =
             if suite.partial.is_empty() { String::new() } else { format!(" (partial: {})", suite.partial) };
         print(&format!(
@@ -234,8 +235,13 @@ fn fetch_suites(names: &[String], all: bool) -> Result<(), Error> {
         if all { suite::built_in().map(str::to_owned).collect() } else { names.to_vec() };
     for name in names {
         let suite = suite::parse(&suite::find(&name, "suites fetch")?)?;
-        let path = prepare::fetch_data(&suite, &fetcher, &|event| tell_fetch(&event))?;
-        print(&format!("{}: {}\n", suite.name, path.display()));
+        let paths = data::fetch_all(&suite, &cache, &fetcher, &|event| tell_fetch(&event))?;
+        if paths.is_empty() {
+            print(&format!("{}: nothing to fetch; the base model writes it\n", suite.name));
+        }
+        for path in paths {
+            print(&format!("{}: {}\n", suite.name, path.display()));
+        }
     }
     Ok(())
 }

@@ -9,9 +9,10 @@ use crate::analyze::Report;
 use crate::error::Error;
 use crate::fetch::Cache;
 use crate::journal::reader::{JournalError, read_manifest};
-use crate::journal::record::{FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
+use crate::journal::record::{CorpusRecord, FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
 use crate::journal::writer::write_manifest;
 use crate::plan::config::SweepConfig;
+use crate::plan::corpus::LoadedCorpus;
 use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::LoadedSuite;
@@ -131,7 +132,12 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
         partial: suite.partial.clone(),
         items_total: loaded.total,
         items_planned: loaded.planned.len() as u64,
+        corpora: loaded.corpora.iter().filter(|corpus| !corpus.label.is_empty()).map(corpus_record).collect(),
     }
+}
+
+fn corpus_record(corpus: &LoadedCorpus) -> CorpusRecord {
+    CorpusRecord { name: corpus.label.clone(), items_total: corpus.chunks, items_planned: corpus.planned }
 }
 
 fn variant_record(prepared: &Prepared, recipe: &Recipe) -> VariantRecord {

@@ -4,9 +4,9 @@
 use super::choice::{METRICS, judge};
 use super::noise;
 use super::perplexity;
-use super::planned::{Planned, Sheet, SuiteKind};
+use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
 use super::report::{ComparisonRow, MetricRow};
-use crate::journal::record::ItemRecord;
+use crate::journal::record::{ItemRecord, SuiteRecord};
 use crate::stats;
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
         for suite in &sheet.manifest.suites {
             let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) else { continue };
             match sheet.kind_of(suite) {
-                SuiteKind::Text => rows.extend([text_row(trial), divergence_row(trial, metrics)]),
+                SuiteKind::Text => rows.extend([text_row(suite, trial), divergence_row(trial, metrics)]),
                 SuiteKind::Questions => {
                     let base = sheet.suite_trial(sheet.base(), &suite.name);
                     rows.extend(question_rows(trial, base.map_or(&[], Planned::items)));
@@ -29,8 +29,12 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
 }
 
 /// Each token's base score travels with the variant's own, so the pairs are in the variant's items.
-fn text_row(trial: &Planned) -> ComparisonRow {
-    let difference = perplexity::difference(trial.items());
+fn text_row(suite: &SuiteRecord, trial: &Planned) -> ComparisonRow {
+    let difference = if suite.corpora.is_empty() {
+        perplexity::difference(trial.items())
+    } else {
+        perplexity::average_difference(&by_corpus(suite, trial.items()))
+    };
     ComparisonRow {
         delta: difference.map(|d| d.delta).filter(|d| d.is_finite()),
         delta_stderr: difference.map(|d| d.stderr).filter(|s| s.is_finite()),

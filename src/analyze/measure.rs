@@ -1,7 +1,7 @@
 //! What a suite's items add up to, whatever the suite: a list of named values with their uncertainty, and how
 //! they become rows of `metrics.csv`.
 
-use super::planned::{Planned, Sheet, SuiteKind};
+use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
 use super::report::MetricRow;
 use super::{choice, noise, perplexity};
 use crate::journal::record::{Status, SuiteRecord, TrialKind};
@@ -98,15 +98,26 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
 
 fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
     let kind = sheet.kind_of(suite);
+    let is_base = trial.spec.variant == sheet.base();
     let measured = match kind {
         SuiteKind::Questions => choice::measure(trial.items()),
-        SuiteKind::Text => {
-            let is_base = trial.spec.variant == sheet.base();
+        SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
+        }
+        SuiteKind::Text => {
+            perplexity::average(&by_corpus(suite, trial.items()), sheet.manifest.seed, is_base)
         }
     };
     let chance = suite.chance.filter(|_| kind == SuiteKind::Questions);
-    measured_rows(trial, &suite.main_metric, chance, &measured)
+    let mut rows = measured_rows(trial, &suite.main_metric, chance, &measured);
+    for (corpus, items) in by_corpus(suite, trial.items()) {
+        let measured = perplexity::measure(items, sheet.manifest.seed, is_base);
+        let named = |row| MetricRow { suite: format!("{}/{corpus}", suite.name), ..row };
+        if !measured.measures.is_empty() {
+            rows.extend(measured_rows(trial, &suite.main_metric, None, &measured).into_iter().map(named));
+        }
+    }
+    rows
 }
 
 /// One row a measure, or one for the main metric that says why there is none.
@@ -130,10 +141,11 @@ pub(super) fn measured_rows(
         status: trial.status().word().to_owned(),
         reason: reason(trial, &measured.notes),
     };
-    if measured.measures.is_empty() {
-        return vec![empty];
+    let mut rows: Vec<MetricRow> = measured.measures.iter().map(|measure| filled(&empty, measure)).collect();
+    if rows.is_empty() {
+        rows.push(empty.clone());
     }
-    measured.measures.iter().map(|measure| filled(&empty, measure)).collect()
+    rows
 }
 
 fn filled(empty: &MetricRow, measure: &Measure) -> MetricRow {

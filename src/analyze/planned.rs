@@ -76,6 +76,19 @@ impl<'a> Sheet<'a> {
     }
 }
 
+/// One of several texts of a suite: its name and its items.
+pub(super) type Part<'a> = (&'a str, Vec<&'a ItemRecord>);
+
+/// The items of each text of a suite that has several and asks for it; nothing for other suites.
+pub(super) fn by_corpus<'a>(suite: &'a SuiteRecord, items: &'a [ItemRecord]) -> Vec<Part<'a>> {
+    let of = |name: &str| -> Vec<&'a ItemRecord> {
+        let own = |item: &&ItemRecord| item.id.rsplit_once('/').is_some_and(|(corpus, _)| corpus == name);
+        items.iter().filter(own).collect()
+    };
+    let asked_for = suite.corpora.iter().filter(|corpus| corpus.items_planned > 0);
+    asked_for.map(|corpus| (corpus.name.as_str(), of(&corpus.name))).collect()
+}
+
 impl<'a> Planned<'a> {
     /// Where the trial stands; pending without a record.
     pub fn status(&self) -> Status {

@@ -4,9 +4,10 @@ use super::report::{MetricRow, Report};
 use super::{perplexity, report};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{
-    BaseModel, ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore, Machine, Manifest, Outcome,
-    Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec, VariantRecord,
+    BaseModel, ChoiceScore, ChunkScore, CorpusRecord, F32Array, ItemRecord, ItemScore, Machine, Manifest,
+    Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec, VariantRecord,
 };
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
@@ -21,6 +22,7 @@ fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
         partial: String::new(),
         items_total: 100,
         items_planned: 10,
+        corpora: Vec::new(),
     }
 }
 
@@ -438,4 +440,118 @@ fn the_same_input_gives_the_same_report() {
         done(TrialKind::Suite, "Q4_0", "book", chunks()),
     ];
     assert_eq!(report(&manifest, &trials), report(&manifest, &trials));
+}
+
+/// Chunks of two texts, the second two chunks long; index and id as a sweep gives them.
+fn two_texts() -> Vec<ItemRecord> {
+    let named = |(i, item): (usize, ItemRecord)| {
+        let id = if i < 3 { format!("prose/chunk-{i}") } else { format!("talk/chunk-{}", i - 3) };
+        ItemRecord { index: i as u64, id, ..item }
+    };
+    // Chunks that the first text has not: reversed columns pair other tokens with each other.
+    let mut more = chunks();
+    for item in &mut more {
+        if let ItemScore::Chunk(chunk) = &mut item.score {
+            chunk.nll.0.reverse();
+            chunk.kld.0.iter_mut().for_each(|kld| *kld /= 4.0);
+        }
+    }
+    chunks().into_iter().chain(more.into_iter().take(2)).enumerate().map(named).collect()
+}
+
+fn two_text_manifest() -> Manifest {
+    let mut manifest = manifest(&["base", "Q4_K_M"]);
+    let corpus = |name: &str| CorpusRecord { name: name.to_owned(), items_total: 9, items_planned: 3 };
+    // One that the limit leaves out does not count.
+    let unplanned = CorpusRecord { items_planned: 0, ..corpus("rest") };
+    manifest.suites[0].corpora = vec![corpus("prose"), corpus("talk"), unplanned];
+    manifest
+}
+
+#[test]
+fn several_texts_are_averaged_without_weights_and_stand_alone_too() {
+    let items = two_texts();
+    let report = report(&two_text_manifest(), &[done(TrialKind::Suite, "Q4_K_M", "book", items.clone())]);
+    let alone = [perplexity::measure(&items[..3], 1, false), perplexity::measure(&items[3..], 1, false)];
+    for metric in ["ppl", "ppl_ratio", "kld_mean", "same_top_p", "delta_p_mean", "delta_p_rms"] {
+        let [a, b] = &alone;
+        let of = |measured: &super::measure::Measured| {
+            measured.measures.iter().find(|m| m.metric == metric).cloned().unwrap()
+        };
+        let (a, b) = (of(a), of(b));
+        let average = row(&report, "Q4_K_M", "book", metric);
+        assert!(near(average.value, f64::midpoint(a.value.unwrap(), b.value.unwrap())), "{metric}");
+        let error = a.stderr.unwrap().hypot(b.stderr.unwrap()) / 2.0;
+        assert!(near(average.stderr, error), "{metric}");
+        let (low, high) = (average.ci_low.unwrap(), average.ci_high.unwrap());
+        assert!(low <= average.value.unwrap() && average.value.unwrap() <= high, "{metric}");
+        for (name, measure, n) in [("book/prose", &a, 60), ("book/talk", &b, 40)] {
+            let own = row(&report, "Q4_K_M", name, metric);
+            assert_eq!((own.value, own.stderr, own.n), (measure.value, measure.stderr, n), "{name} {metric}");
+            assert_eq!(own.ci_low.zip(own.ci_high), measure.interval);
+        }
+        assert_eq!((average.n, average.reason.as_str()), (100, ""));
+    }
+    // Quantiles are a text's own.
+    assert!(!report.metrics.iter().any(|m| m.suite == "book" && m.metric == "kld_p99"));
+    assert!(row(&report, "Q4_K_M", "book/talk", "kld_max").value.is_some());
+    assert!(!report.metrics.iter().any(|m| m.suite == "book/rest"));
+    // The difference of the average is the average of the differences.
+    let of = |items| perplexity::difference(items).unwrap();
+    let (a, b) = (of(&items[..3]), of(&items[3..]));
+    let compared = report.comparisons.iter().find(|c| c.suite == "book").unwrap();
+    assert!(near(compared.delta, f64::midpoint(a.delta, b.delta)));
+    assert!(near(compared.delta_stderr, a.stderr.hypot(b.stderr) / 2.0));
+    assert_eq!(compared.n, 100);
+    // Figures know the suite alone.
+    assert_eq!(report.suites.len(), 2);
+    assert!(report.frontier.iter().all(|point| point.axis_y != "book/prose.kld_mean"));
+}
+
+#[test]
+fn there_is_no_average_before_every_text_has_a_chunk() {
+    let items = two_texts()[..3].to_vec();
+    let report = report(&two_text_manifest(), &[done(TrialKind::Suite, "Q4_K_M", "book", items)]);
+    let average = row(&report, "Q4_K_M", "book", "kld_mean");
+    assert_eq!((average.value, average.reason.as_str()), (None, "talk has no scored chunk"));
+    assert!(row(&report, "Q4_K_M", "book/prose", "kld_mean").value.is_some());
+    let compared = report.comparisons.iter().find(|c| c.suite == "book").unwrap();
+    assert_eq!(compared.delta, None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    /// Against the plain definition, over texts of any numbers of chunks and tokens.
+    #[test]
+    fn the_macro_average_is_the_mean_of_the_texts_means(
+        texts in prop::collection::vec(prop::collection::vec(
+            prop::collection::vec((0.0_f32..8.0, 0.0_f32..8.0, 0.0_f32..2.0), 2..6), 1..5), 1..4),
+    ) {
+        let chunk = |tokens: &Vec<(f32, f32, f32)>| {
+            let zeros = F32Array(vec![0.0; tokens.len()]);
+            let [nll, nll_base, kld] = [|t: &(f32, f32, f32)| t.0, |t: &(f32, f32, f32)| t.1, |t: &(f32, f32, f32)| t.2]
+                .map(|column| F32Array(tokens.iter().map(column).collect()));
+            let same_top = vec![0; tokens.len()];
+            ChunkScore { nll, nll_base, kld, delta_p: zeros, same_top, ..ChunkScore::default() }
+        };
+        let items: Vec<Vec<ItemRecord>> = texts.iter().map(|text| {
+            let item = |(i, tokens)| ItemRecord {
+                index: i as u64, id: String::new(), score: ItemScore::Chunk(chunk(tokens)),
+            };
+            text.iter().enumerate().map(item).collect()
+        }).collect();
+        let parts: Vec<(&str, Vec<&ItemRecord>)> =
+            items.iter().map(|items| ("x", items.iter().collect())).collect();
+        let average = perplexity::average(&parts, 1, false);
+        let mean_of = |f: fn(&[(f32, f32, f32)]) -> f64| {
+            texts.iter().map(|text| f(&text.concat())).sum::<f64>() / texts.len() as f64
+        };
+        let kld = mean_of(|t| t.iter().map(|x| f64::from(x.2)).sum::<f64>() / t.len() as f64);
+        let ppl = mean_of(|t| (t.iter().map(|x| f64::from(x.0)).sum::<f64>() / t.len() as f64).exp());
+        let told = |metric| average.measures.iter().find(|m| m.metric == metric).and_then(|m| m.value);
+        prop_assert!(near(told("kld_mean"), kld), "{:?} {kld}", told("kld_mean"));
+        prop_assert!(near(told("ppl"), ppl), "{:?} {ppl}", told("ppl"));
+        let interval = average.measures.iter().find(|m| m.metric == "kld_mean").and_then(|m| m.interval);
+        prop_assert_eq!(interval.is_some(), texts.iter().all(|text| text.len() > 1));
+    }
 }

@@ -33,6 +33,8 @@ const DELTA_P: [(&str, f32); 10] = [
 
 /// Number of figures that have an interval.
 const INTERVALS: usize = 9;
+/// Sums of a chunk that the bootstrap needs.
+const COLUMNS: usize = 7;
 
 /// A number over a text. It may be infinite or not a number; whoever shows it decides what becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +59,7 @@ pub(super) struct Usable<'a> {
 
 impl<'a> Usable<'a> {
     /// The usable chunks of these items.
-    pub fn of(items: &'a [ItemRecord]) -> Self {
+    pub fn of(items: impl IntoIterator<Item = &'a ItemRecord>) -> Self {
         let mut usable = Self { chunks: Vec::new(), failed: Vec::new(), nonfinite: 0 };
         for item in items {
             match &item.score {
@@ -93,11 +95,17 @@ impl<'a> Usable<'a> {
         failed_note(&self.failed).into_iter().chain(left_out).collect()
     }
 
+    /// Sums of each chunk as the bootstrap takes them.
+    fn clusters(&self) -> Vec<[f64; COLUMNS]> {
+        let columns =
+            |m: Moments| [m.tokens as f64, m.q, m.b, m.kld, m.same_top as f64, m.delta_p, m.delta_p2];
+        self.sums().map(columns).collect()
+    }
+
     /// All figures, in the order in which they are shown; none without tokens.
     pub fn figures(&self, seed: u64) -> Vec<Figure> {
-        let clusters: Vec<Moments> = self.sums().collect();
-        let Some(figures) = clusters.iter().copied().sum::<Moments>().figures() else { return Vec::new() };
-        let intervals = intervals(&clusters, seed);
+        let Some(figures) = self.sums().sum::<Moments>().figures() else { return Vec::new() };
+        let intervals = intervals(&[&self.clusters()], seed);
         let column = |column: fn(&ChunkScore) -> &[f32]| {
             Sorted::new(self.chunks.iter().flat_map(|chunk| column(chunk)).copied().collect())
         };
@@ -116,6 +124,27 @@ impl<'a> Usable<'a> {
         insert_after(&mut list, "delta_p_rms", spread(&deltas, names, &DELTA_P));
         list
     }
+}
+
+/// Unweighted means over several texts of the figures that have an error, for texts that are independent of each
+/// other: SE = sqrt(sum of SE^2) / number of texts, and intervals from chunks drawn text by text. None where a text
+/// has no tokens.
+pub(super) fn macro_average(texts: &[Usable<'_>], seed: u64) -> Vec<Figure> {
+    let figures = texts.iter().map(|text| Some(estimates(&text.sums().sum::<Moments>().figures()?)));
+    let Some(figures) = figures.collect::<Option<Vec<_>>>().filter(|figures| !figures.is_empty()) else {
+        return Vec::new();
+    };
+    let clusters: Vec<Vec<[f64; COLUMNS]>> = texts.iter().map(Usable::clusters).collect();
+    let strata: Vec<&[[f64; COLUMNS]]> = clusters.iter().map(Vec::as_slice).collect();
+    let n = texts.len() as f64;
+    let mut list = Vec::new();
+    for (place, (key, interval)) in intervals(&strata, seed).into_iter().enumerate() {
+        let of_texts = || figures.iter().filter_map(|figures| figures.get(place)).map(|(_, figure)| figure);
+        let value = of_texts().map(|figure| figure.value).sum::<f64>() / n;
+        let error = of_texts().map(|figure| figure.error.powi(2)).sum::<f64>().sqrt() / n;
+        list.push(Figure { key, value, stderr: Some(error), interval });
+    }
+    list
 }
 
 fn even(chunk: &ChunkScore) -> bool {
@@ -165,14 +194,11 @@ fn estimates(figures: &TextFigures) -> [(&'static str, PlusMinus); INTERVALS] {
     ]
 }
 
-/// 95% intervals by the bootstrap over chunks, all from the same resamples.
-fn intervals(clusters: &[Moments], seed: u64) -> [(&'static str, Option<(f64, f64)>); INTERVALS] {
-    let sums: Vec<[f64; 7]> = clusters
-        .iter()
-        .map(|m| [m.tokens as f64, m.q, m.b, m.kld, m.same_top as f64, m.delta_p, m.delta_p2])
-        .collect();
+/// 95% intervals by the bootstrap over chunks, all from the same resamples, in the order of [`estimates`]; of
+/// several texts those of the mean over them.
+fn intervals(texts: &[&[[f64; COLUMNS]]], seed: u64) -> [(&'static str, Option<(f64, f64)>); INTERVALS] {
     let [ppl, base, diff, ratio, ln_ratio, kld, mean, rms, same] =
-        stats::bootstrap_intervals(&sums, seed, |&[n, q, b, kld, same, delta_p, squares]| {
+        stats::stratified_intervals(texts, seed, |&[n, q, b, kld, same, delta_p, squares]| {
             let (ppl, base) = ((q / n).exp(), (b / n).exp());
             let ln_ratio = (q - b) / n;
             let rms = (squares / n).sqrt();

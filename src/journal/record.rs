@@ -104,7 +104,7 @@ pub struct SuiteRecord {
     pub version: u32,
     /// SHA-256 of the suite file.
     pub file_sha256: String,
-    /// SHA-256 of each data file read.
+    /// SHA-256 of each data file read (of conversations: as rendered), `sampled:KEY` for what the base writes.
     pub data_sha256: Vec<String>,
     /// The metric shown where there is room for one.
     pub main_metric: String,
@@ -115,6 +115,20 @@ pub struct SuiteRecord {
     /// Items in the whole data set.
     pub items_total: u64,
     /// Items this sweep asks for.
+    pub items_planned: u64,
+    /// The texts, if there are several; an item of one is called `NAME/chunk-N`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corpora: Vec<CorpusRecord>,
+}
+
+/// One of several texts of a suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorpusRecord {
+    /// Short name.
+    pub name: String,
+    /// Chunks in all.
+    pub items_total: u64,
+    /// Chunks this sweep asks for.
     pub items_planned: u64,
 }
 

@@ -203,6 +203,45 @@ impl ModelHandle {
         unsafe { sys::llama_vocab_get_add_bos(self.vocab()).then(|| sys::llama_vocab_bos(self.vocab())) }
     }
 
+    /// The token that begins a text, if the vocabulary has one.
+    pub fn bos(&self) -> Option<Token> {
+        // SAFETY: the vocabulary is alive.
+        self.known(unsafe { sys::llama_vocab_bos(self.vocab()) })
+    }
+
+    /// The token that ends a text, if the vocabulary has one.
+    pub fn eos(&self) -> Option<Token> {
+        // SAFETY: the vocabulary is alive.
+        self.known(unsafe { sys::llama_vocab_eos(self.vocab()) })
+    }
+
+    /// The line end, if the vocabulary has one.
+    pub fn newline(&self) -> Option<Token> {
+        // SAFETY: the vocabulary is alive.
+        self.known(unsafe { sys::llama_vocab_nl(self.vocab()) })
+    }
+
+    /// llama.cpp has a token of -1 where there is none.
+    fn known(&self, token: Token) -> Option<Token> {
+        u32::try_from(token).ok().filter(|token| *token < self.vocabulary()).map(|_| token)
+    }
+
+    /// Whether a token ends what a model generates.
+    pub fn ends_generation(&self, token: Token) -> bool {
+        // SAFETY: the vocabulary is alive, and the token is one of its own.
+        self.known(token).is_some_and(|token| unsafe { sys::llama_vocab_is_eog(self.vocab(), token) })
+    }
+
+    /// A token as the vocabulary writes it.
+    pub fn token_text(&self, token: Token) -> Option<String> {
+        let token = self.known(token)?;
+        // SAFETY: the token is one of the vocabulary's, so there is a string that lives as long as it does.
+        unsafe {
+            let text = sys::llama_vocab_get_text(self.vocab(), token);
+            (!text.is_null()).then(|| text_of(text))
+        }
+    }
+
     /// Tokens of a text; `None` if llama.cpp refuses (more than 2^31 tokens).
     pub fn tokenize(&self, text: &[u8], add_special: bool, parse_special: bool) -> Option<Vec<Token>> {
         let bytes = i32::try_from(text.len()).ok()?;

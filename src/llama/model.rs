@@ -41,6 +41,12 @@ pub enum LlamaError {
     /// A text that cannot be tokenised.
     #[error("llama.cpp cannot tokenise a text of {0} bytes")]
     Tokenize(usize),
+    /// A vocabulary with which no text can begin.
+    #[error("the vocabulary has neither BOS nor EOS nor a line end, so that the model cannot begin to write")]
+    NoStart,
+    /// Logits from which no token can be drawn.
+    #[error("no token can be drawn: a logit of the model is not a number")]
+    NoDistribution,
     /// A decode failed.
     #[error("llama_decode failed with status {status} on {tokens} tokens")]
     Decode {
@@ -96,6 +102,28 @@ impl Model {
     pub fn tokenize(&self, text: impl AsRef<[u8]>) -> Result<Vec<Token>, LlamaError> {
         let text = text.as_ref();
         self.handle.tokenize(text, true, false).ok_or(LlamaError::Tokenize(text.len()))
+    }
+
+    /// Tokens of a chat template's output: special tokens are parsed, and none is added.
+    pub fn tokenize_rendered(&self, text: impl AsRef<[u8]>) -> Result<Vec<Token>, LlamaError> {
+        let text = text.as_ref();
+        self.handle.tokenize(text, false, true).ok_or(LlamaError::Tokenize(text.len()))
+    }
+
+    /// The token with which the model begins to write: BOS, else EOS, else the line end.
+    pub fn start(&self) -> Option<Token> {
+        self.handle.bos().or_else(|| self.handle.eos()).or_else(|| self.handle.newline())
+    }
+
+    /// Whether a token ends what a model generates.
+    pub fn ends_generation(&self, token: Token) -> bool {
+        self.handle.ends_generation(token)
+    }
+
+    /// BOS and EOS as the vocabulary writes them; empty where it has none.
+    pub fn bos_and_eos(&self) -> (String, String) {
+        let text = |token: Option<Token>| token.and_then(|t| self.handle.token_text(t)).unwrap_or_default();
+        (text(self.handle.bos()), text(self.handle.eos()))
     }
 
     /// Size of the vocabulary.

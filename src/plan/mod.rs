@@ -1,7 +1,9 @@
 //! What a sweep will do, before anything is done: recipes, suites, prompts, the matrix of trials and the keys
 //! under which their results are kept.
 
+pub mod chat;
 pub mod config;
+pub mod corpus;
 pub mod error;
 pub mod fingerprint;
 pub mod items;

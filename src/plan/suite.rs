@@ -5,19 +5,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
+use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::items::{ChoiceItem, choice_items};
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
     ("hellaswag", include_str!("../../suites/hellaswag.toml")),
     ("piqa", include_str!("../../suites/piqa.toml")),
+    ("texts", include_str!("../../suites/texts.toml")),
+    ("chat", include_str!("../../suites/chat.toml")),
+    ("self_sampled", include_str!("../../suites/self_sampled.toml")),
 ];
+
+/// Data that comes with the program: what `builtin:NAME` names.
+const BUILT_IN_DATA: [(&str, &[u8]); 1] = [("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl"))];
 
 /// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
 const LEAST_CHOICE_CTX: u32 = 32;
@@ -37,7 +45,10 @@ struct SuiteFile {
     partial: String,
     #[serde(default)]
     note: String,
+    #[serde(default)]
     source: Vec<DataSource>,
+    #[serde(default)]
+    corpus: Vec<Spanned<CorpusTable>>,
     metric: Vec<Metric>,
     choice: Option<ChoiceSuite>,
     text: Option<TextSuite>,
@@ -58,8 +69,10 @@ pub struct Suite {
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
     pub note: String,
-    /// Where the data can be had; the first that can be reached and checks out wins.
+    /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
     pub sources: Vec<DataSource>,
+    /// The texts; empty for questions.
+    pub corpora: Vec<Corpus>,
     /// Metrics, the main one first.
     pub metrics: Vec<Metric>,
     /// How items are scored.
@@ -70,7 +83,7 @@ pub struct Suite {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// A source such as `pypi:name==version/path` or a local path.
+    /// A source such as `pypi:name==version/path`, a local path, or `builtin:NAME`.
     pub from: String,
     /// SHA-256 of the file; required for anything but a local path.
     #[serde(default)]
@@ -171,6 +184,16 @@ pub fn find(name: &str, place: &str) -> Result<SuiteText, PlanError> {
     })
 }
 
+/// Data that comes with the program, by the name behind `builtin:`.
+pub fn built_in_data(name: &str) -> Option<&'static [u8]> {
+    BUILT_IN_DATA.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+}
+
+/// Names of the data that come with the program.
+pub fn built_in_data_names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN_DATA.iter().map(|(name, _)| *name)
+}
+
 /// Parses and checks a suite file.
 pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
     let raw: SuiteFile = toml::from_str(&file.text).map_err(|e| toml_error(&file.path, &file.text, &e))?;
@@ -210,8 +233,32 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         Scoring::Choice(_) => {}
         Scoring::Text(text) => text.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?,
     }
-    if raw.source.is_empty() {
-        return Err(missing("names no source", "add a [[source]] table with `from`"));
+    match (raw.source.is_empty(), raw.corpus.is_empty(), &scoring) {
+        (true, true, _) => return Err(missing("names no source", "add a [[source]] table with `from`")),
+        (false, false, _) => {
+            return Err(missing(
+                "has both [[source]] and [[corpus]] tables",
+                "a suite has one text with a [[source]], or corpora with a `source` each",
+            ));
+        }
+        (_, false, Scoring::Choice(_)) => {
+            return Err(missing("has corpora and asks questions", "give its questions a [[source]]"));
+        }
+        _ => {}
+    }
+    let place = |start: usize| {
+        let line = file.text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
+        format!("{}, line {line}", file.path)
+    };
+    let ctx = match &scoring {
+        Scoring::Choice(choice) => choice.ctx,
+        Scoring::Text(text) => text.ctx,
+    };
+    let mut corpora = corpus::check(&raw.corpus, ctx, place)?;
+    let mut sources = raw.source;
+    if matches!(scoring, Scoring::Text(_)) && corpora.is_empty() {
+        let matter = Matter::Text(std::mem::take(&mut sources));
+        corpora.push(Corpus { name: String::new(), matter });
     }
     Ok(Suite {
         name: raw.name,
@@ -220,13 +267,23 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         licence: raw.licence,
         partial: raw.partial,
         note: raw.note,
-        sources: raw.source,
+        sources,
+        corpora,
         metrics: raw.metric,
         scoring,
     })
 }
 
 impl Suite {
+    /// The places of each data file.
+    pub fn data(&self) -> Vec<&[DataSource]> {
+        let texts = self.corpora.iter().filter_map(|corpus| match &corpus.matter {
+            Matter::Text(sources) | Matter::Chat(sources) => Some(sources.as_slice()),
+            Matter::Sampled(_) => None,
+        });
+        Some(self.sources.as_slice()).filter(|s| !s.is_empty()).into_iter().chain(texts).collect()
+    }
+
     /// The metric shown where there is room for one.
     pub fn main_metric(&self) -> &str {
         self.metrics.first().map_or("", |m| m.name.as_str())
@@ -245,10 +302,10 @@ pub struct LoadedSuite {
     pub suite: Suite,
     /// SHA-256 of the suite file.
     pub file_sha256: String,
-    /// SHA-256 of each data file.
+    /// SHA-256 of each data file, or the content key of a text that the base writes.
     pub data_sha256: Vec<String>,
-    /// The data file.
-    pub data: PathBuf,
+    /// The texts; empty for questions.
+    pub corpora: Vec<LoadedCorpus>,
     /// Items in the data (chunks, for a text).
     pub total: u64,
     /// Positions to evaluate, in the order in which they are.
@@ -274,7 +331,11 @@ mod tests {
         for (name, text) in BUILT_IN {
             let suite = parse(&SuiteText { path: name.to_owned(), text: text.to_owned() }).expect(name);
             assert_eq!(suite.name, name);
-            assert!(suite.sources.iter().all(|s| s.sha256.is_some()), "{name} pins no sha256");
+            let mut pinned = suite.data().into_iter().flatten().map(|s| {
+                s.sha256.is_some()
+                    || s.from.strip_prefix("builtin:").is_some_and(|n| built_in_data(n).is_some())
+            });
+            assert!(pinned.all(|pinned| pinned), "{name} pins no sha256");
         }
     }
 

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::files;
 use crate::gguf::Described as _;
+use crate::plan::corpus::{LoadedCorpus, written_together};
 use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec, noise_items};
+use crate::plan::recipe::Recipe;
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::run::executor::LEAST_PATIENCE;
 use crate::run::machine;
@@ -23,6 +25,8 @@ const SLOWEST_READ: f64 = 2e7;
 const BYTES_PER_TOKEN: f64 = 4.0;
 /// A generated token costs about as much as this many of a prompt.
 const GENERATED: f64 = 8.0;
+/// A token that the base writes, several runs together, likewise; measured.
+const WRITTEN: f64 = 3.0;
 /// Tokens of short chunks that are decoded together.
 const BATCH: u32 = 2048;
 /// Memory beside weights, cache and logits.
@@ -37,7 +41,12 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
         // Measured: quantizing costs about as much as decoding 3,000 tokens, whatever the model's size.
         TrialKind::Quantize => 3000.0,
         TrialKind::Speed => repetitions * (f64::from(SPEED_PROMPT) + GENERATED * f64::from(SPEED_GENERATE)),
-        TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, |s| suite_tokens(s, &s.planned)),
+        TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, |suite| {
+            // The base writes what it is to read.
+            let is_base = trial.variant == Recipe::base().variant();
+            let unwritten: u64 = suite.corpora.iter().map(|c| c.unwritten).filter(|_| is_base).sum();
+            suite_tokens(suite, &suite.planned) + WRITTEN * unwritten as f64
+        }),
         // With half of the threads.
         TrialKind::Noise => {
             prepared.suite(&trial.suite).map_or(0.0, |s| 2.0 * suite_tokens(s, noise_items(s)))
@@ -77,7 +86,8 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Batched(work) => f64::from(work.cut.ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
-        Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) => 0.0,
+        Request::Sample(work) => GENERATED * f64::from(written_together(work.n_ctx)),
+        Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;
     LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights as f64 * tokens / SLOWEST_FLOPS)
@@ -105,7 +115,11 @@ pub fn needs(prepared: &Prepared) -> Needs {
         .filter_map(|f| f.forecast.as_ref().ok())
         .map(|f| f.file_bytes);
     let files: u64 = if prepared.config.keep_variants { made.sum() } else { made.max().unwrap_or(0) };
-    let store: u64 = prepared.suites.iter().map(|s| missing_store_bytes(prepared, s)).sum();
+    let store: u64 = prepared
+        .suites
+        .iter()
+        .flat_map(|suite| suite.corpora.iter().map(move |c| missing_store_bytes(prepared, suite, c)))
+        .sum();
     Needs {
         disk_bytes: files + store,
         disk_free_bytes: files::free_bytes(prepared.cache.root()).unwrap_or(0),
@@ -136,14 +150,13 @@ impl Needs {
     }
 }
 
-fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite) -> u64 {
+fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite, corpus: &LoadedCorpus) -> u64 {
     let Scoring::Text(text) = &suite.suite.scoring else { return 0 };
-    let base = prepared.trials.iter().find(|t| t.suite == suite.suite.name && t.variant == "base");
-    let path = prepared.cache.base_store().join(base_store::file_name(base.map_or("", |t| &t.id)));
-    let missing = base_store::missing(&path, &suite.planned).len() as u64;
+    let chunks: Vec<u64> = (0..corpus.planned).collect();
+    let missing = base_store::missing(&prepared.base_store(suite, corpus), &chunks).len() as u64;
     let (model, rows) = (&prepared.base_model, u64::from(text.rows()));
     let vocabulary = model.vocab_size().unwrap_or(0);
-    let planned = suite.planned.len() as u64 * rows;
+    let planned = corpus.planned * rows;
     let kind = base_store::choose(planned, u32::try_from(vocabulary).unwrap_or(u32::MAX));
     let width = match kind {
         StoreKind::Logits => vocabulary,
@@ -156,6 +169,9 @@ fn missing_store_bytes(prepared: &Prepared, suite: &LoadedSuite) -> u64 {
 fn memory(prepared: &Prepared) -> u64 {
     let model = &prepared.base_model;
     let n_ctx = prepared.suites.iter().map(|s| match &s.suite.scoring {
+        Scoring::Text(text) if s.corpora.iter().any(|c| c.sampling.is_some()) => {
+            text.ctx * written_together(text.ctx)
+        }
         Scoring::Text(text) => text.ctx,
         Scoring::Choice(choice) => choice.ctx,
     });

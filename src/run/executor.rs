@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::files;
 use crate::gguf::Described as _;
 use crate::journal::kept;
 use crate::journal::reader::{JournalError, TrialData, read_trial};
 use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
 use crate::journal::writer::{ItemJournal, write_trial, writer_name};
-use crate::plan::fingerprint;
+use crate::plan::corpus::LoadedCorpus;
 use crate::plan::matrix::{self, SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{LoadedSuite, Scoring};
@@ -23,11 +24,11 @@ use crate::run::estimate;
 use crate::run::event::Event;
 use crate::run::prepare::{FilePlan, Prepared};
 use crate::run::variant_file;
-use crate::score::base_store;
+use crate::score::{base_store, token_file};
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
-    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SpeedWork, Status, StoreChoice, StoreUse,
-    SuiteCost, TextWork,
+    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SampleWork, SpeedWork, Status, StoreChoice,
+    StoreUse, SuiteCost, TextWork,
 };
 
 /// A piece of work: some items of one trial.
@@ -431,81 +432,112 @@ impl<'a> Executor<'a> {
         recipe: &Recipe,
         path: &Path,
     ) -> Outcomes<SuiteCost> {
-        let request = match &suite.suite.scoring {
+        let requests = match &suite.suite.scoring {
             Scoring::Choice(choice) => {
                 let wanted: Vec<_> = work
                     .items
                     .iter()
                     .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?).cloned())
                     .collect();
-                Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })
+                vec![Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })]
             }
-            Scoring::Text(text) => {
-                let is_noise = work.trial.kind == TrialKind::Noise;
-                let is_base = *recipe == Recipe::base() && !is_noise;
-                let store = self.base_store(suite);
-                if !is_base {
-                    self.fill_base_store(suite, &store, &work.items)?;
-                }
-                let noise = is_noise.then(|| NoiseShape::new(text.ctx, self.prepared.config.run.threads));
-                let work = self.text_work(suite, text, store, work.items.clone(), is_base);
-                Request::Text(TextWork { noise, ..work })
-            }
+            Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
         };
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
         let total = self.planned_items(work.trial).len() as u64;
         let done = total - work.items.len() as u64;
-        let sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
-        match self.ask(recipe, path, &request, Some(sink))? {
-            Finished::Items(cost) => Ok(cost),
-            _ => Err(bad_protocol("the worker answered another question")),
-        }
+        let mut sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
+        let spent = requests.iter().try_fold(SuiteCost::default(), |mut spent, request| {
+            match self.ask(recipe, path, request, Some(&mut sink))? {
+                Finished::Items(cost) => spent.add(&cost),
+                _ => return Err(bad_protocol("the worker answered another question")),
+            }
+            Ok(spent)
+        });
+        sink.close()?;
+        spent
     }
 
-    /// The base's distributions of a suite, by content, so that every sweep of the same base shares them.
-    fn base_store(&self, suite: &LoadedSuite) -> PathBuf {
-        let base = Recipe::base();
-        let id = self.trials.iter().find(|t| {
-            t.spec.suite == suite.suite.name
-                && t.spec.variant == base.variant()
-                && t.spec.kind == TrialKind::Suite
-        });
-        let id =
-            id.map_or_else(|| fingerprint::of_texts([suite.file_sha256.as_str()]), |t| t.spec.id.clone());
-        self.prepared.cache.base_store().join(base_store::file_name(&id))
+    /// One request a text of which chunks are wanted, each with its own store of the base.
+    fn text_requests(
+        &mut self,
+        work: &Work<'_>,
+        suite: &LoadedSuite,
+        text: &TextSuite,
+        recipe: &Recipe,
+    ) -> Outcomes<Vec<Request>> {
+        let is_noise = work.trial.kind == TrialKind::Noise;
+        let is_base = *recipe == Recipe::base() && !is_noise;
+        let noise = is_noise.then(|| NoiseShape::new(text.ctx, self.prepared.config.run.threads));
+        let mut requests = Vec::new();
+        for corpus in &suite.corpora {
+            let chunks = corpus.own(&work.items);
+            if chunks.is_empty() {
+                continue;
+            }
+            self.write_sampled(suite, corpus, text)?;
+            let mut wanted = self.text_work(suite, corpus, text, chunks);
+            if !is_base {
+                self.fill_base_store(&wanted)?;
+            }
+            (wanted.is_base, wanted.noise) = (is_base, noise);
+            requests.push(Request::Text(wanted));
+        }
+        Ok(requests)
+    }
+
+    /// Lets the base write a text that is not in the cache.
+    fn write_sampled(
+        &mut self,
+        suite: &LoadedSuite,
+        corpus: &LoadedCorpus,
+        text: &TextSuite,
+    ) -> Outcomes<()> {
+        let path = &corpus.text.path;
+        let Some(sampling) = corpus.sampling.filter(|_| !token_file::is_whole(path)) else { return Ok(()) };
+        self.note(format!("{}: the base writes {} tokens", suite.suite.name, sampling.tokens));
+        let io = |error: std::io::Error| WorkFailure::NoSpace(format!("{}: {error}", path.display()));
+        fs::create_dir_all(path.parent().unwrap_or(path)).map_err(io)?;
+        let output = files::temporary(path);
+        let request = Request::Sample(SampleWork { output: output.clone(), sampling, n_ctx: text.ctx });
+        let base = self.prepared.base_path.clone();
+        match self.ask(&Recipe::base(), &base, &request, None)? {
+            Finished::File => fs::rename(&output, path).map_err(io),
+            _ => Err(bad_protocol("the worker answered another question")),
+        }
     }
 
     fn text_work(
         &self,
         suite: &LoadedSuite,
+        corpus: &LoadedCorpus,
         text: &TextSuite,
-        base_store: PathBuf,
         chunks: Vec<u64>,
-        is_base: bool,
     ) -> TextWork {
         TextWork {
-            text: suite.data.clone(),
+            text: corpus.text.clone(),
+            label: corpus.label.clone(),
+            first: corpus.first,
             cut: *text,
             chunks,
-            base_store,
+            base_store: self.prepared.base_store(suite, corpus),
             store: StoreChoice::Auto,
             base_model: self.prepared.base_path.clone(),
             base_sha256: self.prepared.base.sha256.clone(),
-            is_base,
+            is_base: false,
             store_only: false,
             noise: None,
         }
     }
 
     /// Evaluates the base on chunks that the cache has lost. Its items are on record already.
-    fn fill_base_store(&mut self, suite: &LoadedSuite, store: &Path, chunks: &[u64]) -> Outcomes<()> {
-        let lost = base_store::missing(store, chunks);
-        let Scoring::Text(text) = &suite.suite.scoring else { return Ok(()) };
+    fn fill_base_store(&mut self, wanted: &TextWork) -> Outcomes<()> {
+        let lost = base_store::missing(&wanted.base_store, &wanted.chunks);
         if lost.is_empty() {
             return Ok(());
         }
-        let work = self.text_work(suite, text, store.to_owned(), lost, true);
-        let request = Request::Text(TextWork { store_only: true, ..work });
+        let request =
+            Request::Text(TextWork { chunks: lost, is_base: true, store_only: true, ..wanted.clone() });
         let path = self.prepared.base_path.clone();
         self.ask(&Recipe::base(), &path, &request, None)?;
         Ok(())
@@ -517,9 +549,9 @@ impl<'a> Executor<'a> {
         recipe: &Recipe,
         path: &Path,
         request: &Request,
-        mut sink: Option<Sink>,
+        mut sink: Option<&mut Sink>,
     ) -> Outcomes<Finished> {
-        let answer = self.ready(recipe, path).and_then(|mut running| {
+        self.ready(recipe, path).and_then(|mut running| {
             let patience = estimate::patience(self.prepared, request);
             let (interrupted, events) = (self.interrupted, &mut *self.events);
             let answer =
@@ -539,11 +571,7 @@ impl<'a> Executor<'a> {
                 self.running = Some(running);
             }
             answer
-        });
-        match sink.map(Sink::close) {
-            Some(Err(failure)) => Err(failure),
-            _ => answer,
-        }
+        })
     }
 
     fn ready(&mut self, recipe: &Recipe, path: &Path) -> Outcomes<Running> {

@@ -1,6 +1,8 @@
 //! Carrying out a plan: inputs made ready, work handed to workers, outcomes journalled, tables and charts
 //! rewritten after each.
 
+mod corpora;
+pub mod data;
 pub mod derive;
 pub mod estimate;
 pub mod event;

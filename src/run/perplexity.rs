@@ -16,13 +16,13 @@ use crate::fetch::{Cache, sha256_file};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::text::{Scored, TextSuite};
-use crate::run::estimate;
+use crate::run::{corpora, estimate};
 use crate::score::base_store::{StoreChoice, StoreUse};
 use crate::score::kld_file::KldReader;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
-    BatchedWork, CountWork, Finished, ItemRecord, LoadSpec, Loaded, LogitsFile, Reply, Request, Status,
-    TextWork,
+    BatchedWork, ChatWork, CountWork, Finished, ItemRecord, LoadSpec, Loaded, LogitsFile, Reply, Request,
+    Status, TextFile, TextKind, TextWork,
 };
 
 /// Tokens a chunk where nothing says otherwise.
@@ -35,6 +35,8 @@ pub struct Question {
     pub model: PathBuf,
     /// The text.
     pub text: PathBuf,
+    /// It is conversations, which the model's own chat template renders.
+    pub chat: bool,
     /// Tokens a chunk; absent: 512, or those of the base's file.
     pub n_ctx: Option<u32>,
     /// Which positions of a chunk are scored.
@@ -160,6 +162,9 @@ struct Passes<'a> {
     cut: TextSuite,
     chunks: Option<u64>,
     worker: Worker,
+    text: TextFile,
+    /// Where the conversations are rendered.
+    _rendered: Option<NamedTempFile>,
     /// The worker's output; its last lines tell why it died.
     _log: NamedTempFile,
     interrupted: &'a AtomicBool,
@@ -181,12 +186,20 @@ impl<'a> Passes<'a> {
         progress: &'a mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Self, Error> {
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-        let worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        let mut worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        let (text, rendered) = if question.chat {
+            let rendered = render(question, &mut worker, interrupted)?;
+            (TextFile { path: rendered.path().to_owned(), kind: TextKind::Rendered }, Some(rendered))
+        } else {
+            (TextFile::plain(&question.text), None)
+        };
         Ok(Self {
             question,
             cut,
             chunks,
             worker,
+            text,
+            _rendered: rendered,
             _log: log,
             interrupted,
             progress,
@@ -253,7 +266,7 @@ impl<'a> Passes<'a> {
     /// The loaded model in llama-perplexity's batches.
     fn batched(&mut self, file: LogitsFile) -> Result<Vec<ItemRecord>, Error> {
         self.score(&Request::Batched(BatchedWork {
-            text: self.question.text.clone(),
+            text: self.text.clone(),
             cut: self.cut,
             chunks: self.chunks,
             file,
@@ -264,7 +277,9 @@ impl<'a> Passes<'a> {
     fn stored(&mut self, store: &Path, is_base: bool) -> Result<Vec<ItemRecord>, Error> {
         let chunks = self.count()?;
         self.score(&Request::Text(TextWork {
-            text: self.question.text.clone(),
+            text: self.text.clone(),
+            label: String::new(),
+            first: 0,
             cut: self.cut,
             chunks: (0..chunks).collect(),
             base_store: store.to_owned(),
@@ -279,7 +294,7 @@ impl<'a> Passes<'a> {
 
     /// Chunks that are to be scored.
     fn count(&mut self) -> Result<u64, Error> {
-        let texts = vec![self.question.text.clone()];
+        let texts = vec![self.text.clone()];
         let work = CountWork { model: self.question.model.clone(), texts };
         let Finished::Tokens { counts } = self.ask(&Request::CountTokens(work), &mut Vec::new())? else {
             return Err(another_question());
@@ -314,6 +329,25 @@ impl<'a> Passes<'a> {
         };
         self.worker.ask(request, patience, self.interrupted, heard).map_err(stopped)
     }
+}
+
+/// The conversations as the model's chat template renders them.
+fn render(
+    question: &Question,
+    worker: &mut Worker,
+    interrupted: &AtomicBool,
+) -> Result<NamedTempFile, Error> {
+    let template = corpora::template_of(&gguf::open_model(&question.model)?, "--chat needs a chat template")?;
+    let file = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let request = Request::RenderChat(ChatWork {
+        model: question.model.clone(),
+        template,
+        conversations: question.text.clone(),
+        output: file.path().to_owned(),
+    });
+    let patience = estimate::silence(0, 0, &request);
+    worker.ask(&request, patience, interrupted, |_| Ok(())).map_err(corpora::not_rendered)?;
+    Ok(file)
 }
 
 fn refused(reason: String, hint: &str) -> Error {

@@ -9,18 +9,21 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_bytes, sha256_file};
+use crate::fetch::{Cache, Expect, Fetcher, Source, sha256_bytes, sha256_file};
 use crate::gguf::{self, Described as _, TensorType};
 use crate::journal::record::{BaseModel, Machine, Software};
 use crate::plan::config::SweepConfig;
+use crate::plan::corpus::{LoadedCorpus, TextFile};
 use crate::plan::error::PlanError;
 use crate::plan::fingerprint;
 use crate::plan::ladder;
 use crate::plan::matrix::{self, Shared, TrialSpec};
 use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
-use crate::plan::text::TextSuite;
+use crate::run::corpora::Materials;
+use crate::run::data;
 use crate::run::machine;
+use crate::score::base_store;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{CountWork, Fallback, Finished, QuantizeSpec, Request};
 
@@ -95,6 +98,21 @@ impl Prepared {
         ladder::name_of(number).map(str::to_owned)
     }
 
+    /// Where the base's distributions of a text lie: by content, so that all suites and sweeps that read the same
+    /// text with the same base in the same way share them.
+    pub fn base_store(&self, suite: &LoadedSuite, corpus: &LoadedCorpus) -> PathBuf {
+        let own = |t: &&TrialSpec| t.suite == suite.suite.name && t.variant == Recipe::base().variant();
+        let mut settings = self.trials.iter().find(own).map(|t| t.settings.clone()).unwrap_or_default();
+        if let Some(settings) = settings.as_object_mut() {
+            settings.remove("suite_sha256");
+            // What the base writes is only known once it is written.
+            let written = corpus.sampling.and_then(|_| sha256_file(&corpus.text.path).ok());
+            settings.insert("data_sha256".to_owned(), json!([written.as_ref().unwrap_or(&corpus.key)]));
+            settings.insert("reads".to_owned(), json!(corpus.text.kind));
+        }
+        self.cache.base_store().join(base_store::file_name(&fingerprint::of(&settings)))
+    }
+
     /// The suite of that name.
     pub fn suite(&self, name: &str) -> Option<&LoadedSuite> {
         self.suites.iter().find(|s| s.suite.name == name)
@@ -105,21 +123,15 @@ impl Prepared {
 pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> Result<Prepared, Error> {
     let (base_path, base_model, base) = base(&config, &cache)?;
     let suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
-    let data = suites.iter().map(|s| locate_data(s, &cache, config.fetch)).collect::<Result<Vec<_>, _>>()?;
+    // What is missing is told before anything takes time.
+    for suite in &suites {
+        data::locate_all(suite, &cache, config.fetch)?;
+    }
     let log =
         tempfile::NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let inspected = base_path.clone();
     let mut inspector = Inspector::start(log.path(), &inspected, interrupted)?;
     let native = inspector.worker.native.clone();
-    let chunks = inspector.count_chunks(&suites, &data)?;
-    let suites = config
-        .suites
-        .iter()
-        .zip(suites)
-        .zip(data)
-        .zip(chunks)
-        .map(|(((text, suite), data), chunks)| load_suite(&config, &base, text, suite, data, chunks))
-        .collect::<Result<Vec<_>, _>>()?;
     let software = Software {
         bitfrontier: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("BITFRONTIER_COMMIT").unwrap_or_default().to_owned(),
@@ -127,6 +139,18 @@ pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> R
         build: build_name(),
         system_info: native.system_info.clone(),
     };
+    let materials = Materials {
+        config: &config,
+        cache: &cache,
+        base: &base_model,
+        base_sha256: &base.sha256,
+        software: &software,
+    };
+    let texts = materials.texts(&suites, &mut inspector)?;
+    let suites = config.suites.iter().zip(suites).zip(texts);
+    let suites = suites
+        .map(|((text, suite), corpora)| load_suite(&config, &cache, &base, text, suite, corpora))
+        .collect::<Result<Vec<_>, _>>()?;
     let machine = machine::look(native.devices);
     let mut prepared = Prepared {
         config,
@@ -214,77 +238,29 @@ fn sha256_of(model: &gguf::Model) -> Result<String, Error> {
     }
 }
 
-/// The data of a suite that is in the cache, or can be fetched if that was asked for.
-pub fn locate_data(suite: &Suite, cache: &Cache, fetch: bool) -> Result<PathBuf, Error> {
-    for place in &suite.sources {
-        let source: Source = place.from.parse()?;
-        if let Some(path) = cache.locate(&source) {
-            check_data(suite, place.sha256.as_deref(), &path)?;
-            return Ok(path);
-        }
-    }
-    if fetch {
-        return fetch_data(suite, &Fetcher::new(cache), &|_| {});
-    }
-    Err(Error::NotFetched {
-        what: format!("the data of suite {}", suite.name),
-        command: format!("run `bitfrontier suites fetch {}`", suite.name),
-    })
-}
-
-/// Fetches a suite's data: the first source that can be reached and checks out wins.
-pub fn fetch_data(
-    suite: &Suite,
-    fetcher: &Fetcher<'_>,
-    progress: &dyn Fn(FetchEvent<'_>),
-) -> Result<PathBuf, Error> {
-    let mut failure = None;
-    for place in &suite.sources {
-        let source: Source = place.from.parse()?;
-        let expect = Expect { sha256: place.sha256.clone(), archive_sha256: place.archive_sha256.clone() };
-        match fetcher.fetch(&source, &expect, progress) {
-            Ok(file) => return Ok(file.path),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.map_or_else(
-        || Error::NotFetched { what: format!("the data of suite {}", suite.name), command: String::new() },
-        Error::Fetch,
-    ))
-}
-
-fn check_data(suite: &Suite, expected: Option<&str>, path: &Path) -> Result<(), Error> {
-    let Some(expected) = expected else { return Ok(()) };
-    let found = sha256_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    if found.eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    Err(Error::Plan(PlanError::Checksum {
-        suite: suite.name.clone(),
-        path: path.to_owned(),
-        found,
-        expected: expected.to_owned(),
-    }))
-}
-
 fn load_suite(
     config: &SweepConfig,
+    cache: &Cache,
     base: &BaseModel,
     text: &SuiteText,
     suite: Suite,
-    data: PathBuf,
-    chunks: Option<u64>,
+    corpora: Vec<LoadedCorpus>,
 ) -> Result<LoadedSuite, Error> {
-    let data_sha256 = sha256_file(&data).map_err(|source| Error::Io { path: data.clone(), source })?;
-    let items = suite::load_items(&suite, &data)?;
-    let total = chunks.unwrap_or(items.len() as u64);
-    let limit = config.limit_of(&suite.name).unwrap_or(total).min(total);
-    let order = match &suite.scoring {
+    let mut data_sha256: Vec<String> = corpora.iter().map(|corpus| corpus.key.clone()).collect();
+    let mut items = Vec::new();
+    let (total, planned) = if let Scoring::Choice(_) = &suite.scoring {
+        let data = data::locate(&suite, &suite.sources, cache, false)?;
+        data_sha256.push(sha256_file(&data).map_err(|source| Error::Io { path: data.clone(), source })?);
+        items = suite::load_items(&suite, &data)?;
+        let total = items.len() as u64;
+        let limit = config.limit_of(&suite.name).unwrap_or(total).min(total);
+        let order = fingerprint::seeded_order(total, config.seed, &suite.name);
+        (total, order.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    } else {
         // A text is read from its beginning, as llama-perplexity does.
-        Scoring::Text(_) => (0..total).collect(),
-        Scoring::Choice(_) => fingerprint::seeded_order(total, config.seed, &suite.name),
+        let planned: Vec<u64> = corpora.iter().flat_map(|c| c.first..c.first + c.planned).collect();
+        (corpora.iter().map(|c| c.chunks).sum(), planned)
     };
-    let planned: Vec<u64> = order.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     if planned.is_empty() {
         return Err(PlanError::NoItems { suite: suite.name }.into());
     }
@@ -303,8 +279,8 @@ fn load_suite(
     }
     Ok(LoadedSuite {
         file_sha256: sha256_bytes(text.text.as_bytes()),
-        data_sha256: vec![data_sha256],
-        data,
+        data_sha256,
+        corpora,
         total,
         planned,
         items,
@@ -313,7 +289,7 @@ fn load_suite(
 }
 
 /// A worker that answers questions about files without loading weights.
-struct Inspector<'a> {
+pub(super) struct Inspector<'a> {
     worker: Worker,
     base: &'a Path,
     log: &'a Path,
@@ -326,7 +302,8 @@ impl<'a> Inspector<'a> {
         Ok(Self { worker, base, log, interrupted })
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Finished, WorkFailure> {
+    /// Asks; a worker that died is replaced.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Finished, WorkFailure> {
         let answer = self.worker.ask(request, PATIENCE, self.interrupted, |_| Ok(()));
         if matches!(answer, Err(WorkFailure::Trial { alive: false, .. })) {
             self.worker = Worker::start(self.log, self.interrupted)?;
@@ -334,40 +311,13 @@ impl<'a> Inspector<'a> {
         answer
     }
 
-    /// Chunks of each text suite, by its own context length; nothing for other suites.
-    fn count_chunks(&mut self, suites: &[Suite], data: &[PathBuf]) -> Result<Vec<Option<u64>>, Error> {
-        let texts: Vec<(usize, TextSuite)> = suites
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| match &s.scoring {
-                Scoring::Text(text) => Some((i, *text)),
-                Scoring::Choice(_) => None,
-            })
-            .collect();
-        let mut chunks = vec![None; suites.len()];
-        // Asked even without a text, because it tells whether llama.cpp knows this kind of model at all.
-        let work = CountWork {
-            model: self.base.to_owned(),
-            texts: texts.iter().filter_map(|(i, _)| data.get(*i).cloned()).collect(),
-        };
-        let counts = match self.ask(&Request::CountTokens(work)) {
-            Ok(Finished::Tokens { counts }) => counts,
-            Ok(_) => return Err(Error::Worker("the worker answered another question".to_owned())),
-            Err(failure) => return Err(stopped(failure, self.base)),
-        };
-        for ((i, text), tokens) in texts.iter().zip(counts) {
-            let (Some(suite), Some(slot)) = (suites.get(*i), chunks.get_mut(*i)) else { continue };
-            let count = text.chunks(tokens);
-            if count < 2 {
-                return Err(Error::Plan(PlanError::Missing {
-                    place: format!("suite {}", suite.name),
-                    what: format!("its text has {tokens} tokens, fewer than two chunks of {}", text.ctx),
-                    hint: "use a longer text or a smaller `ctx`".to_owned(),
-                }));
-            }
-            *slot = Some(count);
+    /// Tokens of each text.
+    pub(super) fn count(&mut self, texts: Vec<TextFile>) -> Result<Vec<u64>, Error> {
+        match self.ask(&Request::CountTokens(CountWork { model: self.base.to_owned(), texts })) {
+            Ok(Finished::Tokens { counts }) => Ok(counts),
+            Ok(_) => Err(Error::Worker("the worker answered another question".to_owned())),
+            Err(failure) => Err(stopped(failure, self.base)),
         }
-        Ok(chunks)
     }
 
     fn forecast(

@@ -157,7 +157,9 @@ pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
 
 /// Deletes what killed processes of this machine left half-written in the cache: variants and base stores.
 pub fn sweep_up(cache: &Cache) {
-    for folder in [cache.base_store(), cache.variants()] {
+    let made =
+        [cache.base_store(), cache.variants(), cache.data().join("chat"), cache.data().join("sampled")];
+    for folder in made {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if is_orphan(&entry.file_name().to_string_lossy()) {
                 // Best effort: it is in nobody's way but the disk's.

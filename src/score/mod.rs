@@ -11,3 +11,5 @@ pub mod llama_perplexity;
 pub mod noise;
 pub mod perplexity;
 pub mod reference;
+pub mod sample;
+pub mod token_file;

@@ -18,6 +18,7 @@ mod tests {
     use crate::llama::context::Context;
     use crate::llama::ffi::{self, ModelOptions};
     use crate::llama::model::Model;
+    use crate::plan::corpus::TextFile;
     use crate::plan::text::TextSuite;
     use crate::score::base_store::StoreChoice;
     use crate::score::compare::score_chunks;
@@ -52,7 +53,7 @@ mod tests {
         let base = fixtures.join("tiny-f16.gguf");
         let model = Model::load(&base, &ModelOptions::default()).expect("loaded");
         let path = fixtures.join("text.txt");
-        let tokens = tokenize(&model, &path).expect("read");
+        let tokens = tokenize(&model, &TextFile::plain(&path)).expect("read");
         let text = Text::new(tokens, &path, TextSuite::halves(N_CTX)).expect("long enough");
         let subject = text.subject("base", model.vocabulary());
         let folder = tempfile::tempdir().expect("a folder");

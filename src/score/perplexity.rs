@@ -15,12 +15,14 @@ use crate::llama::context::Context;
 use crate::llama::ffi::{Batch, ContextOptions, Token};
 use crate::llama::hidden::States;
 use crate::llama::model::{LlamaError, Model};
+use crate::plan::corpus::{TextFile, TextKind};
 use crate::plan::text::TextSuite;
 use crate::score::base_store::{ChunkWriter, StoreError, StoreKind, Subject};
 use crate::score::divergence::{Divergence, divergence};
 use crate::score::item::ChunkScore;
 use crate::score::kld_file::KldFileError;
 use crate::score::reference::{self, Keeper, Outputs};
+use crate::score::token_file::{self, TokenFileError};
 
 /// Most tokens in one decode, and computed at once: llama.cpp's default for the latter, in which it would cut
 /// a longer batch anyway. It bounds the rows of logits that are held, whatever the context length.
@@ -43,6 +45,9 @@ pub enum TextError {
     /// A file of log-probabilities cannot be used.
     #[error(transparent)]
     File(#[from] KldFileError),
+    /// A file of tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// The base store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -138,11 +143,19 @@ impl Text {
     }
 }
 
-/// Tokens of a text file, without the line end that closes it, as llama.cpp's tools read files.
-pub fn tokenize(model: &Model, path: &Path) -> Result<Vec<Token>, TextError> {
-    let read = |source| TextError::Read { path: path.display().to_string(), source };
-    let bytes = std::fs::read(path).map_err(read)?;
-    Ok(model.tokenize(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
+/// Tokens of a file. A plain text is taken without the line end that closes it, as llama.cpp's tools read files.
+pub fn tokenize(model: &Model, file: &TextFile) -> Result<Vec<Token>, TextError> {
+    let path = &file.path;
+    let read =
+        || std::fs::read(path).map_err(|source| TextError::Read { path: path.display().to_string(), source });
+    match file.kind {
+        TextKind::Plain => {
+            let bytes = read()?;
+            Ok(model.tokenize(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
+        }
+        TextKind::Rendered => Ok(model.tokenize_rendered(read()?)?),
+        TextKind::Tokens => Ok(token_file::read(path, model.vocabulary())?),
+    }
 }
 
 /// How contexts for texts are shaped; part of a trial's id through `n_ctx` and the suite's version.

@@ -316,6 +316,7 @@ fn find_head(facts: &HeadFacts, header: &Header, models: &[&Path], threads: u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::corpus::TextFile;
     use std::sync::Once;
 
     use crate::llama::context::Context;
@@ -378,7 +379,7 @@ mod tests {
     }
 
     fn read_cut(model: &Model, path: &Path, n_ctx: u32) -> Text {
-        let tokens = tokenize(model, path).expect("read");
+        let tokens = tokenize(model, &TextFile::plain(path)).expect("read");
         Text::new(tokens, path, TextSuite::halves(n_ctx)).expect("long enough")
     }
 

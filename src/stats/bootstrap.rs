@@ -31,16 +31,38 @@ pub fn bootstrap_intervals<const W: usize, const K: usize>(
     seed: u64,
     statistic: impl Fn(&[f64; W]) -> [f64; K],
 ) -> [Option<(f64, f64)>; K] {
-    if clusters.len() < 2 {
+    stratified_intervals(&[clusters], seed, statistic)
+}
+
+/// Percentile 95% intervals of the unweighted means over strata of `K` statistics, each a function of a stratum's
+/// `W` sums. In every resample each stratum's clusters are drawn anew, as many as it has, from one sequence of
+/// random numbers.
+///
+/// `None` in place of an interval where a stratum has fewer than two clusters, there is none, or a resample's mean
+/// is not finite.
+#[must_use]
+pub fn stratified_intervals<const W: usize, const K: usize>(
+    strata: &[&[[f64; W]]],
+    seed: u64,
+    statistic: impl Fn(&[f64; W]) -> [f64; K],
+) -> [Option<(f64, f64)>; K] {
+    if strata.is_empty() || strata.iter().any(|clusters| clusters.len() < 2) {
         return [None; K];
     }
     let mut results: [Vec<f64>; K] = std::array::from_fn(|_| Vec::with_capacity(RESAMPLES));
-    resample(clusters.len(), seed, RESAMPLES, |draw| {
-        let sums = total(draw.iter().filter_map(|&index| clusters.get(index)));
-        for (values, value) in results.iter_mut().zip(statistic(&sums)) {
-            values.push(value);
+    let mut random = SplitMix64::new(seed);
+    for _ in 0..RESAMPLES {
+        let mut means = [0.0; K];
+        for clusters in strata {
+            let drawn = (0..clusters.len()).filter_map(|_| clusters.get(random.below(clusters.len())));
+            for (mean, value) in means.iter_mut().zip(statistic(&total(drawn))) {
+                *mean += value / strata.len() as f64;
+            }
         }
-    });
+        for (values, mean) in results.iter_mut().zip(means) {
+            values.push(mean);
+        }
+    }
     results.map(middle_95)
 }
 
@@ -133,8 +155,45 @@ mod tests {
         assert_eq!(bootstrap_intervals(&[[0.0, 0.0], [0.0, 0.0]], 1, mean_of), [None]);
     }
 
+    #[test]
+    fn one_stratum_of_few_clusters_leaves_the_mean_without_an_interval() {
+        let (many, one) = ([[1.0, 2.0], [1.0, 4.0]], [[1.0, 3.0]]);
+        assert_eq!(stratified_intervals(&[&many, &one], 1, mean_of), [None]);
+        assert!(stratified_intervals(&[&many, &many], 1, mean_of)[0].is_some());
+        assert_eq!(stratified_intervals::<2, 1>(&[], 1, mean_of), [None]);
+    }
+
+    /// A mean over strata is more certain than each of them, by the square root of their number.
+    #[test]
+    fn independent_strata_narrow_the_interval() {
+        let mut random = SplitMix64::new(5);
+        let mut stratum =
+            || -> Vec<[f64; 2]> { (0..200).map(|_| [1.0, random.below(1000) as f64 / 1000.0]).collect() };
+        let strata: Vec<Vec<[f64; 2]>> = (0..4).map(|_| stratum()).collect();
+        let width = |strata: &[&[[f64; 2]]]| {
+            let [Some((low, high))] = stratified_intervals(strata, 1, mean_of) else { panic!("no interval") };
+            high - low
+        };
+        let all: Vec<&[[f64; 2]]> = strata.iter().map(Vec::as_slice).collect();
+        let alone = all.iter().map(|one| width(&[one])).sum::<f64>() / 4.0;
+        assert!((width(&all) / alone - 0.5).abs() < 0.05, "{} {alone}", width(&all));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
+        /// One and the same sequence of draws, whoever asks.
+        #[test]
+        fn a_stratum_alone_is_resampled_as_ever(
+            values in prop::collection::vec(-100.0..100.0_f64, 2..30), seed in any::<u64>(),
+        ) {
+            let clusters: Vec<[f64; 2]> = values.iter().map(|&v| [1.0, v]).collect();
+            let mut means = Vec::new();
+            resample(clusters.len(), seed, RESAMPLES, |draw| {
+                means.push(mean_of(&total(draw.iter().map(|&i| &clusters[i])))[0]);
+            });
+            prop_assert_eq!(stratified_intervals(&[&clusters], seed, mean_of), [middle_95(means)]);
+        }
+
         #[test]
         fn intervals_stay_within_the_range_of_the_clusters(
             values in prop::collection::vec(-100.0..100.0_f64, 2..30), seed in any::<u64>(),

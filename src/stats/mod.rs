@@ -9,7 +9,7 @@ mod paired;
 mod quantile;
 mod random;
 
-pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample};
+pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
 pub use estimate::{Estimate, Z95, mean, proportion, sample_sd, wilson};
 pub use moments::{Moments, PlusMinus, TextFigures};
 pub use paired::{Flips, difference, flips, holm, mcnemar};

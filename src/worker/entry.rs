@@ -4,35 +4,41 @@
 //! thing). llama.cpp's log and whatever else the native library prints go to stderr, which the parent has
 //! pointed at a file; the protocol has descriptors of its own.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::llama::context::Context;
-use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions, Token};
+use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
+use crate::plan::chat::{self, ChatTemplate};
 use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::choice;
 use crate::score::compare::score_chunks;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::noise;
-use crate::score::perplexity::{self, Text, TextError};
+use crate::score::perplexity::{self, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
+use crate::score::sample::{self, Draw};
+use crate::score::token_file::{self, TokenFacts};
+use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
-    Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
-    Request, SpeedWork, Status, SuiteCost, TextSuite, TextWork,
+    BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore,
+    LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD,
+    Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
 };
+use crate::worker::texts::Texts;
 use crate::worker::throughput;
 
 /// Where replies go; shared with llama.cpp's log callback, which reports progress.
 type Replies = Arc<Mutex<File>>;
+
+/// Memory that a chat template may take, beside some times what it renders.
+const CHAT_BYTES: u64 = 512 << 20;
 
 /// Why a request was not carried out.
 struct Failure {
@@ -67,6 +73,7 @@ impl From<TextError> for Failure {
             TextError::Llama(error) => error.into(),
             TextError::Store(source) => Self::of_file(&source, source.hint(), source.is_full_disk()),
             TextError::File(source) => Self::of_file(&source, source.hint(), source.no_space()),
+            TextError::Tokens(source) => Self::of_file(&source, None, source.is_full_disk()),
             // The chunk is written again before the work is tried once more.
             TextError::MissingBase(_) => {
                 Self { status: Status::Skipped, reason: error.to_string(), no_space: false }
@@ -103,6 +110,8 @@ pub fn run(parent: u32) -> io::Result<()> {
                 load(spec, &mut loaded)
             }
             Request::CountTokens(work) => count_tokens(&work, loaded.as_ref(), &mut texts),
+            Request::RenderChat(work) => render_chat(&work),
+            Request::Sample(work) => with_model(loaded.as_ref(), |m, s| write_text(m, s, &work, &replies)),
             Request::Text(work) => {
                 with_model(loaded.as_ref(), |m, s| text(m, s, &work, &mut texts, &replies))
             }
@@ -215,7 +224,10 @@ fn text(
     let options = perplexity::context_options(work.cut, template(model, spec, work.cut.ctx)?);
     let options = work.noise.map_or(options, |shape| noise::reshaped(options, shape));
     let subject = text.subject(&work.base_sha256, model.vocabulary());
-    let scored = |chunk: u64, score| item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score));
+    let corpus = if work.label.is_empty() { String::new() } else { format!("{}/", work.label) };
+    let scored = |chunk: u64, score| {
+        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(score))
+    };
     if work.is_base {
         let keeper = Keeper::new(keep(work, subject, spec.threads));
         let mut context = Context::capturing(model, options, &keeper.capture)?;
@@ -347,32 +359,61 @@ fn count_tokens(
     texts: &mut Texts,
 ) -> Result<Finished, Failure> {
     if let Some((model, _)) = loaded.filter(|(_, spec)| spec.model == work.model) {
-        return texts.count(model, &work.texts);
+        return Ok(Finished::Tokens { counts: texts.count(model, &work.texts)? });
     }
     let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
-    Texts::default().count(&Model::load(&work.model, &options)?, &work.texts)
+    let model = vocabulary(&work.model, &options)?;
+    Ok(Finished::Tokens { counts: Texts::default().count(&model, &work.texts)? })
 }
 
-/// Tokens of the texts that the loaded model has been asked about: a long one takes as long as decoding a chunk.
-#[derive(Default)]
-struct Texts(HashMap<PathBuf, Vec<Token>>);
+/// The template comes from a stranger's model, so that this process runs it, with a bound on what it may allocate.
+fn render_chat(work: &ChatWork) -> Result<Finished, Failure> {
+    let refused = |reason: String| Failure { status: Status::Refused, reason, no_space: false };
+    let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
+    let (bos, eos) = vocabulary(&work.model, &options)?.bos_and_eos();
+    let path = &work.conversations;
+    let lines = std::fs::read_to_string(path)
+        .map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
+    let text = memory::with_at_most(CHAT_BYTES + 8 * lines.len() as u64, || {
+        let template = ChatTemplate::new(&work.template, &bos, &eos).map_err(|error| {
+            format!("the chat template of {} cannot be used: {error}", work.model.display())
+        })?;
+        chat::render(path, &lines, &template).map_err(|error| error.to_string())
+    });
+    std::fs::write(&work.output, text.map_err(refused)?).map_err(|error| Failure {
+        status: Status::Refused,
+        reason: format!("cannot write {}: {error}", work.output.display()),
+        no_space: error.kind() == io::ErrorKind::StorageFull,
+    })?;
+    Ok(Finished::File)
+}
 
-impl Texts {
-    fn tokens(&mut self, model: &Model, path: &Path) -> Result<&[Token], TextError> {
-        match self.0.entry(path.to_owned()) {
-            Entry::Occupied(there) => Ok(there.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(perplexity::tokenize(model, path)?)),
-        }
-    }
+/// The loaded model writes a text.
+fn write_text(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &SampleWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    set_pool(spec.threads);
+    let (sampling, n_ctx) = (&work.sampling, u64::from(work.n_ctx.max(1)));
+    let draw = Draw {
+        n_ctx: work.n_ctx,
+        runs: sampling.tokens / n_ctx,
+        seed: sampling.seed,
+        temperature: sampling.temperature,
+    };
+    let total = draw.runs * n_ctx;
+    let template = template(model, spec, work.n_ctx)?;
+    let runs = sample::write(model, template, &draw, |done| progress(replies, done, total))?;
+    let start = model.start().unwrap_or_default();
+    let facts = TokenFacts::new(model.vocabulary(), start, sampling.seed, sampling.temperature);
+    token_file::write(&work.output, facts, &runs).map_err(TextError::Tokens)?;
+    Ok(Finished::File)
+}
 
-    fn cut(&mut self, model: &Model, path: &Path, cut: TextSuite) -> Result<Text, TextError> {
-        Text::new(self.tokens(model, path)?.to_vec(), path, cut)
-    }
-
-    fn count(&mut self, model: &Model, paths: &[PathBuf]) -> Result<Finished, Failure> {
-        let count = |path: &PathBuf| Ok(self.tokens(model, path)?.len() as u64);
-        Ok(Finished::Tokens { counts: paths.iter().map(count).collect::<Result<_, TextError>>()? })
-    }
+fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
+    Ok(Model::load(path, options)?)
 }
 
 fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Failure> {

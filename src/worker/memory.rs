@@ -18,6 +18,30 @@ fn field(status: &str, name: &str) -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// Does something for which this process may take at most so many bytes more than it has; where more is asked for it
+/// ends in an abort, which its parent reports. No bound where the system has none to set.
+pub fn with_at_most<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let before = getrlimit(Resource::As);
+        let taken = field(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmSize:");
+        let bound = before.current.map_or(taken + bytes, |current| current.min(taken + bytes));
+        // Without the bound the work is as safe as its own limits make it.
+        let bounded = taken > 0 && setrlimit(Resource::As, Rlimit { current: Some(bound), ..before }).is_ok();
+        let result = work();
+        if bounded {
+            let _ = setrlimit(Resource::As, before);
+        }
+        result
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = bytes;
+        work()
+    }
+}
+
 /// How often the kernel has killed a process for memory since it started; 0 where it does not say.
 pub fn kernel_oom_kills() -> u64 {
     fs::read_to_string("/proc/vmstat")

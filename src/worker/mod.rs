@@ -5,4 +5,5 @@ pub mod client;
 pub mod entry;
 pub mod memory;
 pub mod protocol;
+pub mod texts;
 pub mod throughput;

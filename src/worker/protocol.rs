@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use crate::plan::config::{FlashAttn, Offload};
+pub use crate::plan::corpus::{Sampling, TextFile, TextKind};
 pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
 pub use crate::plan::text::{Scored, TextSuite};
@@ -17,7 +18,7 @@ pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
 
 /// Version of this language. Raised whenever a line changes its meaning.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Descriptor on which the worker reads requests.
 pub const REQUEST_FD: i32 = 3;
@@ -42,6 +43,10 @@ pub enum Request {
     Speed(SpeedWork),
     /// Count the tokens of texts with a model's vocabulary, without loading its weights.
     CountTokens(CountWork),
+    /// Render conversations with a chat template and a model's vocabulary, without loading its weights.
+    RenderChat(ChatWork),
+    /// Let the loaded model write a text.
+    Sample(SampleWork),
 }
 
 /// What a worker answers.
@@ -95,6 +100,8 @@ pub enum Finished {
         /// One count a text.
         counts: Vec<u64>,
     },
+    /// The file that was asked for is written.
+    File,
 }
 
 /// The native library as built and as it sees this machine.
@@ -171,8 +178,14 @@ pub struct Loaded {
 /// Chunks of a text to score, each against the base's stored distribution of the same positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextWork {
-    /// Text file.
-    pub text: PathBuf,
+    /// The text.
+    pub text: TextFile,
+    /// Name of the corpus in the ids of its chunks; empty for a suite's only one.
+    #[serde(default)]
+    pub label: String,
+    /// Index of the text's first chunk among the suite's items.
+    #[serde(default)]
+    pub first: u64,
     /// How it is cut and what is scored.
     pub cut: TextSuite,
     /// Chunks to score, in this order: positions in the text.
@@ -199,8 +212,8 @@ pub struct TextWork {
 /// A text to score in `llama-perplexity`'s batches and arithmetic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchedWork {
-    /// Text file.
-    pub text: PathBuf,
+    /// The text.
+    pub text: TextFile,
     /// How it is cut and what is scored.
     pub cut: TextSuite,
     /// Chunks from the beginning; all there are, or all of the file's, if absent.
@@ -235,8 +248,32 @@ pub struct ChoiceWork {
 pub struct CountWork {
     /// GGUF file whose vocabulary is used.
     pub model: PathBuf,
-    /// Text files.
-    pub texts: Vec<PathBuf>,
+    /// The texts.
+    pub texts: Vec<TextFile>,
+}
+
+/// Conversations to render.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatWork {
+    /// GGUF file whose vocabulary is used.
+    pub model: PathBuf,
+    /// Its chat template.
+    pub template: String,
+    /// One conversation a line.
+    pub conversations: PathBuf,
+    /// File to write; a temporary name, renamed by the parent.
+    pub output: PathBuf,
+}
+
+/// A text that the loaded model shall write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleWork {
+    /// File of tokens to write; a temporary name, renamed by the parent.
+    pub output: PathBuf,
+    /// How it is written.
+    pub sampling: Sampling,
+    /// Tokens a chunk, and a run.
+    pub n_ctx: u32,
 }
 
 /// A fixed workload to time.

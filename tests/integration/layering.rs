@@ -32,6 +32,7 @@ const TABLE: [(&str, &[&str]); 20] = [
             "gguf",
             "score::base_store",
             "score::kld_file",
+            "score::token_file",
             "worker::client",
             "worker::protocol",
             "journal",

@@ -1,0 +1,113 @@
+//! The data files of suites: found in the cache, fetched where that was asked for, or taken from the program itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
+use crate::files;
+use crate::plan::error::{PlanError, nearest};
+use crate::plan::suite::{self, DataSource, Suite};
+
+/// Sources that begin so name a file that comes with the program.
+const BUILT_IN: &str = "builtin:";
+
+/// All data files of a suite that are in the cache, or can be fetched if that was asked for.
+pub fn locate_all(suite: &Suite, cache: &Cache, fetch: bool) -> Result<Vec<PathBuf>, Error> {
+    suite.data().into_iter().map(|places| locate(suite, places, cache, fetch)).collect()
+}
+
+/// Fetches all data files of a suite.
+pub fn fetch_all(
+    suite: &Suite,
+    cache: &Cache,
+    fetcher: &Fetcher<'_>,
+    progress: &dyn Fn(FetchEvent<'_>),
+) -> Result<Vec<PathBuf>, Error> {
+    suite.data().into_iter().map(|places| fetch_one(suite, places, cache, fetcher, progress)).collect()
+}
+
+/// A data file of a suite that is in the cache, or can be fetched if that was asked for.
+pub fn locate(suite: &Suite, places: &[DataSource], cache: &Cache, fetch: bool) -> Result<PathBuf, Error> {
+    if let Some(path) = present(suite, places, cache)? {
+        return Ok(path);
+    }
+    if fetch {
+        return fetch_one(suite, places, cache, &Fetcher::new(cache), &|_| {});
+    }
+    Err(not_fetched(suite, format!("run `bitfrontier suites fetch {}`", suite.name)))
+}
+
+fn not_fetched(suite: &Suite, command: String) -> Error {
+    Error::NotFetched { what: format!("the data of suite {}", suite.name), command }
+}
+
+/// The first of these places whose file is there.
+fn present(suite: &Suite, places: &[DataSource], cache: &Cache) -> Result<Option<PathBuf>, Error> {
+    for place in places {
+        let path = match place.from.strip_prefix(BUILT_IN) {
+            Some(name) => Some(built_in(suite, name, cache)?),
+            None => cache.locate(&place.from.parse::<Source>()?),
+        };
+        if let Some(path) = path {
+            check(suite, place.sha256.as_deref(), &path)?;
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// The first source that can be reached and checks out wins.
+fn fetch_one(
+    suite: &Suite,
+    places: &[DataSource],
+    cache: &Cache,
+    fetcher: &Fetcher<'_>,
+    progress: &dyn Fn(FetchEvent<'_>),
+) -> Result<PathBuf, Error> {
+    let mut failure = None;
+    for place in places {
+        if let Some(name) = place.from.strip_prefix(BUILT_IN) {
+            return built_in(suite, name, cache);
+        }
+        let source: Source = place.from.parse()?;
+        let expect = Expect { sha256: place.sha256.clone(), archive_sha256: place.archive_sha256.clone() };
+        match fetcher.fetch(&source, &expect, progress) {
+            Ok(file) => return Ok(file.path),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.map_or_else(|| not_fetched(suite, String::new()), Error::Fetch))
+}
+
+/// A file that comes with the program, laid down in the cache so that a worker can read it.
+fn built_in(suite: &Suite, name: &str, cache: &Cache) -> Result<PathBuf, Error> {
+    let Some(bytes) = suite::built_in_data(name) else {
+        return Err(Error::Plan(PlanError::Unknown {
+            place: format!("suite {}", suite.name),
+            kind: "built-in file",
+            name: name.to_owned(),
+            nearest: nearest(name, suite::built_in_data_names()),
+        }));
+    };
+    let path = cache.data().join("builtin").join(name);
+    if fs::read(&path).is_ok_and(|there| there == bytes) {
+        return Ok(path);
+    }
+    files::replace(&path, bytes).map_err(|source| Error::Io { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn check(suite: &Suite, expected: Option<&str>, path: &Path) -> Result<(), Error> {
+    let Some(expected) = expected else { return Ok(()) };
+    let found = sha256_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(Error::Plan(PlanError::Checksum {
+        suite: suite.name.clone(),
+        path: path.to_owned(),
+        found,
+        expected: expected.to_owned(),
+    }))
+}
