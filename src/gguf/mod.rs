@@ -6,6 +6,7 @@
 mod cursor;
 mod described;
 mod error;
+pub mod imatrix;
 mod metadata;
 mod reader;
 mod size;

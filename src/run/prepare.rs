@@ -404,6 +404,7 @@ pub fn quantize_spec(prepared: &Prepared, ftype: u32, output: PathBuf, dry_run: 
         allow_requantize: prepared.config.run.allow_requantize,
         threads: prepared.config.run.threads,
         dry_run,
+        imatrix: None,
     }
 }
 

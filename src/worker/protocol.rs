@@ -127,6 +127,9 @@ pub struct QuantizeSpec {
     pub threads: u32,
     /// Only decide the types.
     pub dry_run: bool,
+    /// Importance matrix that weighs the rounding errors of columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imatrix: Option<PathBuf>,
 }
 
 /// What quantizing yields.
