@@ -5,6 +5,7 @@
 
 mod cursor;
 mod described;
+mod digest;
 mod error;
 pub mod imatrix;
 mod metadata;
@@ -16,6 +17,7 @@ mod tests;
 mod types;
 
 pub use described::Described;
+pub use digest::{array_digest, tensor_digest};
 pub use error::GgufError;
 pub use metadata::{Array, Entry, Metadata, PerLayer, Value, ValueType};
 pub use reader::{GgufFile, TensorInfo};

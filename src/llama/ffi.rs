@@ -852,6 +852,10 @@ fn ggml_block(kind: u32) -> Option<i64> {
     (block > 0).then_some(block)
 }
 
+/// Most bytes of a tensor's rows, as read, as floats and as written, that llama.cpp holds at once while quantizing (its
+/// own limit is 8 GiB). Rows are quantized one by one, so the limit cannot change the result.
+const QUANTIZE_BUFFER: usize = 256 << 20;
+
 /// How a file is quantized.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuantizeOptions {
@@ -892,6 +896,7 @@ pub fn quantize(input: &Path, output: &Path, options: &QuantizeOptions) -> bool 
         params.ftype = options.ftype;
         params.allow_requantize = options.allow_requantize;
         params.dry_run = options.dry_run;
+        params.max_buf_size = QUANTIZE_BUFFER;
         params.output_tensor_type = options.output_type.unwrap_or(GGML_TYPE_COUNT);
         params.token_embedding_type = options.embedding_type.unwrap_or(GGML_TYPE_COUNT);
         if !options.overrides.is_empty() {

@@ -84,7 +84,14 @@ pub const STOCK: [StockType; 37] = {
         stock("IQ4_NL", 25, 4.5, 32, Helps, "4 bits on an uneven grid"),
         dense("NVFP4", 4.5, 64, "4-bit floats, scale an FP8 for 16 weights; embedding and output at Q8_0"),
         dense("MXFP4", 4.25, 32, "4-bit floats, scale a power of two for 32; embedding and output at Q8_0"),
-        stock("MXFP4_MOE", 38, 4.25, 32, Unused, "experts at MXFP4, all else at Q8_0: a dense model stays Q8_0"),
+        stock(
+            "MXFP4_MOE",
+            38,
+            4.25,
+            32,
+            Unused,
+            "experts at MXFP4, all else at Q8_0: a dense model stays Q8_0",
+        ),
         stock("IQ4_XS", 30, 4.25, 256, Helps, "4 bits on an uneven grid, blocks of 256"),
         stock("Q3_K_L", 13, 3.4375, 256, Helps, "a mix: attention's value and output, down matrices at Q5_K"),
         stock("Q3_K_M", 12, 3.4375, 256, Helps, "a mix: attention's value and output, down matrices at Q4_K"),
@@ -110,9 +117,9 @@ pub const STOCK: [StockType; 37] = {
 
 /// Types a tensor can be given by itself, as GGUF names them: those that llama.cpp has a quantizer for.
 pub const TENSOR_TYPES: [&str; 28] = [
-    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "NVFP4",
-    "MXFP4", "Q3_K", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_S", "IQ2_XS", "IQ2_XXS", "Q2_0", "TQ2_0", "TQ1_0", "IQ1_M",
-    "IQ1_S", "Q1_0",
+    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS",
+    "NVFP4", "MXFP4", "Q3_K", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_S", "IQ2_XS", "IQ2_XXS", "Q2_0", "TQ2_0",
+    "TQ1_0", "IQ1_M", "IQ1_S", "Q1_0",
 ];
 
 /// Of these ggml aborts without importances, and an importance matrix has none for the embedding (and for the output

@@ -50,7 +50,8 @@ impl fmt::Display for Layers {
 }
 
 fn span(text: &str) -> Result<Span, String> {
-    let wrong = || format!("{text:?} selects no layers; write 3, 0-3, 26-, first 4 or last 4, separated by commas");
+    let wrong =
+        || format!("{text:?} selects no layers; write 3, 0-3, 26-, first 4 or last 4, separated by commas");
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|n| *n < MOST).ok_or_else(wrong);
     for (word, of) in [("first ", Span::First as fn(u64) -> Span), ("last ", Span::Last)] {
         if let Some(count) = text.strip_prefix(word) {
@@ -83,7 +84,10 @@ impl Layers {
             };
             if to > blocks {
                 let last = blocks.saturating_sub(1);
-                return Err(format!("layers {:?} go beyond the model's {blocks} blocks (0 to {last})", self.text));
+                return Err(format!(
+                    "layers {:?} go beyond the model's {blocks} blocks (0 to {last})",
+                    self.text
+                ));
             }
             all.extend(from..to);
         }

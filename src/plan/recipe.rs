@@ -162,7 +162,8 @@ impl Recipe {
         if name == BASE {
             return Ok(Self::base());
         }
-        let is = |extension: &str| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+        let is =
+            |extension: &str| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
         if is("toml") {
             return recipe_file::read(Path::new(name));
         }
@@ -198,7 +199,14 @@ impl Weights {
     /// Whether both make the same file: names don't matter.
     pub fn same_file(&self, other: &Self) -> bool {
         let content = |w: &Self| {
-            (w.ftype, w.output.clone(), w.embedding.clone(), w.overrides.clone(), w.imatrix.clone(), w.file.clone())
+            (
+                w.ftype,
+                w.output.clone(),
+                w.embedding.clone(),
+                w.overrides.clone(),
+                w.imatrix.clone(),
+                w.file.clone(),
+            )
         };
         content(self) == content(other)
     }
@@ -226,7 +234,11 @@ impl Weights {
         Self {
             output: Some("Q8_0".to_owned()),
             embedding: Some("Q8_0".to_owned()),
-            overrides: vec![Override { tensors: BLOCKS.to_owned(), layers: None, type_name: blocks.to_owned() }],
+            overrides: vec![Override {
+                tensors: BLOCKS.to_owned(),
+                layers: None,
+                type_name: blocks.to_owned(),
+            }],
             ..weights
         }
     }
@@ -271,7 +283,15 @@ mod tests {
 
     #[test]
     fn names_survive_a_round_trip() {
-        let names = ["base", "Q4_K_M", "Q8_0/kv=q8_0", "Q4_0/kv=q8_0,q4_0", "base/kv=q4_0", "IQ2_XS+imatrix", "NVFP4"];
+        let names = [
+            "base",
+            "Q4_K_M",
+            "Q8_0/kv=q8_0",
+            "Q4_0/kv=q8_0,q4_0",
+            "base/kv=q4_0",
+            "IQ2_XS+imatrix",
+            "NVFP4",
+        ];
         for name in names {
             assert_eq!(Recipe::parse(name, "test").map(|r| r.variant()).ok().as_deref(), Some(name));
         }

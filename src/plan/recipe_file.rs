@@ -214,7 +214,9 @@ fn outside_blocks(what: &str, name: &str, place: &str) -> Result<String, PlanErr
     if NEVER_OUTSIDE_BLOCKS.contains(&name.as_str()) {
         return Err(PlanError::Missing {
             place: place.to_owned(),
-            what: format!("{what} cannot be {name}: that type needs importances, which there are for blocks only"),
+            what: format!(
+                "{what} cannot be {name}: that type needs importances, which there are for blocks only"
+            ),
             hint: "IQ2_S and IQ3_XXS do without".to_owned(),
         });
     }
@@ -245,7 +247,9 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() || pattern.len() > LONGEST {
         return Err(format!("must have 1 to {LONGEST} characters"));
     }
-    if let Some(c) = pattern.chars().find(|c| !c.is_ascii_graphic() || c.is_ascii_uppercase() || "='&~".contains(*c)) {
+    if let Some(c) =
+        pattern.chars().find(|c| !c.is_ascii_graphic() || c.is_ascii_uppercase() || "='&~".contains(*c))
+    {
         return Err(format!("has {c:?}, which llama-quantize could not be given"));
     }
     let mut rest = pattern;
@@ -311,7 +315,10 @@ mod tests {
             ("typ = \"Q4_0\"\n".to_owned(), "mine.toml, line 1: unknown field `typ`"),
             ("type = \"Q4_KM\"\n".to_owned(), "mine.toml: no recipe is called \"Q4_KM\""),
             ("output = \"Q8_0\"\n".to_owned(), "mine.toml: a recipe has either `type` or `gguf`"),
-            ("gguf = \"a.gguf\"\nimatrix = true\n".to_owned(), "mine.toml: a file that is there already takes"),
+            (
+                "gguf = \"a.gguf\"\nimatrix = true\n".to_owned(),
+                "mine.toml: a file that is there already takes",
+            ),
             ("type = \"Q4_0\"\noutput = \"IQ2_XS\"\n".to_owned(), "output cannot be IQ2_XS"),
             ("type = \"Q4_0\"\noutput = \"Q8_K\"\n".to_owned(), "no tensor type is called \"Q8_K\""),
             ("type = \"Q4_0\"\nname = \"Q8_0\"\n".to_owned(), "the name \"Q8_0\" is a stock type's"),
@@ -323,7 +330,10 @@ mod tests {
             (rule("match = \"Attn\"\ntype = \"Q8_0\""), "has 'A'"),
             (rule("match = \"\\\\pL\"\ntype = \"Q8_0\""), "uses \"\\\\pL\""),
             (rule("match = \"a\"\ntype = \"Q8_0\"\nlayers = \"x\""), "line 3: \"x\" selects no layers"),
-            ("type = \"F16\"\n[[tensors]]\nmatch = \"a\"\ntype = \"Q8_0\"\n".to_owned(), "where the type is F16"),
+            (
+                "type = \"F16\"\n[[tensors]]\nmatch = \"a\"\ntype = \"Q8_0\"\n".to_owned(),
+                "where the type is F16",
+            ),
         ];
         for (text, expected) in cases {
             let error = of(&text).expect_err(&text);
