@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_input_disk;
 mod kill;
 mod layering;
+mod recipes;
 mod records;
 mod sandbox;
 mod sweep;

@@ -7,6 +7,7 @@
 mod axis;
 mod error;
 mod files;
+mod kv;
 mod label;
 mod paint;
 mod scatter;
