@@ -7,6 +7,7 @@ pub mod fingerprint;
 pub mod items;
 pub mod ladder;
 pub mod matrix;
+pub mod overlap;
 pub mod recipe;
 pub mod suite;
 pub mod template;

@@ -6,6 +6,7 @@ pub mod estimate;
 pub mod event;
 pub mod executor;
 pub mod forecast;
+pub mod imatrix;
 pub mod machine;
 pub mod perplexity;
 pub mod prepare;

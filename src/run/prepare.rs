@@ -405,6 +405,7 @@ pub fn quantize_spec(prepared: &Prepared, ftype: u32, output: PathBuf, dry_run: 
         threads: prepared.config.run.threads,
         dry_run,
         imatrix: None,
+        imatrix_name: None,
     }
 }
 
