@@ -37,6 +37,9 @@ pub enum Command {
     },
     /// Perplexity of a model on a text, and its KL divergence from a base.
     Perplexity(PerplexityArgs),
+    /// Compute a model's importance matrix from a text: llama-imatrix's file to the bit, in less time. After an
+    /// interruption the same command goes on where it stopped.
+    Imatrix(ImatrixArgs),
     /// Rebuild tables and charts of a results folder from its records.
     Report {
         /// The results folder.
@@ -180,6 +183,35 @@ pub struct PerplexityArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// How the model is run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Arguments of `imatrix`.
+#[derive(Debug, Args)]
+pub struct ImatrixArgs {
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "BASE")]
+    pub base: String,
+    /// The text. It must not be one that variants will be judged by.
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Most chunks of the text, from its beginning [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub chunks: Option<u64>,
+    /// Tokens of context.
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub ctx: u32,
+    /// Collect for the output matrix too, if it is a tensor of its own.
+    #[arg(long)]
+    pub process_output: bool,
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Print nothing but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
     /// How the model is run.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs, RecipesCommand, StoreArg,
-    SuitesCommand, SweepArgs, WhatArgs,
+    Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
+    RecipesCommand, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -23,7 +23,7 @@ use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
-use bitfrontier::run::{derive, forecast, machine, prepare};
+use bitfrontier::run::{derive, forecast, imatrix, machine, prepare};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
             show_recipe(&recipe, base.as_deref())
         }
+        Command::Imatrix(args) => run_imatrix(args),
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
@@ -251,6 +252,31 @@ fn print_text(text: &str) -> Result<(), Error> {
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
     print_text(&format!("{json}\n"))
+}
+
+fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let question = imatrix::Question {
+        model: prepare::locate_model("base", &args.base.parse()?, &cache, false)?,
+        dataset: args.text.to_string_lossy().into_owned(),
+        text: args.text,
+        n_ctx: args.ctx,
+        chunks: args.chunks,
+        process_output: args.process_output,
+        out: args.out,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let chunks = Chunks::new();
+    let done = imatrix::compute(&question, &interrupted, &mut |done, all| chunks.tell(done, Some(all)));
+    chunks.finish();
+    let done = done.map_err(with_resume)?;
+    if !args.quiet {
+        print(&imatrix::told(&question.out, &done));
+    }
+    Ok(())
 }
 
 fn run_report(results: &Path) -> Result<(), Error> {

@@ -10,6 +10,7 @@ pub mod ladder;
 pub mod layers;
 pub mod matrix;
 pub mod native_command;
+pub mod overlap;
 pub mod preset;
 pub mod recipe;
 pub mod recipe_file;

@@ -109,6 +109,9 @@ pub struct Source<'a> {
     pub allow_requantize: bool,
     /// Threads.
     pub threads: u32,
+    /// Whether the file tells the whole path of its importance matrix, as llama-quantize does, or only the name, so
+    /// that its bytes don't depend on where the matrix lies.
+    pub tells_path: bool,
 }
 
 impl Source<'_> {
@@ -140,7 +143,27 @@ impl Source<'_> {
             allow_requantize: self.allow_requantize,
             threads: self.threads,
             imatrix: imatrix.map(Path::to_owned),
+            imatrix_name: imatrix.map(|path| self.imatrix_name(path)),
         })
+    }
+
+    fn imatrix_name(&self, path: &Path) -> String {
+        let name = if self.tells_path { path.as_os_str() } else { path.file_name().unwrap_or_default() };
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Keys that tell of the importance matrix, with the bytes of their values; texts are cut as llama.cpp cuts them.
+    fn told(&self, matrix: &Imatrix, path: &Path) -> Vec<(String, u64)> {
+        const LONGEST: usize = 127;
+        let key = |name: &str| format!("quantize.imatrix.{name}");
+        let text = |name: &str, text: &str| {
+            let length = text.bytes().take(LONGEST).take_while(|b| *b != 0).count();
+            (key(name), 8 + length as u64)
+        };
+        let mut told = vec![text("file", &self.imatrix_name(path)), (key("entries_count"), 4)];
+        told.extend(matrix.datasets.first().map(|dataset| text("dataset", dataset)));
+        told.extend((matrix.chunk_count > 0).then(|| (key("chunks_count"), 4)));
+        told
     }
 
     /// A rule as llama.cpp takes it: pattern and type number. One that matches nothing is a slip.
@@ -194,13 +217,12 @@ impl Source<'_> {
             Err(failure) => return Err(failure),
         };
         let lacking = lacking(weights, &done.tensors, importances.as_ref());
+        let told = importances.as_ref().zip(imatrix).map_or(Vec::new(), |(m, path)| self.told(m, path));
         Ok(match self.without_importances(&lacking, imatrix) {
             Some(refusal) => Err(refusal),
-            None => size(self.model, &done.tensors).map_err(Refusal::new).map(|(file_bytes, bpw)| Forecast {
-                file_bytes,
-                bpw,
-                fallbacks: done.fallbacks,
-            }),
+            None => size(self.model, &done.tensors, &told)
+                .map_err(Refusal::new)
+                .map(|(file_bytes, bpw)| Forecast { file_bytes, bpw, fallbacks: done.fallbacks }),
         })
     }
 
@@ -259,7 +281,11 @@ fn lacking<'a>(
 }
 
 /// Exact bytes of the file and its bpw, from the types llama.cpp chose.
-fn size(model: &gguf::Model, tensors: &[(String, String)]) -> Result<(u64, f64), String> {
+fn size(
+    model: &gguf::Model,
+    tensors: &[(String, String)],
+    told: &[(String, u64)],
+) -> Result<(u64, f64), String> {
     let types = tensors
         .iter()
         .map(|(name, ggml)| {
@@ -267,7 +293,7 @@ fn size(model: &gguf::Model, tensors: &[(String, String)]) -> Result<(u64, f64),
             Ok((name.clone(), kind))
         })
         .collect::<Result<HashMap<_, _>, String>>()?;
-    let file = gguf::quantized_file_bytes(model, &types).map_err(|e| e.to_string())?;
+    let file = gguf::quantized_file_bytes_with(model, &types, told).map_err(|e| e.to_string())?;
     let tensor_bytes = gguf::tensor_bytes_as(model, &types).map_err(|e| e.to_string())?;
     Ok((file, tensor_bytes as f64 * 8.0 / model.weights().max(1) as f64))
 }
@@ -298,7 +324,13 @@ mod tests {
 
     fn spec(rules: &[(&str, &str)], embedding: Option<&str>) -> Result<QuantizeSpec, Refusal> {
         let model = gguf::open_model(TINY).expect("a model");
-        let source = Source { path: Path::new(TINY), model: &model, allow_requantize: false, threads: 1 };
+        let source = Source {
+            path: Path::new(TINY),
+            model: &model,
+            allow_requantize: false,
+            threads: 1,
+            tells_path: false,
+        };
         let overrides = rules.iter().map(|(tensors, type_name)| Override {
             tensors: (*tensors).to_owned(),
             layers: None,

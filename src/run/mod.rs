@@ -7,6 +7,7 @@ pub mod event;
 pub mod executor;
 pub mod file_plan;
 pub mod forecast;
+pub mod imatrix;
 pub mod inputs;
 pub mod machine;
 pub mod perplexity;

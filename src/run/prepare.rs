@@ -77,6 +77,7 @@ impl Prepared {
             model: &self.base_model,
             allow_requantize: self.config.run.allow_requantize,
             threads: self.config.run.threads,
+            tells_path: false,
         }
     }
 

@@ -107,6 +107,7 @@ pub fn quantize(
         model: &model,
         allow_requantize: order.allow_requantize,
         threads: order.threads,
+        tells_path: true,
     };
     let imatrix = match &order.weights.imatrix {
         ImatrixUse::File(path) => Some(path.as_path()),

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -20,10 +20,11 @@ use crate::score::choice;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::perplexity::{self, Text, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
+use crate::worker::imatrix::{self, WorkError};
 use crate::worker::protocol::{
-    BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore, LoadSpec,
-    Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply,
-    Request, SpeedWork, Status, SuiteCost, TextWork,
+    BatchedWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord, ItemScore,
+    LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD,
+    Reply, Request, SpeedWork, Status, SuiteCost, TextWork,
 };
 use crate::worker::throughput;
 
@@ -72,6 +73,16 @@ impl From<TextError> for Failure {
     }
 }
 
+impl From<WorkError> for Failure {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Llama(error) => error.into(),
+            WorkError::Text(error) => error.into(),
+            other => Self::of_file(&other, other.hint(), other.no_space()),
+        }
+    }
+}
+
 /// Runs the worker until its parent hangs up.
 ///
 /// # Errors
@@ -98,6 +109,7 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Text(work) => with_model(loaded.as_ref(), |m, s| text(m, s, &work, &replies)),
             Request::Batched(work) => with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &replies)),
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
+            Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
         };
         let reply = match outcome {
@@ -312,12 +324,22 @@ fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> 
     Ok(Finished::Speed(speed))
 }
 
+fn importance(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &ImatrixWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let shape = template(model, spec, work.n_ctx)?;
+    let done = imatrix::compute(model, work, shape, |done, total| progress(replies, done, total))?;
+    Ok(Finished::Imatrix(done))
+}
+
 fn count_tokens(work: &CountWork) -> Result<Finished, Failure> {
     let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
     let model = vocabulary(&work.model, &options)?;
-    let count = |path: &std::path::PathBuf| -> Result<u64, Failure> {
-        Ok(perplexity::tokenize(&model, path)?.len() as u64)
-    };
+    let count =
+        |path: &PathBuf| -> Result<u64, Failure> { Ok(perplexity::tokenize(&model, path)?.len() as u64) };
     Ok(Finished::Tokens { counts: work.texts.iter().map(count).collect::<Result<_, _>>()? })
 }
 
@@ -326,6 +348,8 @@ fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
 }
 
 fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Failure> {
+    let weights = |path: &PathBuf| imatrix::column_weights(path, spec.imatrix_name.as_deref());
+    let columns = spec.imatrix.as_ref().map(weights).transpose();
     let options = QuantizeOptions {
         ftype: spec.ftype,
         overrides: spec.overrides.clone(),
@@ -334,6 +358,7 @@ fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Fai
         allow_requantize: spec.allow_requantize,
         threads: spec.threads,
         dry_run: spec.dry_run,
+        imatrix: columns.map_err(|error| Failure::from(WorkError::from(error)))?,
     };
     let listener = Arc::clone(replies);
     let log = quantize::quantize(&spec.input, &spec.output, &options, move |done, total| {
