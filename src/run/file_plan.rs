@@ -115,7 +115,7 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// How a file is asked of a worker. Empty `output`: only what it would be.
+    /// How a file is asked of a worker; without an output, only what it would be.
     pub fn spec(
         &self,
         weights: &Weights,
@@ -168,7 +168,9 @@ impl Source<'_> {
 
     /// A rule as llama.cpp takes it: pattern and type number. One that matches nothing is a slip.
     fn rule(&self, rule: &Override) -> Result<(String, u32), Refusal> {
-        let pattern = rule.pattern(self.model.block_count().unwrap_or(0)).map_err(Refusal::new)?;
+        let pattern = rule
+            .pattern(self.model.block_count().unwrap_or(0))
+            .map_err(|reason| Refusal::with(reason, "write 26- for all from block 26 on, or last 4"))?;
         let regex = Regex::new(&pattern).map_err(|e| Refusal::new(e.to_string()))?;
         if !self.model.tensors().any(|t| regex.is_match(&t.name)) {
             let layers =

@@ -159,11 +159,6 @@ fn a_sweep_file_with_something_unknown() {
         "night.toml, line 4: unknown field `tensor`, expected one of ",
         "(hint: did you mean \"tensors\"?",
     );
-    refused_file(
-        "recipes = [{ type = \"Q8_0\", imatrix = \"nowhere.imatrix\" }]\n",
-        "there is no importance matrix nowhere.imatrix, which recipe Q8_0+imatrix names",
-        "(hint: make it with `bitfrontier imatrix ",
-    );
     refused_file("threads = \"two\"\n", "night.toml, line 1: invalid type: string \"two\"", "");
     refused_file("seed = 1\nseed = 2\n", "night.toml, line 2: ", "");
     refused_file("[limits]\nquizz = 3\n", "limits: no suite is called \"quizz\"", "(hint: ");

@@ -180,6 +180,27 @@ fn what_cannot_be_made_is_refused_and_nothing_is_lost() {
     assert!(fs::read(sandbox.path("tiny.gguf")).expect("read") == base, "the base is as it was");
 }
 
+#[test]
+fn files_that_recipes_name_must_be_there() {
+    let sandbox = Sandbox::new();
+    for (recipe, code, told) in [
+        (
+            "{ type = \"Q8_0\", imatrix = \"nowhere.imatrix\" }",
+            3,
+            "there is no importance matrix nowhere.imatrix, which recipe Q8_0+imatrix names",
+        ),
+        ("\"nowhere.gguf\"", 3, "there is no file nowhere.gguf"),
+        ("{ gguf = \"hf:owner/repo/x.gguf\" }", 4, "the model hf:owner/repo/x.gguf is not in the cache"),
+    ] {
+        sandbox.write(
+            "night.toml",
+            format!("base = \"tiny.gguf\"\nrecipes = [{recipe}]\nsuites = [\"prose.toml\"]\n"),
+        );
+        sandbox.run(&["sweep", "night.toml", "--out", "out"]).ends(code).tells(&[told]);
+        assert_eq!(sandbox.files("out"), Vec::<String>::new(), "nothing is written");
+    }
+}
+
 /// The tiny model with another piece in its vocabulary.
 fn foreign(sandbox: &Sandbox) -> Vec<u8> {
     let mut bytes = fs::read(sandbox.path("tiny.gguf")).expect("read");
