@@ -56,8 +56,8 @@ const fn stock(
     StockType { name, ftype, nominal_bpw, block, imatrix, blocks: None, notes }
 }
 
-/// A dense 4-bit float type: file type Q8_0 with every matrix of a block overridden. llama.cpp's own MXFP4 file type
-/// sets experts only and leaves a dense model at Q8_0; for NVFP4 it has none that it can write.
+/// A dense 4-bit float type: file type `Q8_0` with every matrix of a block overridden. llama.cpp's own MXFP4 file type
+/// sets experts only and leaves a dense model at `Q8_0`; for NVFP4 it has none that it can write.
 const fn dense(name: &'static str, nominal_bpw: f64, block: u32, notes: &'static str) -> StockType {
     StockType { blocks: Some(name), ..stock(name, 7, nominal_bpw, block, Imatrix::Unused, notes) }
 }
@@ -126,7 +126,7 @@ pub const TENSOR_TYPES: [&str; 28] = [
 /// only if it was asked for).
 pub const NEVER_OUTSIDE_BLOCKS: [&str; 3] = ["IQ2_XXS", "IQ2_XS", "IQ1_S"];
 
-/// Tensor types that llama.cpp refuses without importances for that tensor. Q2_K is one of them in a Q2_K_S file.
+/// Tensor types that llama.cpp refuses without importances for that tensor. `Q2_K` is one of them in a `Q2_K_S` file.
 pub const NEED_IMPORTANCES: [&str; 6] = ["IQ3_XXS", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_M", "IQ1_S"];
 
 /// What a sweep makes when it is not told: from 8 bits to 1.7, nothing that needs an importance matrix.

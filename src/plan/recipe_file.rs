@@ -254,8 +254,7 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     }
     let mut rest = pattern;
     while let Some(at) = rest.find(['\\', '(', '[']) {
-        let (head, tail) = rest.split_at(at);
-        let _ = head;
+        let tail = rest.get(at..).unwrap_or_default();
         let unlike = match tail.as_bytes() {
             [b'\\', c, ..] if c.is_ascii_alphabetic() && !b"dwsb".contains(c) => true,
             [b'\\', c, ..] if c.is_ascii_digit() => true,

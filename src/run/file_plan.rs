@@ -15,7 +15,7 @@ use crate::plan::recipe::{ImatrixUse, Override, Weights};
 use crate::worker::client::WorkFailure;
 use crate::worker::protocol::{Fallback, Finished, QuantizeSpec, Request};
 
-/// llama.cpp's number of Q2_K_S, in which Q2_K needs importances.
+/// llama.cpp's number of `Q2_K_S`, in which `Q2_K` needs importances.
 const Q2_K_S: u32 = 21;
 /// Tensors that have no importances unless they were asked for.
 const OUTSIDE_BLOCKS: [&str; 3] = ["token_embd.weight", "per_layer_token_embd.weight", "output.weight"];

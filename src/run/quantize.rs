@@ -73,21 +73,21 @@ impl Outcome {
     pub fn text(&self) -> String {
         let (bytes, bpw) = (Bytes(self.file_bytes), BitsPerWeight(self.bpw));
         let what = if self.dry_run { "would be" } else { "is" };
-        let mut out =
-            format!("{} {what} {bytes} ({} bytes), {bpw}\n", self.output.display(), self.file_bytes);
+        let first = format!("{} {what} {bytes} ({} bytes), {bpw}", self.output.display(), self.file_bytes);
+        let mut lines = vec![first];
         if !self.fallbacks.is_empty() {
-            out.push_str(&format!("fell back: {}\n", fallback_text(&self.fallbacks)));
+            lines.push(format!("fell back: {}", fallback_text(&self.fallbacks)));
         }
         if let (Some(quantize), Some(sync)) = (self.quantize_s, self.sync_s) {
-            out.push_str(&format!(
-                "quantized in {}, on the disk after {} more, {} in all\n",
+            lines.push(format!(
+                "quantized in {}, on the disk after {} more, {} in all",
                 Seconds(quantize),
                 Seconds(sync),
                 Seconds(self.wall_s)
             ));
         }
-        out.push_str(&format!("the same with llama.cpp's own tool:\n{}\n", self.llama_quantize));
-        out
+        lines.push(format!("the same with llama.cpp's own tool:\n{}\n", self.llama_quantize));
+        lines.join("\n")
     }
 }
 
