@@ -327,7 +327,7 @@ mod tests {
             (rule("match = \"(?i)a\"\ntype = \"Q8_0\""), "uses \"(?i\""),
             (rule("match = \"(?=a)\"\ntype = \"Q8_0\""), "has '='"),
             (rule("match = \"Attn\"\ntype = \"Q8_0\""), "has 'A'"),
-            (rule("match = \"\\\\pL\"\ntype = \"Q8_0\""), "uses \"\\\\pL\""),
+            (rule("match = \"\\\\pl\"\ntype = \"Q8_0\""), "uses \"\\\\pl\""),
             (rule("match = \"a\"\ntype = \"Q8_0\"\nlayers = \"x\""), "line 3: \"x\" selects no layers"),
             (
                 "type = \"F16\"\n[[tensors]]\nmatch = \"a\"\ntype = \"Q8_0\"\n".to_owned(),
