@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::fetch::FetchError;
 use crate::gguf::GgufError;
+use crate::gguf::imatrix::ImatrixError;
 use crate::journal::reader::JournalError;
 use crate::plan::error::PlanError;
 use crate::render::RenderError;
@@ -35,6 +36,9 @@ pub enum Error {
     /// A model file is wrong.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// An importance matrix is wrong.
+    #[error(transparent)]
+    Imatrix(#[from] ImatrixError),
     /// A source is wrong or could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -115,6 +119,7 @@ impl Error {
         match self {
             Self::Plan(error) => error.hint(),
             Self::Gguf(error) => error.hint(),
+            Self::Imatrix(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
             Self::Journal(error) => error.hint(),
             Self::Render(error) => error.hint(),
@@ -145,6 +150,7 @@ impl Error {
         match self {
             Self::Plan(_)
             | Self::Gguf(_)
+            | Self::Imatrix(_)
             | Self::Quantized { .. }
             | Self::Base { .. }
             | Self::Refused { .. }

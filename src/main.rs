@@ -8,19 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ModelArgs, PerplexityArgs, PlanArgs, ScoredArg, StoreArg, SuitesCommand,
-    SweepArgs, WhatArgs,
+    Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
+    RecipesCommand, ScoredArg, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
+use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
-use bitfrontier::plan::suite;
+use bitfrontier::plan::native_command::llama_quantize;
+use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
 use bitfrontier::plan::text::Scored;
-use bitfrontier::progress::{Chunks, Progress};
+use bitfrontier::plan::{catalogue, suite};
+use bitfrontier::progress::{Chunks, Progress, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
 use bitfrontier::run::perplexity::{self, Base, Question};
-use bitfrontier::run::{data, derive, forecast, machine, prepare};
+use bitfrontier::run::quantize::{Order, quantize};
+use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -33,6 +37,12 @@ fn main() -> ExitCode {
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
         Command::Perplexity(args) => run_perplexity(args),
+        Command::Quantize(args) => run_quantize(args),
+        Command::Recipes { command: None, json } => list_recipes(json),
+        Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
+            show_recipe(&recipe, base.as_deref())
+        }
+        Command::Imatrix(args) => run_imatrix(args),
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
@@ -181,6 +191,97 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         print(&format!("{json}\n"));
     } else {
         print(&text_report::lines(&report));
+    }
+    Ok(())
+}
+
+fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let mut weights = Recipe::parse(&args.recipe, "RECIPE")?.weights;
+    if weights.ftype.is_none() {
+        return Err(Error::Refused {
+            reason: format!("{} is a model, not a recipe to make one by", args.recipe),
+            hint: Some("`bitfrontier recipes` lists the recipes".to_owned()),
+        });
+    }
+    if let Some(path) = args.imatrix {
+        weights = weights.with_imatrix(ImatrixUse::File(path));
+    }
+    let order = Order {
+        base: prepare::locate_model("base model", &args.base.parse()?, &cache, false)?,
+        weights,
+        output: args.output,
+        threads: args.threads.unwrap_or_else(machine::cores),
+        allow_requantize: args.allow_requantize,
+        dry_run: args.dry_run,
+    };
+    let tensors = Tensors::new();
+    let outcome = quantize(&order, &interrupted, |done, all| tensors.tell(done, all));
+    tensors.finish();
+    let outcome = outcome.map_err(with_resume)?;
+    if args.json { print_json(&outcome) } else { print_text(&outcome.text()) }
+}
+
+fn list_recipes(json: bool) -> Result<(), Error> {
+    if json { print_json(&catalogue::rows()) } else { print_text(&catalogue::text()) }
+}
+
+fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
+    let weights = Recipe::parse(name, "recipes show")?.weights;
+    let cache = Cache::from_env()?;
+    let model = match base {
+        Some(base) => {
+            Some(gguf::open_model(prepare::locate_model("base model", &base.parse()?, &cache, false)?)?)
+        }
+        None => None,
+    };
+    if let Some(file) = catalogue::as_file(name) {
+        print(&file);
+    }
+    let by_layer = weights.overrides.iter().any(|rule| rule.layers.is_some());
+    if by_layer && model.is_none() {
+        return print_text(
+            "\n# its rules for layers depend on the model: --base MODEL prints the llama-quantize command\n",
+        );
+    }
+    let blocks = model.and_then(|m| m.block_count()).unwrap_or(0);
+    let command = llama_quantize(&weights, blocks, "BASE.gguf", "OUT.gguf")
+        .map_err(|reason| Error::Refused { reason, hint: None })?;
+    print_text(&format!("\n# the same with llama.cpp's own tool:\n# {}\n", command.replace('\n', "\n# ")))
+}
+
+fn print_text(text: &str) -> Result<(), Error> {
+    print(text);
+    Ok(())
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
+    print_text(&format!("{json}\n"))
+}
+
+fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let question = imatrix::Question {
+        model: prepare::locate_model("base", &args.base.parse()?, &cache, false)?,
+        dataset: args.text.to_string_lossy().into_owned(),
+        text: args.text,
+        n_ctx: args.ctx,
+        chunks: args.chunks,
+        process_output: args.process_output,
+        out: args.out,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let chunks = Chunks::new();
+    let done = imatrix::compute(&question, &interrupted, &mut |done, all| chunks.tell(done, Some(all)));
+    chunks.finish();
+    let done = done.map_err(with_resume)?;
+    if !args.quiet {
+        print(&imatrix::told(&question.out, &done));
     }
     Ok(())
 }

@@ -16,7 +16,15 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let metrics = measure::rows(&sheet);
     let comparisons = comparison::rows(&sheet, &metrics);
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
-    Report { about: about(manifest), comparisons, suites, variants, metrics, frontier }
+    Report {
+        fallbacks: variant::fallbacks(&sheet),
+        about: about(manifest),
+        comparisons,
+        suites,
+        variants,
+        metrics,
+        frontier,
+    }
 }
 
 fn about(manifest: &Manifest) -> About {

@@ -100,6 +100,11 @@ impl Cache {
         self.root.join("base")
     }
 
+    /// Importance matrices of base models.
+    pub fn imatrices(&self) -> PathBuf {
+        self.root.join("imatrix")
+    }
+
     /// Python environments of the suites that execute code.
     pub fn python(&self) -> PathBuf {
         self.root.join("python")

@@ -26,8 +26,20 @@ const DROPPED_KEYS: [&str; 3] = ["split.no", "split.count", "split.tensors.count
 /// # Errors
 /// If a name is not in the model, a row is no whole number of blocks, or a sum overflows.
 pub fn quantized_file_bytes(model: &Model, types: &HashMap<String, TensorType>) -> Result<u64, GgufError> {
+    quantized_file_bytes_with(model, types, &[])
+}
+
+/// The same with keys that are set besides, each with the bytes of its value.
+///
+/// # Errors
+/// As [`quantized_file_bytes`].
+pub fn quantized_file_bytes_with(
+    model: &Model,
+    types: &HashMap<String, TensorType>,
+    set: &[(String, u64)],
+) -> Result<u64, GgufError> {
     let infos = model.tensors().map(info_bytes).sum::<u64>();
-    let header = PREAMBLE_BYTES + metadata_bytes(model) + infos;
+    let header = PREAMBLE_BYTES + metadata_bytes(model, set) + infos;
     // Every tensor is padded, the last one too; only the sum matters, so the order of writing does not.
     let data = sum_of_tensors(model, types, |bytes| pad(bytes, DEFAULT_ALIGNMENT))?;
     pad(header, DEFAULT_ALIGNMENT).and_then(|header| header.checked_add(data)).ok_or_else(|| too_large(model))
@@ -82,13 +94,16 @@ fn too_large(model: &Model) -> GgufError {
     GgufError::TooLarge { path: model.first().path.clone() }
 }
 
-fn metadata_bytes(model: &Model) -> u64 {
-    let gone = |key: &str| SET_KEYS.contains(&key) || DROPPED_KEYS.contains(&key);
+fn metadata_bytes(model: &Model, besides: &[(String, u64)]) -> u64 {
+    let gone = |key: &str| {
+        SET_KEYS.contains(&key) || DROPPED_KEYS.contains(&key) || besides.iter().any(|(name, _)| name == key)
+    };
     let copied: u64 =
         model.metadata().entries().filter(|(key, _)| !gone(key)).map(|(_, entry)| entry.copied_bytes).sum();
     // Key length, key, value type, value.
     let set: u64 = SET_KEYS.iter().map(|key| 8 + key.len() as u64 + 4 + 4).sum();
-    copied + set
+    let besides: u64 = besides.iter().map(|(key, value)| 8 + key.len() as u64 + 4 + value).sum();
+    copied + set + besides
 }
 
 /// Name length, name, number of dimensions, dimensions, type, offset. Trailing dimensions of 1 are not written.

@@ -35,7 +35,8 @@ impl<'model> Context<'model> {
         Self::observed(model, options, Some(capture.observer()))
     }
 
-    fn observed(
+    /// As [`Self::new`], with somebody who looks at what is computed.
+    pub fn observed(
         model: &'model Model,
         options: ContextOptions,
         observer: Option<Observer>,

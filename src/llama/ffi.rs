@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "the one door to the native library; each block says why it is sound")]
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,6 +17,8 @@ use std::slice;
 use std::sync::Mutex;
 
 use llama_cpp_sys_2 as sys;
+
+use crate::llama::strided::Strided;
 
 /// A token id.
 pub type Token = sys::llama_token;
@@ -341,6 +345,111 @@ impl GraphTensor<'_> {
             Some(values)
         }
     }
+}
+
+/// A matrix product of the graph: a weight, what goes into it and, in a mixture of experts, through which of
+/// the weight's matrices each row goes.
+#[derive(Debug)]
+pub struct Product<'graph> {
+    weight: &'graph sys::ggml_tensor,
+    input: &'graph sys::ggml_tensor,
+    routes: Option<&'graph sys::ggml_tensor>,
+}
+
+/// Which tensors go into a product; the same for two products of one graph if they share their input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inputs([usize; 4]);
+
+impl GraphTensor<'_> {
+    /// The product this tensor is the result of, if it is one.
+    pub fn product(&self) -> Option<Product<'_>> {
+        let is_routed = self.raw.op == sys::GGML_OP_MUL_MAT_ID;
+        if !is_routed && self.raw.op != sys::GGML_OP_MUL_MAT {
+            return None;
+        }
+        let [weight, input, routes, ..] = self.raw.src;
+        // SAFETY: the sources of a tensor of a running graph are null or live as long as it does.
+        let (weight, input, routes) = unsafe { (weight.as_ref()?, input.as_ref()?, routes.as_ref()) };
+        if is_routed && routes.is_none() {
+            return None;
+        }
+        Some(Product { weight, input, routes: routes.filter(|_| is_routed) })
+    }
+}
+
+impl<'graph> Product<'graph> {
+    /// The weight's name.
+    pub fn weight(&self) -> String {
+        let bytes = self.weight.name.iter().map(|c| c.cast_unsigned()).take_while(|b| *b != 0).collect();
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Matrices in the weight, along its third and its fourth dimension.
+    pub fn matrices(&self) -> [usize; 2] {
+        let [_, _, planes, cubes] = shape(self.weight);
+        [planes, cubes]
+    }
+
+    /// Whether rows choose among the weight's matrices.
+    pub fn is_routed(&self) -> bool {
+        self.routes.is_some()
+    }
+
+    /// Rows of the input's first matrix, if it is f32.
+    pub fn f32_rows(&self) -> Option<usize> {
+        (self.input.type_ == sys::GGML_TYPE_F32).then(|| shape(self.input)[1])
+    }
+
+    /// What goes in.
+    pub fn inputs(&self) -> Inputs {
+        let place = |t: &sys::ggml_tensor| [ptr::from_ref(t).addr(), t.data.addr()];
+        let [a, b] = place(self.input);
+        let [c, d] = self.routes.map_or([0, 0], place);
+        Inputs([a, b, c, d])
+    }
+
+    /// The rows that go in; `None` unless they are f32. They mean something once they are computed.
+    pub fn input(&self) -> Option<Strided<'graph, f32>> {
+        // SAFETY: the type is checked.
+        (self.input.type_ == sys::GGML_TYPE_F32).then(|| unsafe { numbers(self.input) })?
+    }
+
+    /// Numbers of the matrices that rows go through: (choices, rows). `None` where there is no choice.
+    pub fn routes(&self) -> Option<Strided<'graph, i32>> {
+        let routes = self.routes.filter(|r| r.type_ == sys::GGML_TYPE_I32)?;
+        // SAFETY: the type is checked.
+        unsafe { numbers(routes) }
+    }
+}
+
+fn shape(tensor: &sys::ggml_tensor) -> [usize; 4] {
+    tensor.ne.map(|size| size.try_into().unwrap_or(0))
+}
+
+/// The numbers of a tensor of a running graph, during a callback; `None` if they have no place yet.
+///
+/// # Safety
+/// The tensor's elements are `T`s of four bytes, of which every pattern of bits is valid.
+unsafe fn numbers<T: Copy + Default>(tensor: &sys::ggml_tensor) -> Option<Strided<'_, T>> {
+    let apart = tensor.nb.iter().any(|bytes| bytes % size_of::<T>() != 0);
+    if tensor.data.is_null() || apart || shape(tensor).contains(&0) || !tensor.data.cast::<T>().is_aligned() {
+        return None;
+    }
+    // SAFETY: the tensor is alive and has its place; `ggml_nbytes` spans all its elements from `data` on. Where
+    // the buffer is host memory, it stays as it is until the callback, which lends the tensor, returns; elsewhere
+    // the copy has room for as many bytes as are copied.
+    let values = unsafe {
+        let count = sys::ggml_nbytes(tensor) / size_of::<T>();
+        if !tensor.buffer.is_null() && sys::ggml_backend_buffer_is_host(tensor.buffer) {
+            Cow::Borrowed(slice::from_raw_parts(tensor.data.cast::<T>(), count))
+        } else {
+            let mut copy = vec![T::default(); count];
+            let bytes = count * size_of::<T>();
+            sys::ggml_backend_tensor_get(tensor, copy.as_mut_ptr().cast(), 0, bytes);
+            Cow::Owned(copy)
+        }
+    };
+    Some(Strided::new(values, shape(tensor), tensor.nb.map(|bytes| bytes / size_of::<T>())))
 }
 
 /// Looks at tensors while a decode computes them. It is asked for each tensor (`Moment::Ask`) whether it wants
@@ -897,6 +1006,10 @@ fn ggml_block(kind: u32) -> Option<i64> {
     (block > 0).then_some(block)
 }
 
+/// Most bytes of a tensor's rows, as read, as floats and as written, that llama.cpp holds at once while quantizing (its
+/// own limit is 8 GiB). Rows are quantized one by one, so the limit cannot change the result.
+const QUANTIZE_BUFFER: usize = 256 << 20;
+
 /// How a file is quantized.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuantizeOptions {
@@ -914,6 +1027,54 @@ pub struct QuantizeOptions {
     pub threads: u32,
     /// Decide types, write nothing.
     pub dry_run: bool,
+    /// Weights of the columns.
+    pub imatrix: Option<ColumnWeights>,
+}
+
+/// An importance matrix as quantization takes it, and what the file is to say about it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ColumnWeights {
+    /// Mean squares by tensor name; one a column, for merged experts one row of columns after the other.
+    pub entries: BTreeMap<String, Vec<f32>>,
+    /// Metadata written into the file: texts, of which llama.cpp keeps the first 127 bytes, and numbers.
+    pub about: Vec<(String, KeyValue)>,
+}
+
+/// A value of the metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyValue {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(u32),
+}
+
+/// A key with its value as llama.cpp takes it; `None` for the entry that ends the list.
+fn override_of(pair: Option<&(String, KeyValue)>) -> sys::llama_model_kv_override {
+    let mut entry = sys::llama_model_kv_override {
+        tag: sys::LLAMA_KV_OVERRIDE_TYPE_INT,
+        key: [0; 128],
+        __bindgen_anon_1: sys::llama_model_kv_override__bindgen_ty_1 { val_str: [0; 128] },
+    };
+    let Some((key, value)) = pair else { return entry };
+    entry.key = c_array(key);
+    match value {
+        KeyValue::Text(text) => {
+            entry.tag = sys::LLAMA_KV_OVERRIDE_TYPE_STR;
+            entry.__bindgen_anon_1.val_str = c_array(text);
+        }
+        KeyValue::Number(number) => entry.__bindgen_anon_1.val_i64 = i64::from(*number),
+    }
+    entry
+}
+
+/// The first 127 bytes of a text and a null.
+fn c_array(text: &str) -> [c_char; 128] {
+    let mut array = [0; 128];
+    for (place, byte) in array.iter_mut().take(127).zip(text.bytes()) {
+        *place = byte.cast_signed();
+    }
+    array
 }
 
 /// Runs `llama_model_quantize`; `false` if it failed (the log says why). The caller has checked that input
@@ -929,18 +1090,42 @@ pub fn quantize(input: &Path, output: &Path, options: &QuantizeOptions) -> bool 
         .map(|(pattern, (_, id))| sys::llama_model_tensor_override { pattern: pattern.as_ptr(), type_: *id })
         .collect();
     overrides.push(sys::llama_model_tensor_override { pattern: ptr::null(), type_: GGML_TYPE_COUNT });
-    // SAFETY: paths and patterns are null-terminated and outlive the call; the list of overrides ends with a
-    // null pattern as llama.cpp expects; all other fields are plain values over the defaults.
+    let columns = options.imatrix.as_ref();
+    let names: Option<Vec<CString>> = columns
+        .map_or(Some(Vec::new()), |c| c.entries.keys().map(|n| CString::new(n.as_str()).ok()).collect());
+    let Some(names) = names else { return false };
+    let values = columns.into_iter().flat_map(|c| c.entries.values());
+    let mut entries: Vec<sys::llama_model_imatrix_data> = names
+        .iter()
+        .zip(values)
+        .map(|(name, v)| sys::llama_model_imatrix_data {
+            name: name.as_ptr(),
+            data: v.as_ptr(),
+            size: v.len(),
+        })
+        .collect();
+    entries.push(sys::llama_model_imatrix_data { name: ptr::null(), data: ptr::null(), size: 0 });
+    let mut about: Vec<_> =
+        columns.into_iter().flat_map(|c| &c.about).map(|pair| override_of(Some(pair))).collect();
+    about.push(override_of(None));
+    // SAFETY: paths, patterns and names are null-terminated and outlive the call, as do the values, which are
+    // passed with their true lengths; the lists end with a null pattern, a null name and an empty key as llama.cpp
+    // expects; all other fields are plain values over the defaults.
     unsafe {
         let mut params = sys::llama_model_quantize_default_params();
         params.nthread = options.threads.cast_signed();
         params.ftype = options.ftype;
         params.allow_requantize = options.allow_requantize;
         params.dry_run = options.dry_run;
+        params.max_buf_size = QUANTIZE_BUFFER;
         params.output_tensor_type = options.output_type.unwrap_or(GGML_TYPE_COUNT);
         params.token_embedding_type = options.embedding_type.unwrap_or(GGML_TYPE_COUNT);
         if !options.overrides.is_empty() {
             params.tt_overrides = overrides.as_ptr();
+        }
+        if columns.is_some() {
+            params.imatrix = entries.as_ptr();
+            params.kv_overrides = about.as_ptr();
         }
         sys::llama_model_quantize(input.as_ptr(), output.as_ptr(), &raw const params) == 0
     }

@@ -5,6 +5,8 @@ pub mod context;
 pub mod ffi;
 pub mod head;
 pub mod hidden;
+pub mod imatrix;
 pub mod log;
 pub mod model;
 pub mod quantize;
+pub mod strided;

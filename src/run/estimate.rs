@@ -84,6 +84,7 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Text(work) => f64::from(work.cut.ctx),
         // Short chunks are decoded together.
         Request::Batched(work) => f64::from(work.cut.ctx.max(BATCH)),
+        Request::Imatrix(work) => f64::from(work.n_ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
         Request::Sample(work) => GENERATED * f64::from(written_together(work.n_ctx)),

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -25,11 +25,12 @@ use crate::score::perplexity::{self, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
+use crate::worker::imatrix::{self, WorkError};
 use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ItemRecord, ItemScore,
-    LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD,
-    Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
+    BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord,
+    ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD,
+    REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
 };
 use crate::worker::texts::Texts;
 use crate::worker::throughput;
@@ -83,6 +84,16 @@ impl From<TextError> for Failure {
     }
 }
 
+impl From<WorkError> for Failure {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Llama(error) => error.into(),
+            WorkError::Text(error) => error.into(),
+            other => Self::of_file(&other, other.hint(), other.no_space()),
+        }
+    }
+}
+
 /// Runs the worker until its parent hangs up.
 ///
 /// # Errors
@@ -119,6 +130,7 @@ pub fn run(parent: u32) -> io::Result<()> {
                 with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &mut texts, &replies))
             }
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
+            Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
         };
         let reply = match outcome {
@@ -353,6 +365,17 @@ fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> 
     Ok(Finished::Speed(speed))
 }
 
+fn importance(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &ImatrixWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let shape = template(model, spec, work.n_ctx)?;
+    let done = imatrix::compute(model, work, shape, |done, total| progress(replies, done, total))?;
+    Ok(Finished::Imatrix(done))
+}
+
 fn count_tokens(
     work: &CountWork,
     loaded: Option<&(Model, LoadSpec)>,
@@ -417,6 +440,8 @@ fn vocabulary(path: &Path, options: &ModelOptions) -> Result<Model, Failure> {
 }
 
 fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Failure> {
+    let weights = |path: &PathBuf| imatrix::column_weights(path, spec.imatrix_name.as_deref());
+    let columns = spec.imatrix.as_ref().map(weights).transpose();
     let options = QuantizeOptions {
         ftype: spec.ftype,
         overrides: spec.overrides.clone(),
@@ -425,6 +450,7 @@ fn quantize_file(spec: &QuantizeSpec, replies: &Replies) -> Result<Finished, Fai
         allow_requantize: spec.allow_requantize,
         threads: spec.threads,
         dry_run: spec.dry_run,
+        imatrix: columns.map_err(|error| Failure::from(WorkError::from(error)))?,
     };
     let listener = Arc::clone(replies);
     let log = quantize::quantize(&spec.input, &spec.output, &options, move |done, total| {

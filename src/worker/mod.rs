@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod entry;
+pub mod imatrix;
 pub mod memory;
 pub mod protocol;
 pub mod texts;

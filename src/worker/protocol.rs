@@ -39,6 +39,8 @@ pub enum Request {
     Batched(BatchedWork),
     /// Score multiple-choice items.
     Choice(ChoiceWork),
+    /// Compute an importance matrix.
+    Imatrix(ImatrixWork),
     /// Measure throughput and memory.
     Speed(SpeedWork),
     /// Count the tokens of texts with a model's vocabulary, without loading its weights.
@@ -93,6 +95,8 @@ pub enum Finished {
     Load(Loaded),
     /// Items have been sent one by one; this is what they cost.
     Items(SuiteCost),
+    /// See [`ImatrixDone`].
+    Imatrix(ImatrixDone),
     /// See [`Speed`].
     Speed(Speed),
     /// Tokens of each text asked for.
@@ -136,6 +140,12 @@ pub struct QuantizeSpec {
     pub threads: u32,
     /// Only decide the types.
     pub dry_run: bool,
+    /// Importance matrix that weighs the rounding errors of columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imatrix: Option<PathBuf>,
+    /// What the made file calls the matrix; absent: its path. Paths of a cache would make files differ by machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imatrix_name: Option<String>,
 }
 
 /// What quantizing yields.
@@ -241,6 +251,53 @@ pub struct ChoiceWork {
     pub n_ctx: u32,
     /// Items, rendered by the parent.
     pub items: Vec<ChoiceItem>,
+}
+
+/// A text whose activations make an importance matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImatrixWork {
+    /// Text file.
+    pub text: PathBuf,
+    /// What the matrix calls the text.
+    pub dataset: String,
+    /// Tokens a chunk.
+    pub n_ctx: u32,
+    /// Chunks from the beginning; all there are, if absent.
+    pub chunks: Option<u64>,
+    /// All files of the loaded model, whose hash an unfinished matrix keeps.
+    pub base_files: Vec<PathBuf>,
+    /// File to write; what is unfinished lies beside it.
+    pub out: PathBuf,
+    /// Collect for the output matrix too.
+    pub process_output: bool,
+}
+
+/// What computing an importance matrix yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct ImatrixDone {
+    /// Chunks in the matrix.
+    pub chunks: u64,
+    /// Of which an earlier run had done so many.
+    pub resumed_from: u64,
+    /// Weights with an entry.
+    pub entries: u64,
+    /// Weights of which some experts saw no token.
+    pub unreached: Vec<Unreached>,
+    /// Wall seconds of the worker.
+    pub wall_s: f64,
+    /// Seconds within `llama_decode`, this run's.
+    pub decode_s: f64,
+}
+
+/// A merged weight some of whose experts saw no token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreached {
+    /// Tensor.
+    pub tensor: String,
+    /// Experts without a token.
+    pub without: u64,
+    /// Of how many.
+    pub experts: u64,
 }
 
 /// Texts whose tokens are to be counted.

@@ -155,9 +155,9 @@ fn a_sweep_file_with_something_unknown() {
         "",
     );
     refused_file(
-        "recipes = [\"IQ1_S\"]\n",
-        "night.toml, line 1: recipe IQ1_S needs an importance matrix",
-        "",
+        "[[recipe]]\nname = \"x\"\ntype = \"Q8_0\"\ntensor = []\n",
+        "night.toml, line 4: unknown field `tensor`, expected one of ",
+        "(hint: did you mean \"tensors\"?",
     );
     refused_file("threads = \"two\"\n", "night.toml, line 1: invalid type: string \"two\"", "");
     refused_file("seed = 1\nseed = 2\n", "night.toml, line 2: ", "");

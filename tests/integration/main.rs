@@ -6,6 +6,7 @@ mod bad_input_disk;
 mod corpora;
 mod kill;
 mod layering;
+mod recipes;
 mod records;
 mod sandbox;
 mod sweep;

@@ -2,7 +2,7 @@
 
 use super::error::ChartError;
 use super::scatter::{Figure, lay_out};
-use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, memory, paint, speed, theme};
+use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speed, theme};
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,6 +34,7 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(frontier::figures(report));
     figures.extend(speed::figure(report));
     figures.extend(memory::figure(report));
+    figures.extend(kv::figure(report));
     let mut taken = BTreeSet::new();
     for figure in &mut figures {
         let plain = file_name(&figure.name);

@@ -8,6 +8,7 @@ mod axis;
 mod error;
 mod files;
 mod floor;
+mod kv;
 mod label;
 mod paint;
 mod scatter;
