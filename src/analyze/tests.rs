@@ -531,8 +531,8 @@ proptest! {
     ) {
         let chunk = |tokens: &Vec<(f32, f32, f32)>| {
             let zeros = F32Array(vec![0.0; tokens.len()]);
-            let [nll, nll_base, kld] = [|t: &(f32, f32, f32)| t.0, |t: &(f32, f32, f32)| t.1, |t: &(f32, f32, f32)| t.2]
-                .map(|column| F32Array(tokens.iter().map(column).collect()));
+            let column = |f: fn(&(f32, f32, f32)) -> f32| F32Array(tokens.iter().map(f).collect());
+            let (nll, nll_base, kld) = (column(|t| t.0), column(|t| t.1), column(|t| t.2));
             let same_top = vec![0; tokens.len()];
             ChunkScore { nll, nll_base, kld, delta_p: zeros, same_top, ..ChunkScore::default() }
         };
