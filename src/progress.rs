@@ -143,6 +143,37 @@ impl Chunks {
     }
 }
 
+/// A bar that counts tensors.
+#[derive(Debug)]
+pub struct Tensors(ProgressBar);
+
+impl Default for Tensors {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tensors {
+    /// Nothing is drawn where stderr is not a terminal.
+    pub fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template("[{bar:30}] tensor {pos} of {len}, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        Self(bar)
+    }
+
+    /// So many are begun, of so many.
+    pub fn tell(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
+    /// Takes the line away.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A plain line for an event; nothing for steps.
 fn line(event: &Event, clock: &Clock) -> Option<String> {
     match event {

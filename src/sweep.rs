@@ -40,7 +40,7 @@ pub fn sweep(
 ) -> Result<Swept, Error> {
     let folder = config.out.clone();
     writable(&folder)?;
-    let prepared = prepare(config, Cache::from_env()?, interrupted)?;
+    let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
     let manifest = manifest(&prepared, read_manifest(&folder)?)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {
         return Err(Error::DoesNotFit(refusal));
@@ -135,13 +135,25 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
 }
 
 fn variant_record(prepared: &Prepared, recipe: &Recipe) -> VariantRecord {
-    let own_type = || prepared.base_type().unwrap_or_default();
+    let weights = &recipe.weights;
+    let found = prepared.files.iter().find(|f| f.weights.same_file(weights)).and_then(|f| f.found.as_ref());
+    let imatrix_from = match found {
+        Some(found) => found.imatrix_from.clone(),
+        None => prepared.inputs.imatrix(weights).map_or(String::new(), |p| p.display().to_string()),
+    };
+    let type_name = match found {
+        Some(found) => found.type_name.clone(),
+        None if recipe.is_base() => prepared.base_type().unwrap_or_default(),
+        None => weights.type_name.clone(),
+    };
     VariantRecord {
         name: recipe.variant(),
-        recipe: recipe.weights.name.clone(),
-        type_name: if recipe.is_base() { own_type() } else { recipe.weights.type_name.clone() },
-        imatrix: false,
-        nominal_bpw: recipe.weights.nominal_bpw,
+        recipe: weights.name.clone(),
+        type_name,
+        imatrix: weights.imatrix.is_used() || !imatrix_from.is_empty(),
+        nominal_bpw: weights.nominal_bpw,
         kv: (recipe.kv.k.clone(), recipe.kv.v.clone()),
+        imatrix_from,
+        gguf: weights.file.clone().unwrap_or_default(),
     }
 }

@@ -18,6 +18,8 @@ pub struct Report {
     pub comparisons: Vec<ComparisonRow>,
     /// Points of every frontier, one row a variant and pair of axes.
     pub frontier: Vec<FrontierRow>,
+    /// Tensors that got another type than asked for, one row a recipe and tensor.
+    pub fallbacks: Vec<FallbackRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -104,6 +106,31 @@ pub struct VariantRow {
     pub tg128_tps_sd: Option<f64>,
     /// `done`, or the first status that is not, with its trial.
     pub status: String,
+    /// The first recipe whose file has the same tensors, bit for bit; metadata may differ. Empty if there is none.
+    pub same_as: String,
+    /// How many tensors have which type, the commonest first: `211 Q4_K, 61 F32`.
+    pub tensor_types: String,
+    /// What the importance matrix is; empty if there is none.
+    pub imatrix_from: String,
+    /// Source of somebody else's file; empty for what was made here.
+    pub gguf: String,
+}
+
+/// A row of `fallbacks.csv`: a tensor whose columns the type asked for does not divide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FallbackRow {
+    /// Recipe.
+    pub recipe: String,
+    /// Tensor.
+    pub tensor: String,
+    /// Its columns.
+    pub columns: u64,
+    /// Block size of the type asked for.
+    pub block: u64,
+    /// Type asked for.
+    pub wanted: String,
+    /// Type it got.
+    pub got: String,
 }
 
 /// A row of `metrics.csv`.

@@ -16,6 +16,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let metrics = measure::rows(&sheet);
     let frontier = frontier::rows(&suites, &variants, &metrics);
     Report {
+        fallbacks: variant::fallbacks(&sheet),
         about: about(manifest),
         comparisons: comparison::rows(&sheet),
         suites,

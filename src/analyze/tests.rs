@@ -32,6 +32,8 @@ fn variant(name: &str) -> VariantRecord {
         imatrix: false,
         nominal_bpw: Some(4.5),
         kv: ("f16".to_owned(), "f16".to_owned()),
+        imatrix_from: String::new(),
+        gguf: String::new(),
     }
 }
 

@@ -1,14 +1,60 @@
 //! One row a variant: the facts of its file, its speed and memory, and whether all of its trials are done.
 
 use super::planned::{Planned, Sheet};
-use super::report::VariantRow;
+use super::report::{FallbackRow, VariantRow};
 use crate::journal::record::{Manifest, Outcome, Quantized, Speed, Status, TrialKind, VariantRecord};
 use crate::stats;
 use crate::units::BitsPerWeight;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of `variants.csv`, in plan order.
 pub(super) fn rows(sheet: &Sheet) -> Vec<VariantRow> {
-    sheet.manifest.variants.iter().map(|variant| row(sheet, variant)).collect()
+    // The first recipe of each content, in plan order.
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for variant in &sheet.manifest.variants {
+        let mut row = row(sheet, variant);
+        let file = file_of(sheet, variant).filter(|file| !file.tensor_digest.is_empty());
+        if let Some(file) = file {
+            let same = *first.entry(&file.tensor_digest).or_insert(&variant.recipe);
+            same.clone_into(&mut row.same_as);
+            if row.same_as == variant.recipe {
+                row.same_as.clear();
+            }
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// Rows of `fallbacks.csv`, recipe by recipe in plan order.
+pub(super) fn fallbacks(sheet: &Sheet) -> Vec<FallbackRow> {
+    let mut seen = BTreeSet::new();
+    let variants = sheet.manifest.variants.iter().filter(|v| seen.insert(v.recipe.as_str()));
+    let files = variants.filter_map(|v| Some((v, file_of(sheet, v)?)));
+    files
+        .flat_map(|(variant, file)| {
+            file.fallbacks.iter().map(|f| FallbackRow {
+                recipe: variant.recipe.clone(),
+                tensor: f.tensor.clone(),
+                columns: f.columns,
+                block: f.block,
+                wanted: f.wanted.clone(),
+                got: f.got.clone(),
+            })
+        })
+        .collect()
+}
+
+/// `211 Q4_K, 61 F32`: the commonest type first.
+fn histogram(tensors: &[(String, String)]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, kind) in tensors {
+        *counts.entry(kind).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(kind, n)| (std::cmp::Reverse(*n), *kind));
+    counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect::<Vec<_>>().join(", ")
 }
 
 fn row(sheet: &Sheet, variant: &VariantRecord) -> VariantRow {
@@ -19,6 +65,8 @@ fn row(sheet: &Sheet, variant: &VariantRecord) -> VariantRow {
         imatrix: variant.imatrix,
         nominal_bpw: variant.nominal_bpw,
         status: status(sheet, &variant.name),
+        imatrix_from: variant.imatrix_from.clone(),
+        gguf: variant.gguf.clone(),
         ..VariantRow::default()
     };
     if is_base_file(sheet.manifest, variant) {
@@ -68,6 +116,7 @@ fn fill_file(row: &mut VariantRow, file: &Quantized) {
     row.fallback_tensors = Some(file.fallbacks.len() as u64);
     row.quantize_s = file.quantize_s.and_then(finite);
     row.sha256.clone_from(&file.sha256);
+    row.tensor_types = histogram(&file.tensors);
 }
 
 fn fill_speed(row: &mut VariantRow, speed: &Speed) {

@@ -124,6 +124,8 @@ pub struct Array {
     pub element: ValueType,
     /// Number of elements.
     pub count: u64,
+    /// Where the elements stand in the file: first byte, and the byte after the last.
+    pub place: (u64, u64),
     /// The elements as encoded, so that memory never exceeds what the file spent on them.
     encoded: Option<Vec<u8>>,
 }
@@ -357,6 +359,7 @@ fn read_array<R: BufRead>(
     let element = read_type(cursor, key)?;
     let count = cursor.u64("array length")?;
     cursor.check_count("array elements", count, element.min_bytes())?;
+    let start = cursor.position();
     let encoded = match element.fixed_bytes() {
         Some(width) => read_fixed(cursor, count * width)?,
         None if element == ValueType::String => read_strings(cursor, count, lost)?,
@@ -367,7 +370,7 @@ fn read_array<R: BufRead>(
             None
         }
     };
-    Ok(Array { element, count, encoded })
+    Ok(Array { element, count, place: (start, cursor.position()), encoded })
 }
 
 fn read_fixed<R: BufRead>(cursor: &mut Cursor<'_, R>, bytes: u64) -> Result<Option<Vec<u8>>, GgufError> {

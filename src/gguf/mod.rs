@@ -5,6 +5,7 @@
 
 mod cursor;
 mod described;
+mod digest;
 mod error;
 pub mod imatrix;
 mod metadata;
@@ -16,9 +17,10 @@ mod tests;
 mod types;
 
 pub use described::Described;
+pub use digest::{array_digest, tensor_digest};
 pub use error::GgufError;
 pub use metadata::{Array, Entry, Metadata, PerLayer, Value, ValueType};
 pub use reader::{GgufFile, TensorInfo};
-pub use size::{quantized_file_bytes, tensor_bytes_as};
+pub use size::{quantized_file_bytes, quantized_file_bytes_with, tensor_bytes_as};
 pub use split::{Model, open_model};
 pub use types::TensorType;

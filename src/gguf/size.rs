@@ -26,8 +26,20 @@ const DROPPED_KEYS: [&str; 3] = ["split.no", "split.count", "split.tensors.count
 /// # Errors
 /// If a name is not in the model, a row is no whole number of blocks, or a sum overflows.
 pub fn quantized_file_bytes(model: &Model, types: &HashMap<String, TensorType>) -> Result<u64, GgufError> {
+    quantized_file_bytes_with(model, types, 0)
+}
+
+/// As [`quantized_file_bytes`], with so many bytes of metadata more.
+///
+/// # Errors
+/// The same.
+pub fn quantized_file_bytes_with(
+    model: &Model,
+    types: &HashMap<String, TensorType>,
+    added: u64,
+) -> Result<u64, GgufError> {
     let infos = model.tensors().map(info_bytes).sum::<u64>();
-    let header = PREAMBLE_BYTES + metadata_bytes(model) + infos;
+    let header = PREAMBLE_BYTES + metadata_bytes(model) + infos + added;
     // Every tensor is padded, the last one too; only the sum matters, so the order of writing does not.
     let data = sum_of_tensors(model, types, |bytes| pad(bytes, DEFAULT_ALIGNMENT))?;
     pad(header, DEFAULT_ALIGNMENT).and_then(|header| header.checked_add(data)).ok_or_else(|| too_large(model))

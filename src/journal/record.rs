@@ -134,6 +134,12 @@ pub struct VariantRecord {
     pub nominal_bpw: Option<f64>,
     /// KV cache types, K then V.
     pub kv: (String, String),
+    /// What the importance matrix is: its file, or, in somebody else's file, what that says of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub imatrix_from: String,
+    /// Source of somebody else's file that is the variant.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gguf: String,
 }
 
 /// `trials/<id>/trial.json`: settings, status and, for trials without items, the result.
@@ -181,6 +187,10 @@ pub struct Quantized {
     pub weights: u64,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// BLAKE3 of its tensors' names, shapes, types and bytes, without metadata; empty in records of versions that did
+    /// not compute it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tensor_digest: String,
     /// Type of every tensor, in file order: (name, type).
     pub tensors: Vec<(String, String)>,
     /// Tensors whose shape did not allow the type asked for.

@@ -18,6 +18,7 @@ use std::sync::Mutex;
 
 use llama_cpp_sys_2 as sys;
 
+use crate::gguf::imatrix::KeyValue;
 use crate::llama::strided::Strided;
 
 /// A token id.
@@ -961,6 +962,10 @@ fn ggml_block(kind: u32) -> Option<i64> {
     (block > 0).then_some(block)
 }
 
+/// Most bytes of a tensor's rows, as read, as floats and as written, that llama.cpp holds at once while quantizing (its
+/// own limit is 8 GiB). Rows are quantized one by one, so the limit cannot change the result.
+const QUANTIZE_BUFFER: usize = 256 << 20;
+
 /// How a file is quantized.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuantizeOptions {
@@ -987,17 +992,8 @@ pub struct QuantizeOptions {
 pub struct ColumnWeights {
     /// Mean squares by tensor name; one a column, for merged experts one row of columns after the other.
     pub entries: BTreeMap<String, Vec<f32>>,
-    /// Metadata written into the file: texts, of which llama.cpp keeps the first 127 bytes, and numbers.
+    /// Metadata written into the file.
     pub about: Vec<(String, KeyValue)>,
-}
-
-/// A value of the metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyValue {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(u32),
 }
 
 /// A key with its value as llama.cpp takes it; `None` for the entry that ends the list.
@@ -1008,7 +1004,7 @@ fn override_of(pair: Option<&(String, KeyValue)>) -> sys::llama_model_kv_overrid
         __bindgen_anon_1: sys::llama_model_kv_override__bindgen_ty_1 { val_str: [0; 128] },
     };
     let Some((key, value)) = pair else { return entry };
-    entry.key = c_array(key);
+    entry.key = c_array(key.as_bytes());
     match value {
         KeyValue::Text(text) => {
             entry.tag = sys::LLAMA_KV_OVERRIDE_TYPE_STR;
@@ -1020,9 +1016,9 @@ fn override_of(pair: Option<&(String, KeyValue)>) -> sys::llama_model_kv_overrid
 }
 
 /// The first 127 bytes of a text and a null.
-fn c_array(text: &str) -> [c_char; 128] {
+fn c_array(text: &[u8]) -> [c_char; 128] {
     let mut array = [0; 128];
-    for (place, byte) in array.iter_mut().take(127).zip(text.bytes()) {
+    for (place, byte) in array.iter_mut().take(127).zip(text) {
         *place = byte.cast_signed();
     }
     array
@@ -1068,6 +1064,7 @@ pub fn quantize(input: &Path, output: &Path, options: &QuantizeOptions) -> bool 
         params.ftype = options.ftype;
         params.allow_requantize = options.allow_requantize;
         params.dry_run = options.dry_run;
+        params.max_buf_size = QUANTIZE_BUFFER;
         params.output_tensor_type = options.output_type.unwrap_or(GGML_TYPE_COUNT);
         params.token_embedding_type = options.embedding_type.unwrap_or(GGML_TYPE_COUNT);
         if !options.overrides.is_empty() {

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::plan::error::{PlanError, toml_error};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
-use crate::plan::recipe::{self, KvTypes, Recipe, Weights};
+use crate::plan::recipe::Recipe;
+use crate::plan::recipe_file::RecipeTable;
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
 
 /// Longest silence a user may allow, in seconds: some days.
@@ -90,6 +93,8 @@ pub struct SweepConfig {
     pub fetch: bool,
     /// Don't try again what failed in an earlier invocation.
     pub no_retry: bool,
+    /// The text of the sweep's importance matrix.
+    pub imatrix: CalibrationTable,
     /// How models are run.
     pub run: RunOptions,
 }
@@ -107,6 +112,8 @@ impl SweepConfig {
 struct SweepFile {
     base: Option<String>,
     recipes: Option<Vec<Spanned<RecipeEntry>>>,
+    #[serde(default)]
+    recipe: Vec<Spanned<RecipeTable>>,
     suites: Option<Vec<Spanned<String>>>,
     out: Option<PathBuf>,
     threads: Option<u32>,
@@ -121,6 +128,18 @@ struct SweepFile {
     hang_seconds: Option<f64>,
     offload: Option<Offload>,
     speed: Option<SpeedTable>,
+    #[serde(default)]
+    imatrix: CalibrationTable,
+}
+
+/// `[imatrix]`: what the importance matrix of recipes with `imatrix = true` is computed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationTable {
+    /// The text; absent: that of a suite that comes with the program.
+    pub text: Option<PathBuf>,
+    /// Chunks of 512 tokens from its beginning; absent: all, of the program's own text the first hundred.
+    pub chunks: Option<std::num::NonZeroU64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -129,19 +148,35 @@ struct SpeedTable {
     repetitions: u32,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+/// A name, or a table.
+#[derive(Debug, Clone)]
 enum RecipeEntry {
     Name(String),
-    Table(RecipeTable),
+    Table(Box<RecipeTable>),
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecipeTable {
-    name: Option<String>,
-    r#type: String,
-    kv: Option<String>,
+impl<'de> Deserialize<'de> for RecipeEntry {
+    /// By hand, because serde's untagged enums forget which key was wrong.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = RecipeEntry;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a recipe's name or its table")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<RecipeEntry, E> {
+                Ok(RecipeEntry::Name(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RecipeEntry, A::Error> {
+                let table = RecipeTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RecipeEntry::Table(Box::new(table)))
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
 }
 
 /// What flags say; they win over the file.
@@ -225,6 +260,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         keep_variants: flags.keep_variants || raw.keep_variants.unwrap_or(false),
         fetch: flags.fetch || raw.fetch.unwrap_or(false),
         no_retry: flags.no_retry,
+        imatrix: raw.imatrix,
         run: RunOptions {
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
@@ -256,10 +292,18 @@ fn recipes(
         for name in &flags.recipes {
             named.push(("--recipes".to_owned(), Recipe::parse(name, "--recipes")?));
         }
-    } else if let Some(entries) = &raw.recipes {
-        for entry in entries {
+    } else if raw.recipes.is_some() || !raw.recipe.is_empty() {
+        for entry in raw.recipes.iter().flatten() {
             let place = at(entry.span().start);
-            named.push((place.clone(), recipe_entry(entry.get_ref(), &place)?));
+            let recipe = match entry.get_ref() {
+                RecipeEntry::Name(name) => Recipe::parse(name, &place)?,
+                RecipeEntry::Table(table) => table.recipe(&place, None, at)?,
+            };
+            named.push((place, recipe));
+        }
+        for table in &raw.recipe {
+            let place = at(table.span().start);
+            named.push((place.clone(), table.get_ref().recipe(&place, None, at)?));
         }
     } else {
         for name in DEFAULT_LADDER {
@@ -283,18 +327,6 @@ fn recipes(
         recipes.push(recipe);
     }
     Ok(recipes)
-}
-
-fn recipe_entry(entry: &RecipeEntry, place: &str) -> Result<Recipe, PlanError> {
-    match entry {
-        RecipeEntry::Name(name) => Recipe::parse(name, place),
-        RecipeEntry::Table(table) => {
-            let stock = recipe::find(&table.r#type, place)?;
-            let kv =
-                table.kv.as_deref().map_or_else(|| Ok(KvTypes::default()), |kv| KvTypes::parse(kv, place))?;
-            Ok(Recipe { weights: Weights::stock(stock, table.name.as_deref(), place)?, kv })
-        }
-    }
 }
 
 fn suites(
@@ -375,6 +407,18 @@ mod tests {
     }
 
     #[test]
+    fn recipes_as_tables() {
+        let text = "base = \"b\"\nrecipes = [\"Q8_0\", { type = \"Q4_0\", kv = \"q8_0\" }]\n\
+                    [[recipe]]\nname = \"mine\"\ntype = \"Q4_K_M\"\nimatrix = true\n\
+                    [[recipe.tensors]]\nmatch = \"ffn_down\"\nlayers = \"first 1\"\ntype = \"Q8_0\"\n\
+                    [[recipe]]\ngguf = \"dir/theirs.gguf\"\nkv = { k = \"q8_0\", v = \"f16\" }\n";
+        let file = written(text);
+        let config = read(Some(file.path()), &SweepFlags::default(), 1).expect("valid");
+        let names: Vec<String> = config.recipes.iter().map(Recipe::variant).collect();
+        assert_eq!(names, ["base", "Q8_0", "Q4_0/kv=q8_0", "mine", "theirs/kv=q8_0,f16"]);
+    }
+
+    #[test]
     fn flags_win() {
         let file = written("base = \"b.gguf\"\nrecipes = [\"Q8_0\"]\n");
         let flags = SweepFlags { recipes: vec!["Q4_0".to_owned()], ..SweepFlags::default() };
@@ -393,6 +437,12 @@ mod tests {
             ("base = \"b\"\nsuites = [\"piqqa\"]\n", "line 2: no suite is called \"piqqa\""),
             ("base = \"b\"\nrecipes = [\"Q8_0\", \"q8_0\"]\n", "line 2: recipe \"Q8_0\" is named twice"),
             ("base = 3\n", "line 1: invalid type"),
+            ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
+            ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),
+            (
+                "base = \"b\"\n[[recipe]]\nname = \"x\"\ntype = \"Q8_0\"\n[[recipe.tensors]]\nmatch = \"(\"\ntype = \"Q8_0\"\n",
+                "line 5: the pattern \"(\" is no regular expression",
+            ),
         ];
         for (text, expected) in cases {
             let file = written(text);

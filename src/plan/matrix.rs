@@ -1,11 +1,13 @@
 //! The matrix of trials: variants x suites, with the settings that make each trial's id.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
-use crate::plan::recipe::{Recipe, Weights};
+use crate::plan::recipe::{ImatrixUse, Recipe, Weights};
 use crate::plan::suite::{LoadedSuite, Scoring};
 
 /// Version of the scorers. Raised whenever the same item would be scored otherwise.
@@ -60,17 +62,44 @@ pub struct Shared<'a> {
     pub machine: &'a Value,
     /// How models are run.
     pub options: &'a RunOptions,
+    /// SHA-256 of every file that a recipe names, by the name it is given there, and of the sweep's own importance
+    /// matrix under [`SWEEP_IMATRIX`].
+    pub inputs: &'a BTreeMap<String, String>,
+}
+
+/// What the sweep's own importance matrix is called among the inputs of recipes.
+pub const SWEEP_IMATRIX: &str = "imatrix";
+
+/// The name among the inputs of the importance matrix that weights are made with, if there is one.
+pub fn imatrix_input(weights: &Weights) -> Option<String> {
+    match &weights.imatrix {
+        ImatrixUse::None => None,
+        ImatrixUse::Sweep => Some(SWEEP_IMATRIX.to_owned()),
+        ImatrixUse::File(path) => Some(path.display().to_string()),
+    }
 }
 
 /// The content key of a variant's file: what decides its bytes.
 pub fn weights_key(shared: &Shared<'_>, weights: &Weights) -> Value {
-    json!({
+    let mut key = json!({
         "base_sha256": shared.base_sha256,
         "ftype": weights.ftype,
         "allow_requantize": shared.options.allow_requantize,
         "llama_cpp": shared.llama_cpp,
         "build": shared.build,
-    })
+    });
+    // Only where there is something to say, so that plain types keep the ids they always had.
+    if weights.is_mixed() {
+        key["mix"] =
+            json!({"output": weights.output, "embedding": weights.embedding, "tensors": weights.overrides});
+    }
+    if let Some(name) = imatrix_input(weights) {
+        key["imatrix_sha256"] = json!(shared.inputs.get(&name));
+    }
+    if let Some(name) = &weights.file {
+        key["gguf_sha256"] = json!(shared.inputs.get(name));
+    }
+    key
 }
 
 fn trial(kind: TrialKind, recipe: &Recipe, suite: &str, items_planned: u64, settings: Value) -> TrialSpec {

@@ -1,13 +1,18 @@
 //! What a sweep will do, before anything is done: recipes, suites, prompts, the matrix of trials and the keys
 //! under which their results are kept.
 
+pub mod catalogue;
 pub mod config;
 pub mod error;
 pub mod fingerprint;
 pub mod items;
 pub mod ladder;
+pub mod layers;
 pub mod matrix;
+pub mod native_command;
 pub mod overlap;
+pub mod preset;
 pub mod recipe;
+pub mod recipe_file;
 pub mod suite;
 pub mod template;

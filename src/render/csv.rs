@@ -9,7 +9,7 @@ use std::path::Path;
 
 // Written out, because the csv crate derives headers from a first row, and a table without rows has none. A test
 // holds them to the row types.
-const VARIANTS: [&str; 21] = [
+const VARIANTS: [&str; 25] = [
     "variant",
     "recipe",
     "type",
@@ -31,6 +31,10 @@ const VARIANTS: [&str; 21] = [
     "tg128_tps",
     "tg128_tps_sd",
     "status",
+    "same_as",
+    "tensor_types",
+    "imatrix_from",
+    "gguf",
 ];
 const METRICS: [&str; 12] = [
     "variant",
@@ -49,11 +53,12 @@ const METRICS: [&str; 12] = [
 const COMPARISONS: [&str; 8] =
     ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n"];
 const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
+const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
-/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv` and `frontier.csv` into `folder`,
-/// each replaced as a whole. The same report gives the same bytes.
+/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv` and `fallbacks.csv` into
+/// `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -62,7 +67,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("metrics.csv"), &METRICS, &report.metrics)?;
     write_summary(&folder.join("summary.csv"), report)?;
     write_table(&folder.join("comparisons.csv"), &COMPARISONS, &report.comparisons)?;
-    write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)
+    write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)?;
+    write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -112,7 +118,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, ComparisonRow, FrontierRow, MetricRow};
+    use crate::analyze::report::{About, ComparisonRow, FallbackRow, FrontierRow, MetricRow};
 
     fn derived<R: Serialize>(row: &R) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -156,6 +162,17 @@ mod tests {
         FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x: 400.0, y, on_frontier }
     }
 
+    fn fallback() -> FallbackRow {
+        FallbackRow {
+            recipe: "Q4_K_M".to_owned(),
+            tensor: "blk.0.attn_q.weight".to_owned(),
+            columns: 576,
+            block: 256,
+            wanted: "q4_K".to_owned(),
+            got: "q5_0".to_owned(),
+        }
+    }
+
     fn report() -> Report {
         let variant = |name: &str| VariantRow { variant: name.to_owned(), ..VariantRow::default() };
         Report {
@@ -181,6 +198,7 @@ mod tests {
             metrics: vec![metric("Q4_0", Some(0.1)), metric("Q2_K", None)],
             comparisons: vec![comparison()],
             frontier: vec![point("Q4_0", 0.1, true)],
+            fallbacks: vec![fallback()],
         }
     }
 
@@ -196,6 +214,7 @@ mod tests {
         assert_eq!(derived(&metric("a", None)), METRICS.join(","));
         assert_eq!(derived(&comparison()), COMPARISONS.join(","));
         assert_eq!(derived(&point("a", 1.0, true)), FRONTIER.join(","));
+        assert_eq!(derived(&fallback()), FALLBACKS.join(","));
     }
 
     #[test]
@@ -223,7 +242,7 @@ mod tests {
         );
         assert!(
             read("variants.csv")
-                .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,\n")
+                .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,\n")
         );
     }
 
@@ -235,6 +254,7 @@ mod tests {
             metrics: Vec::new(),
             comparisons: Vec::new(),
             frontier: Vec::new(),
+            fallbacks: Vec::new(),
             ..report()
         };
         let read = written(&empty);
@@ -243,6 +263,7 @@ mod tests {
         assert_eq!(read("summary.csv"), SUMMARY.join(",") + "\n");
         assert_eq!(read("comparisons.csv"), COMPARISONS.join(",") + "\n");
         assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
+        assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");
     }
 
     #[test]

@@ -67,6 +67,10 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
         if let Some((trouble, paint)) = trouble(report, variant) {
             push(&format!("{GAP}{trouble}"), paint);
         }
+        if !variant.same_as.is_empty() {
+            let same = clean(&variant.same_as);
+            push(&format!("{GAP}every tensor is the same as in {same}, bit for bit"), Paint::Yellow);
+        }
     }
     table
 }
@@ -289,6 +293,7 @@ mod tests {
                 failed,
             ],
             comparisons: Vec::new(),
+            fallbacks: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::gguf::Described as _;
+use crate::gguf::{self, Described as _};
 use crate::journal::reader::{JournalError, TrialData, read_trial};
 use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
 use crate::journal::writer::{ItemJournal, write_trial, writer_name};
@@ -19,7 +19,8 @@ use crate::plan::suite::{LoadedSuite, Scoring, TextSuite};
 use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
-use crate::run::prepare::{FilePlan, Prepared};
+use crate::run::file_plan::FilePlan;
+use crate::run::prepare::Prepared;
 use crate::run::variant_file;
 use crate::score::base_store;
 use crate::worker::client::{WorkFailure, Worker};
@@ -202,18 +203,14 @@ impl<'a> Executor<'a> {
             Outcome::Quantize(facts) => Some(facts),
             _ => None,
         });
-        let Some(ftype) = file.weights.ftype else {
-            let facts = recorded.unwrap_or_else(|| {
-                variant_file::describe(
-                    &self.prepared.base_model,
-                    self.prepared.base.sha256.clone(),
-                    None,
-                    Vec::new(),
-                )
-            });
+        if let Some((model, path, sha256)) = self.found(file)? {
+            let facts = match recorded.filter(|r| !r.tensor_digest.is_empty()) {
+                Some(facts) => facts,
+                None => variant_file::existing(&model, &sha256)?,
+            };
             self.record_file(&makers, &facts)?;
-            return Ok(Ok(self.prepared.base_path.clone()));
-        };
+            return Ok(Ok(path));
+        }
         if let Some(facts) = &recorded
             && let Some(path) = variant_file::reuse(&self.prepared.cache, file, facts)
         {
@@ -225,13 +222,29 @@ impl<'a> Executor<'a> {
             let reason = self.trials.get(first).map_or("", |t| t.reason.as_str());
             return Ok(Err(format!("its file could not be made: {reason}")));
         }
-        self.make_file(file, ftype, first, &makers, recorded.as_ref())
+        if let Err(refusal) = &file.forecast {
+            let reason = refusal.line();
+            self.set(first, Status::Refused, &reason, 0, None)?;
+            self.ended(first)?;
+            return Ok(Err(format!("its file could not be made: {reason}")));
+        }
+        self.make_file(file, first, &makers, recorded.as_ref())
+    }
+
+    /// A file that is there already and not ours to make: the base, or somebody else's that fits it.
+    fn found(&self, file: &FilePlan) -> Result<Option<(gguf::Model, PathBuf, String)>, Error> {
+        if file.weights.is_base() {
+            let prepared = self.prepared;
+            let path = prepared.base_path.clone();
+            return Ok(Some((prepared.base_model.clone(), path, prepared.base.sha256.clone())));
+        }
+        let Some(found) = &file.found else { return Ok(None) };
+        Ok(Some((gguf::open_model(&found.path)?, found.path.clone(), found.sha256.clone())))
     }
 
     fn make_file(
         &mut self,
         file: &FilePlan,
-        ftype: u32,
         first: usize,
         makers: &[usize],
         recorded: Option<&Quantized>,
@@ -241,7 +254,7 @@ impl<'a> Executor<'a> {
         let (failures, made) = self.attempts(first, |me| {
             let (interrupted, events) = (me.interrupted, &mut *me.events);
             let step = |done, total| events(&Event::Step { done, total });
-            variant_file::make(me.prepared, file, ftype, &log, interrupted, step)
+            variant_file::make(me.prepared, file, &log, interrupted, step)
         })?;
         let mut made = match made {
             Ok(made) => made,

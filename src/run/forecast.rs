@@ -1,6 +1,5 @@
 //! What a sweep would make, need and take: the answer of `bitfrontier plan`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +8,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::plan::matrix::TrialSpec;
 use crate::run::estimate::{self, Needs};
+use crate::run::file_plan::{Refusal, fallback_text};
 use crate::run::prepare::Prepared;
 use crate::units::{BitsPerWeight, Bytes, Seconds};
 use crate::worker::client::{WorkFailure, Worker};
@@ -92,7 +92,7 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
 
 fn variant(prepared: &Prepared, recipe: &crate::plan::recipe::Recipe) -> VariantForecast {
     let file = prepared.files.iter().find(|f| f.weights.same_file(&recipe.weights));
-    let forecast = file.map_or_else(|| Err("not planned".to_owned()), |f| f.forecast.clone());
+    let forecast = file.map_or_else(|| Err(Refusal::new("not planned")), |f| f.forecast.clone());
     let variant = recipe.variant();
     match forecast {
         Ok(file) => VariantForecast {
@@ -102,9 +102,13 @@ fn variant(prepared: &Prepared, recipe: &crate::plan::recipe::Recipe) -> Variant
             fallbacks: file.fallbacks,
             reason: String::new(),
         },
-        Err(reason) => {
-            VariantForecast { variant, file_bytes: None, bpw: None, fallbacks: Vec::new(), reason }
-        }
+        Err(refusal) => VariantForecast {
+            variant,
+            file_bytes: None,
+            bpw: None,
+            fallbacks: Vec::new(),
+            reason: refusal.line(),
+        },
     }
 }
 
@@ -186,45 +190,5 @@ impl VariantForecast {
         let fallbacks = fallback_text(&self.fallbacks);
         let (bytes, bpw) = (Bytes(bytes).to_string(), BitsPerWeight(bpw).to_string());
         format!("{:<22} {bytes:>12} {bpw:>11}  {fallbacks}", self.variant)
-    }
-}
-
-/// `180 tensors: 576 columns don't divide by 256, so 166 q4_K become q5_0, 14 q6_K become q8_0`.
-fn fallback_text(fallbacks: &[Fallback]) -> String {
-    let Some(first) = fallbacks.first() else { return "none".to_owned() };
-    let mut kinds: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for fallback in fallbacks {
-        *kinds.entry((&fallback.wanted, &fallback.got)).or_default() += 1;
-    }
-    let kinds: Vec<String> =
-        kinds.iter().map(|((wanted, got), n)| format!("{n} {wanted} become {got}")).collect();
-    format!(
-        "{} tensors: {} columns don't divide by {}, so {}",
-        fallbacks.len(),
-        first.columns,
-        first.block,
-        kinds.join(", ")
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fallbacks_are_told_by_kind() {
-        let fallback = |wanted: &str, got: &str| Fallback {
-            tensor: "blk.0.attn_q.weight".to_owned(),
-            wanted: wanted.to_owned(),
-            got: got.to_owned(),
-            columns: 576,
-            block: 256,
-        };
-        let all = [fallback("q4_K", "q5_0"), fallback("q6_K", "q8_0"), fallback("q4_K", "q5_0")];
-        assert_eq!(
-            fallback_text(&all),
-            "3 tensors: 576 columns don't divide by 256, so 2 q4_K become q5_0, 1 q6_K become q8_0"
-        );
-        assert_eq!(fallback_text(&[]), "none");
     }
 }

@@ -1,7 +1,6 @@
 //! Inputs made ready: found or fetched, hashed, read and checked, before any night begins. Opens no socket unless
 //! it was asked to fetch.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_bytes, sha256_file};
-use crate::gguf::{self, Described as _, TensorType};
+use crate::gguf::{self, Described as _};
 use crate::journal::record::{BaseModel, Machine, Software};
 use crate::plan::config::SweepConfig;
 use crate::plan::error::PlanError;
@@ -19,9 +18,13 @@ use crate::plan::ladder;
 use crate::plan::matrix::{self, Shared, TrialSpec};
 use crate::plan::recipe::Weights;
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
+use crate::run::event::Event;
+use crate::run::file_plan::{self, FilePlan, Forecast};
+use crate::run::imatrix;
+use crate::run::inputs::{Inputs, sha256_of};
 use crate::run::machine;
 use crate::worker::client::{WorkFailure, Worker};
-use crate::worker::protocol::{CountWork, Fallback, Finished, QuantizeSpec, Request};
+use crate::worker::protocol::{CountWork, Finished, Request};
 
 /// Longest silence of a worker that only reads headers.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -48,32 +51,12 @@ pub struct Prepared {
     pub software: Software,
     /// This machine.
     pub machine: Machine,
+    /// Files that recipes name.
+    pub inputs: Inputs,
     /// One entry a file to be made, in the order of the recipes; the base is the first.
     pub files: Vec<FilePlan>,
     /// Trials in the order in which they are carried out.
     pub trials: Vec<TrialSpec>,
-}
-
-/// A variant's file before it is made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FilePlan {
-    /// The recipe's weights.
-    pub weights: Weights,
-    /// Content key of the file.
-    pub key: String,
-    /// What it will be, or why it cannot be.
-    pub forecast: Result<Forecast, String>,
-}
-
-/// What a file will be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Forecast {
-    /// Bytes of the file, exactly.
-    pub file_bytes: u64,
-    /// Bits per weight.
-    pub bpw: f64,
-    /// Tensors whose shape does not allow the type asked for.
-    pub fallbacks: Vec<Fallback>,
 }
 
 impl Prepared {
@@ -85,6 +68,17 @@ impl Prepared {
             build: &self.software.build,
             machine,
             options: &self.config.run,
+            inputs: &self.inputs.sha256,
+        }
+    }
+
+    /// The base as quantizing sees it.
+    pub fn source(&self) -> file_plan::Source<'_> {
+        file_plan::Source {
+            path: &self.base_path,
+            model: &self.base_model,
+            allow_requantize: self.config.run.allow_requantize,
+            threads: self.config.run.threads,
         }
     }
 
@@ -101,8 +95,14 @@ impl Prepared {
 }
 
 /// Makes everything ready.
-pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> Result<Prepared, Error> {
+pub fn prepare(
+    config: SweepConfig,
+    cache: Cache,
+    interrupted: &AtomicBool,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Prepared, Error> {
     let (base_path, base_model, base) = base(&config, &cache)?;
+    let mut inputs = Inputs::locate(&config, &cache)?;
     let suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
     let data = suites.iter().map(|s| locate_data(s, &cache, config.fetch)).collect::<Result<Vec<_>, _>>()?;
     let log =
@@ -127,6 +127,18 @@ pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> R
         system_info: native.system_info.clone(),
     };
     let machine = machine::look(native.devices);
+    let seen = imatrix::Base {
+        path: &base_path,
+        model: &base_model,
+        sha256: &base.sha256,
+        llama_cpp: &software.llama_cpp,
+        threads: config.run.threads,
+        offload: &config.run.offload,
+    };
+    if let Some(path) = imatrix::of_sweep(&config, &seen, &suites, &cache, interrupted, events)? {
+        let sha256 = sha256_file(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        inputs.add(matrix::SWEEP_IMATRIX.to_owned(), path, sha256);
+    }
     let mut prepared = Prepared {
         config,
         cache,
@@ -136,6 +148,7 @@ pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> R
         suites,
         software,
         machine,
+        inputs,
         files: Vec::new(),
         trials: Vec::new(),
     };
@@ -161,18 +174,7 @@ fn build_name() -> String {
 fn base(config: &SweepConfig, cache: &Cache) -> Result<(PathBuf, gguf::Model, BaseModel), Error> {
     let source: Source = config.base.parse()?;
     let path = locate_model("base model", &source, cache, config.fetch)?;
-    let model = gguf::open_model(&path)?;
-    let share = model.quantized_share() * 100.0;
-    if share > 0.0 && !config.run.allow_requantize {
-        return Err(Error::Quantized { path, share });
-    }
-    if model.first().alignment != ALIGNMENT {
-        let reason = format!(
-            "its data is aligned to {} bytes; llama.cpp quantizes such files wrongly",
-            model.first().alignment
-        );
-        return Err(Error::Base { path, reason });
-    }
+    let model = open_base(&path, config.run.allow_requantize)?;
     let base = BaseModel {
         source: source.to_string(),
         sha256: sha256_of(&model)?,
@@ -187,6 +189,23 @@ fn base(config: &SweepConfig, cache: &Cache) -> Result<(PathBuf, gguf::Model, Ba
     Ok((path, model, base))
 }
 
+/// Opens a base model, if it can be quantized.
+pub fn open_base(path: &Path, allow_requantize: bool) -> Result<gguf::Model, Error> {
+    let model = gguf::open_model(path)?;
+    let share = model.quantized_share() * 100.0;
+    if share > 0.0 && !allow_requantize {
+        return Err(Error::Quantized { path: path.to_owned(), share });
+    }
+    if model.first().alignment != ALIGNMENT {
+        let reason = format!(
+            "its data is aligned to {} bytes; llama.cpp quantizes such files wrongly",
+            model.first().alignment
+        );
+        return Err(Error::Base { path: path.to_owned(), reason });
+    }
+    Ok(model)
+}
+
 /// A model's file, if it is there or may be fetched.
 pub fn locate_model(what: &str, source: &Source, cache: &Cache, fetch: bool) -> Result<PathBuf, Error> {
     match cache.locate(source) {
@@ -198,18 +217,6 @@ pub fn locate_model(what: &str, source: &Source, cache: &Cache, fetch: bool) -> 
             what: format!("the {what} {source}"),
             command: format!("run `bitfrontier fetch {source}`"),
         }),
-    }
-}
-
-/// SHA-256 of a file, or of its parts' hashes for a split model.
-fn sha256_of(model: &gguf::Model) -> Result<String, Error> {
-    let hashes = model
-        .paths()
-        .map(|p| sha256_file(p).map_err(|source| Error::Io { path: p.to_owned(), source }))
-        .collect::<Result<Vec<_>, _>>()?;
-    match hashes.as_slice() {
-        [one] => Ok(one.clone()),
-        many => Ok(sha256_bytes(many.join("\n").as_bytes())),
     }
 }
 
@@ -368,62 +375,10 @@ impl<'a> Inspector<'a> {
         }
         Ok(chunks)
     }
-
-    fn forecast(
-        &mut self,
-        prepared: &Prepared,
-        weights: &Weights,
-    ) -> Result<Result<Forecast, String>, Error> {
-        let Some(ftype) = weights.ftype else {
-            return Ok(Ok(Forecast {
-                file_bytes: prepared.base.file_bytes,
-                bpw: prepared.base.bpw,
-                fallbacks: Vec::new(),
-            }));
-        };
-        let spec = quantize_spec(prepared, ftype, PathBuf::new(), true);
-        match self.ask(&Request::Quantize(spec)) {
-            Ok(Finished::Quantize(done)) => Ok(size(&prepared.base_model, &done.tensors)
-                .map(|(file_bytes, bpw)| Forecast { file_bytes, bpw, fallbacks: done.fallbacks })),
-            Ok(_) => Ok(Err("the worker answered another question".to_owned())),
-            Err(WorkFailure::Trial { reason, .. }) => Ok(Err(reason)),
-            Err(failure) => Err(stopped(failure, self.base)),
-        }
-    }
 }
 
-/// How a file of a stock type is made.
-pub fn quantize_spec(prepared: &Prepared, ftype: u32, output: PathBuf, dry_run: bool) -> QuantizeSpec {
-    QuantizeSpec {
-        input: prepared.base_path.clone(),
-        output,
-        ftype,
-        overrides: Vec::new(),
-        output_type: None,
-        embedding_type: None,
-        allow_requantize: prepared.config.run.allow_requantize,
-        threads: prepared.config.run.threads,
-        dry_run,
-        imatrix: None,
-        imatrix_name: None,
-    }
-}
-
-/// Exact bytes of the file and its bpw, from the types llama.cpp chose.
-fn size(model: &gguf::Model, tensors: &[(String, String)]) -> Result<(u64, f64), String> {
-    let types = tensors
-        .iter()
-        .map(|(name, ggml)| {
-            let kind = TensorType::from_name(ggml).ok_or_else(|| format!("unknown tensor type {ggml}"))?;
-            Ok((name.clone(), kind))
-        })
-        .collect::<Result<HashMap<_, _>, String>>()?;
-    let file = gguf::quantized_file_bytes(model, &types).map_err(|e| e.to_string())?;
-    let tensor_bytes = gguf::tensor_bytes_as(model, &types).map_err(|e| e.to_string())?;
-    Ok((file, tensor_bytes as f64 * 8.0 / model.weights().max(1) as f64))
-}
-
-fn stopped(failure: WorkFailure, base: &Path) -> Error {
+/// How a command ends when the worker that looks at the base fails.
+pub fn stopped(failure: WorkFailure, base: &Path) -> Error {
     match failure {
         WorkFailure::Trial { reason, .. } | WorkFailure::Base(reason) => {
             Error::Base { path: base.to_owned(), reason }
@@ -440,11 +395,29 @@ fn file_plans(prepared: &Prepared, inspector: &mut Inspector<'_>) -> Result<Vec<
     for recipe in &prepared.config.recipes {
         let key = fingerprint::of(&matrix::weights_key(&prepared.shared(&machine), &recipe.weights));
         if plans.iter().all(|p| p.key != key) {
-            let forecast = inspector.forecast(prepared, &recipe.weights)?;
-            plans.push(FilePlan { weights: recipe.weights.clone(), key, forecast });
+            plans.push(file_plan(prepared, &recipe.weights, key, inspector)?);
         }
     }
     Ok(plans)
+}
+
+fn file_plan(
+    prepared: &Prepared,
+    weights: &Weights,
+    key: String,
+    inspector: &mut Inspector<'_>,
+) -> Result<FilePlan, Error> {
+    let imatrix = prepared.inputs.imatrix(weights);
+    let (forecast, found) = if let Some(name) = &weights.file {
+        prepared.inputs.find(name, &prepared.base_model)?
+    } else if weights.is_base() {
+        let (file_bytes, bpw) = (prepared.base.file_bytes, prepared.base.bpw);
+        (Ok(Forecast { file_bytes, bpw, fallbacks: Vec::new() }), None)
+    } else {
+        let forecast = prepared.source().forecast(weights, imatrix, |request| inspector.ask(request));
+        (forecast.map_err(|failure| stopped(failure, &prepared.base_path))?, None)
+    };
+    Ok(FilePlan { weights: weights.clone(), key, forecast, imatrix: imatrix.map(Path::to_owned), found })
 }
 
 /// File by file, and for each file recipe by recipe: make it, score its suites, time it.

@@ -12,7 +12,8 @@ use crate::fetch::{Cache, sha256_file};
 use crate::files;
 use crate::gguf::{self, Described as _};
 use crate::journal::record::Quantized;
-use crate::run::prepare::{FilePlan, Prepared, quantize_spec};
+use crate::run::file_plan::{FilePlan, Refusal};
+use crate::run::prepare::Prepared;
 use crate::units::Bytes;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{Fallback, Finished, Reply, Request, Status};
@@ -53,7 +54,6 @@ impl Made {
 pub fn make(
     prepared: &Prepared,
     plan: &FilePlan,
-    ftype: u32,
     log: &Path,
     interrupted: &AtomicBool,
     mut on_step: impl FnMut(u64, u64),
@@ -61,8 +61,10 @@ pub fn make(
     let path = path(&prepared.cache, plan);
     let temporary = files::temporary(&path);
     room_for(prepared, plan, &path)?;
+    let spec = prepared.source().spec(&plan.weights, plan.imatrix.as_deref(), Some(temporary.clone()));
+    let spec = spec.map_err(|refusal: Refusal| trial(Status::Refused, refusal.line()))?;
     let mut worker = Worker::start(log, interrupted)?;
-    let request = Request::Quantize(quantize_spec(prepared, ftype, temporary.clone(), false));
+    let request = Request::Quantize(spec);
     let answer = worker.ask(&request, patience(prepared), interrupted, |reply| {
         if let Reply::Progress { done, total } = reply {
             on_step(done, total);
@@ -105,11 +107,15 @@ fn room_for(prepared: &Prepared, plan: &FilePlan, path: &Path) -> Result<(), Wor
     )))
 }
 
-/// llama.cpp reports a tensor when it begins it; the slowest types take some microseconds a weight.
 fn patience(prepared: &Prepared) -> Duration {
-    let largest = prepared.base_model.tensors().map(|t| t.weights).max().unwrap_or(0);
-    let by_size = largest as f64 * 4e-6;
-    Duration::from_secs_f64(prepared.config.run.hang_seconds.unwrap_or(120.0_f64.max(by_size)))
+    let set = prepared.config.run.hang_seconds.map(Duration::from_secs_f64);
+    set.unwrap_or_else(|| silence(&prepared.base_model))
+}
+
+/// llama.cpp reports a tensor when it begins it; the slowest types take some microseconds a weight.
+pub fn silence(base: &gguf::Model) -> Duration {
+    let largest = base.tensors().map(|t| t.weights).max().unwrap_or(0);
+    Duration::from_secs_f64(120.0_f64.max(largest as f64 * 4e-6))
 }
 
 /// Reads and hashes a finished file.
@@ -118,13 +124,22 @@ fn facts(path: &Path, quantize_s: Option<f64>, fallbacks: Vec<Fallback>) -> Resu
         |reason: String| trial(Status::Crashed, format!("the file that was made is unusable: {reason}"));
     let model = gguf::open_model(path).map_err(|e| unusable(e.to_string()))?;
     let sha256 = sha256_file(path).map_err(|e| unusable(e.to_string()))?;
-    Ok(describe(&model, sha256, quantize_s, fallbacks))
+    let digest = gguf::tensor_digest(&model).map_err(|e| unusable(e.to_string()))?;
+    Ok(describe(&model, sha256, digest, quantize_s, fallbacks))
+}
+
+/// The facts of a file that was not made by us: the base, or somebody else's.
+pub fn existing(model: &gguf::Model, sha256: &str) -> Result<Quantized, Error> {
+    let digest = gguf::tensor_digest(model)
+        .map_err(|source| Error::Io { path: model.first().path.clone(), source })?;
+    Ok(describe(model, sha256.to_owned(), digest, None, Vec::new()))
 }
 
 /// The facts of a file, from its header.
-pub fn describe(
+fn describe(
     model: &gguf::Model,
     sha256: String,
+    tensor_digest: String,
     quantize_s: Option<f64>,
     fallbacks: Vec<Fallback>,
 ) -> Quantized {
@@ -134,6 +149,7 @@ pub fn describe(
         tensor_bytes: model.tensor_bytes(),
         weights: model.weights(),
         sha256,
+        tensor_digest,
         tensors: model.tensors().map(|t| (t.name.clone(), t.kind.name.to_owned())).collect(),
         fallbacks,
     }

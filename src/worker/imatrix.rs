@@ -17,7 +17,7 @@ use crate::files;
 use crate::gguf::imatrix::{self, ImatrixError, Sums, TensorSums};
 use crate::gguf::{GgufError, GgufFile};
 use crate::llama::context::Context;
-use crate::llama::ffi::{Batch, ColumnWeights, ContextOptions, KeyValue};
+use crate::llama::ffi::{Batch, ColumnWeights, ContextOptions};
 use crate::llama::imatrix::Collector;
 use crate::llama::model::{LlamaError, Model};
 use crate::score::batched;
@@ -279,14 +279,7 @@ impl<'a> Saving<'a> {
 pub fn column_weights(path: &Path, told: Option<&str>) -> Result<ColumnWeights, ImatrixError> {
     let matrix = imatrix::read(path)?;
     let told = told.map_or_else(|| path.to_string_lossy().into_owned(), str::to_owned);
-    let text = |key: &str, text: String| (format!("quantize.imatrix.{key}"), KeyValue::Text(text));
-    let number = |key: &str, n: u32| (format!("quantize.imatrix.{key}"), KeyValue::Number(n));
-    let mut about = vec![text("file", told)];
-    about.extend(matrix.datasets.first().map(|dataset| text("dataset", dataset.clone())));
-    about.push(number("entries_count", matrix.entries.len() as u32));
-    if matrix.chunk_count > 0 {
-        about.push(number("chunks_count", matrix.chunk_count));
-    }
+    let about = matrix.keys(&told);
     let entries = matrix.entries.into_iter().map(|(name, entry)| (name, entry.values)).collect();
     Ok(ColumnWeights { entries, about })
 }

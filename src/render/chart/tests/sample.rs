@@ -64,6 +64,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         metrics: Vec::new(),
         comparisons: Vec::<ComparisonRow>::new(),
         frontier: Vec::new(),
+        fallbacks: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
