@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use llama_cpp_sys_2 as sys;
 
@@ -54,8 +54,13 @@ pub fn set_log_sink(sink: Option<LogSink>) {
     }
 }
 
-/// Prepares the native library; call once, before anything else.
+/// Prepares the native library; call it before anything else. Later calls do nothing.
 pub fn init() {
+    static DONE: Once = Once::new();
+    DONE.call_once(init_once);
+}
+
+fn init_once() {
     // SAFETY: plain initialisation without arguments; `on_log` has the type asked for and never unwinds
     // (a poisoned or busy lock is passed over).
     unsafe {

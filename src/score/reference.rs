@@ -306,7 +306,6 @@ impl BaseRows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Once;
 
     use crate::llama::context::Context;
     use crate::llama::ffi::{ContextOptions, ModelOptions, QuantizeOptions};
@@ -326,8 +325,7 @@ mod tests {
     }
 
     fn load(path: &Path) -> Model {
-        static INIT: Once = Once::new();
-        INIT.call_once(ffi::init);
+        ffi::init();
         Model::load(path, &ModelOptions::default()).expect("loaded")
     }
 
