@@ -22,6 +22,7 @@ use bitfrontier::plan::{catalogue, suite};
 use bitfrontier::progress::{Chunks, Progress, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::text_report;
+use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare};
@@ -37,12 +38,12 @@ fn main() -> ExitCode {
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
         Command::Perplexity(args) => run_perplexity(args),
+        Command::Imatrix(args) => run_imatrix(args),
         Command::Quantize(args) => run_quantize(args),
         Command::Recipes { command: None, json } => list_recipes(json),
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
             show_recipe(&recipe, base.as_deref())
         }
-        Command::Imatrix(args) => run_imatrix(args),
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
@@ -137,7 +138,13 @@ fn terminal_width() -> Option<usize> {
 fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let config = read_config(&args.what)?;
-    let prepared = prepare::prepare(config, Cache::from_env()?, &interrupted).map_err(with_resume)?;
+    let mut tell = |event: &Event| {
+        if let Event::Note { message } = event {
+            say(message);
+        }
+    };
+    let prepared =
+        prepare::prepare(config, Cache::from_env()?, &interrupted, &mut tell).map_err(with_resume)?;
     let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
@@ -191,6 +198,31 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         print(&format!("{json}\n"));
     } else {
         print(&text_report::lines(&report));
+    }
+    Ok(())
+}
+
+fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let question = imatrix::Question {
+        model: prepare::locate_model("base", &args.base.parse()?, &cache, false)?,
+        dataset: args.text.to_string_lossy().into_owned(),
+        text: args.text,
+        n_ctx: args.ctx,
+        chunks: args.chunks,
+        process_output: args.process_output,
+        out: args.out,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let chunks = Chunks::new();
+    let done = imatrix::compute(&question, &interrupted, &mut |done, all| chunks.tell(done, Some(all)));
+    chunks.finish();
+    let done = done.map_err(with_resume)?;
+    if !args.quiet {
+        print(&imatrix::told(&question.out, &done));
     }
     Ok(())
 }
@@ -259,31 +291,6 @@ fn print_text(text: &str) -> Result<(), Error> {
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
     print_text(&format!("{json}\n"))
-}
-
-fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
-    let interrupted = interruption();
-    let cache = Cache::from_env()?;
-    let question = imatrix::Question {
-        model: prepare::locate_model("base", &args.base.parse()?, &cache, false)?,
-        dataset: args.text.to_string_lossy().into_owned(),
-        text: args.text,
-        n_ctx: args.ctx,
-        chunks: args.chunks,
-        process_output: args.process_output,
-        out: args.out,
-        threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
-        yarn: args.model.yarn,
-    };
-    let chunks = Chunks::new();
-    let done = imatrix::compute(&question, &interrupted, &mut |done, all| chunks.tell(done, Some(all)));
-    chunks.finish();
-    let done = done.map_err(with_resume)?;
-    if !args.quiet {
-        print(&imatrix::told(&question.out, &done));
-    }
-    Ok(())
 }
 
 fn run_report(results: &Path) -> Result<(), Error> {

@@ -41,7 +41,7 @@ pub fn sweep(
 ) -> Result<Swept, Error> {
     let folder = config.out.clone();
     writable(&folder)?;
-    let prepared = prepare(config, Cache::from_env()?, interrupted)?;
+    let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
     let manifest = manifest(&prepared, read_manifest(&folder)?)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {
         return Err(Error::DoesNotFit(refusal));

@@ -14,10 +14,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use llama_cpp_sys_2 as sys;
 
+use crate::gguf::imatrix::KeyValue;
 use crate::llama::strided::Strided;
 
 /// A token id.
@@ -53,8 +54,13 @@ pub fn set_log_sink(sink: Option<LogSink>) {
     }
 }
 
-/// Prepares the native library; call once, before anything else.
+/// Prepares the native library; call it before anything else. Later calls do nothing.
 pub fn init() {
+    static DONE: Once = Once::new();
+    DONE.call_once(init_once);
+}
+
+fn init_once() {
     // SAFETY: plain initialisation without arguments; `on_log` has the type asked for and never unwinds
     // (a poisoned or busy lock is passed over).
     unsafe {
@@ -1036,17 +1042,8 @@ pub struct QuantizeOptions {
 pub struct ColumnWeights {
     /// Mean squares by tensor name; one a column, for merged experts one row of columns after the other.
     pub entries: BTreeMap<String, Vec<f32>>,
-    /// Metadata written into the file: texts, of which llama.cpp keeps the first 127 bytes, and numbers.
+    /// Metadata written into the file.
     pub about: Vec<(String, KeyValue)>,
-}
-
-/// A value of the metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyValue {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(u32),
 }
 
 /// A key with its value as llama.cpp takes it; `None` for the entry that ends the list.
@@ -1057,7 +1054,7 @@ fn override_of(pair: Option<&(String, KeyValue)>) -> sys::llama_model_kv_overrid
         __bindgen_anon_1: sys::llama_model_kv_override__bindgen_ty_1 { val_str: [0; 128] },
     };
     let Some((key, value)) = pair else { return entry };
-    entry.key = c_array(key);
+    entry.key = c_array(key.as_bytes());
     match value {
         KeyValue::Text(text) => {
             entry.tag = sys::LLAMA_KV_OVERRIDE_TYPE_STR;
@@ -1069,9 +1066,9 @@ fn override_of(pair: Option<&(String, KeyValue)>) -> sys::llama_model_kv_overrid
 }
 
 /// The first 127 bytes of a text and a null.
-fn c_array(text: &str) -> [c_char; 128] {
+fn c_array(text: &[u8]) -> [c_char; 128] {
     let mut array = [0; 128];
-    for (place, byte) in array.iter_mut().take(127).zip(text.bytes()) {
+    for (place, byte) in array.iter_mut().take(127).zip(text) {
         *place = byte.cast_signed();
     }
     array

@@ -93,6 +93,8 @@ pub struct SweepConfig {
     pub fetch: bool,
     /// Don't try again what failed in an earlier invocation.
     pub no_retry: bool,
+    /// The text of the sweep's importance matrix.
+    pub imatrix: CalibrationTable,
     /// How models are run.
     pub run: RunOptions,
 }
@@ -126,6 +128,18 @@ struct SweepFile {
     hang_seconds: Option<f64>,
     offload: Option<Offload>,
     speed: Option<SpeedTable>,
+    #[serde(default)]
+    imatrix: CalibrationTable,
+}
+
+/// `[imatrix]`: what the importance matrix of recipes with `imatrix = true` is computed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationTable {
+    /// The text; absent: that of a suite that comes with the program.
+    pub text: Option<PathBuf>,
+    /// Chunks of 512 tokens from its beginning; absent: all, of the program's own text the first hundred.
+    pub chunks: Option<std::num::NonZeroU64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -246,6 +260,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         keep_variants: flags.keep_variants || raw.keep_variants.unwrap_or(false),
         fetch: flags.fetch || raw.fetch.unwrap_or(false),
         no_retry: flags.no_retry,
+        imatrix: raw.imatrix,
         run: RunOptions {
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -13,9 +14,11 @@ use crate::error::Error;
 use crate::fetch::{Cache, sha256_file};
 use crate::gguf::imatrix::{self as matrix, ImatrixError};
 use crate::gguf::{self, Described as _};
-use crate::plan::config::Offload;
+use crate::plan::config::{Offload, SweepConfig};
 use crate::plan::overlap::overlap;
+use crate::plan::recipe::ImatrixUse;
 use crate::plan::suite::{self, LoadedSuite, Scoring};
+use crate::run::event::Event;
 use crate::run::{data, estimate};
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
@@ -202,9 +205,11 @@ impl Calibration {
                     let texts = suite.corpora.iter().filter(|corpus| corpus.sampling.is_none());
                     texts.map(|corpus| read(&corpus.text.path)).collect::<Result<Vec<_>, _>>()?.join("\n")
                 }
-                Scoring::Choice(_) => suite.items.iter().fold(String::new(), |text, item| {
-                    format!("{text}\n{}\n{}", item.context, item.choices.join("\n"))
-                }),
+                Scoring::Choice(_) => suite
+                    .items
+                    .iter()
+                    .map(|item| format!("{}\n{}\n", item.context, item.choices.join("\n")))
+                    .collect(),
             };
             let found = overlap(&own, &judged);
             if found.is_overlap() {
@@ -230,8 +235,57 @@ impl Calibration {
     }
 }
 
+/// The importance matrix of a sweep whose recipes want one, checked against its suites, and what can be said of
+/// matrices that others made. Returns where the sweep's own lies.
+pub fn of_sweep(
+    config: &SweepConfig,
+    base: &Base<'_>,
+    suites: &[LoadedSuite],
+    cache: &Cache,
+    interrupted: &AtomicBool,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Option<PathBuf>, Error> {
+    let mut note = |message: String| events(&Event::Note { message });
+    let mut wanted = false;
+    for weights in config.recipes.iter().map(|r| &r.weights) {
+        match &weights.imatrix {
+            ImatrixUse::None => {}
+            ImatrixUse::Sweep => wanted = true,
+            ImatrixUse::File(path) => note(unchecked(&weights.name, path)),
+        }
+    }
+    if !wanted {
+        return Ok(None);
+    }
+    let chunks = config.imatrix.chunks.map(NonZeroU64::get);
+    let calibration = Calibration::find(config.imatrix.text.as_deref(), chunks, cache)?;
+    calibration.check(suites)?;
+    let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let mut begun = false;
+    let mut progress = |done, total| {
+        if !std::mem::replace(&mut begun, true) {
+            let text = calibration.text.display();
+            events(&Event::Note { message: format!("computing the base's importance matrix from {text}") });
+        }
+        events(&Event::Step { done, total });
+    };
+    ensure(base, &calibration, cache, log.path(), interrupted, &mut progress).map(Some).map_err(stopped)
+}
+
+/// Of somebody else's matrix only the name of its text is known.
+fn unchecked(recipe: &str, path: &Path) -> String {
+    let from = match matrix::read(path) {
+        Ok(matrix) if !matrix.datasets.is_empty() => format!("from {}", matrix.datasets.join(", ")),
+        _ => "from a text it does not name".to_owned(),
+    };
+    format!(
+        "recipe {recipe}: {} was computed {from}; whether that overlaps the suites cannot be checked",
+        path.display()
+    )
+}
+
 /// A base's matrix in the cache, computed if it is not there. A text that overlaps the suites must have been refused
-/// before ([`Calibration::check`]). Returns the file and what files made with it call it.
+/// before ([`Calibration::check`]).
 pub fn ensure(
     base: &Base<'_>,
     calibration: &Calibration,
@@ -239,9 +293,9 @@ pub fn ensure(
     log: &Path,
     interrupted: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<(PathBuf, String), WorkFailure> {
-    let name = format!("imatrix-{}.gguf", key(base, calibration).map_err(|e| trial(&e.to_string()))?);
-    let out = cache.imatrices().join(&name);
+) -> Result<PathBuf, WorkFailure> {
+    let key = key(base, calibration).map_err(|e| trial(&format!("{}: {e}", calibration.text.display())))?;
+    let out = cache.imatrices().join(format!("imatrix-{key}.gguf"));
     if matrix::read(&out).is_err() {
         let question = Question {
             model: base.path.to_owned(),
@@ -257,7 +311,7 @@ pub fn ensure(
         };
         work(&question, base.model, log, interrupted, progress)?;
     }
-    Ok((out, name))
+    Ok(out)
 }
 
 /// The base of a sweep and how it is run.

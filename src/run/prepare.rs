@@ -21,7 +21,9 @@ use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
 use crate::run::corpora::Materials;
 use crate::run::data;
+use crate::run::event::Event;
 use crate::run::file_plan::{self, FilePlan, Forecast};
+use crate::run::imatrix;
 use crate::run::inputs::{Inputs, sha256_of};
 use crate::run::machine;
 use crate::score::base_store;
@@ -113,9 +115,14 @@ impl Prepared {
 }
 
 /// Makes everything ready.
-pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> Result<Prepared, Error> {
+pub fn prepare(
+    config: SweepConfig,
+    cache: Cache,
+    interrupted: &AtomicBool,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Prepared, Error> {
     let (base_path, base_model, base) = base(&config, &cache)?;
-    let inputs = Inputs::locate(&config, &cache)?;
+    let mut inputs = Inputs::locate(&config, &cache)?;
     let suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
     // What is missing is told before anything takes time.
     for suite in &suites {
@@ -146,6 +153,18 @@ pub fn prepare(config: SweepConfig, cache: Cache, interrupted: &AtomicBool) -> R
         .map(|((text, suite), corpora)| load_suite(&config, &cache, &base, text, suite, corpora))
         .collect::<Result<Vec<_>, _>>()?;
     let machine = machine::look(native.devices);
+    let seen = imatrix::Base {
+        path: &base_path,
+        model: &base_model,
+        sha256: &base.sha256,
+        llama_cpp: &software.llama_cpp,
+        threads: config.run.threads,
+        offload: &config.run.offload,
+    };
+    if let Some(path) = imatrix::of_sweep(&config, &seen, &suites, &cache, interrupted, events)? {
+        let sha256 = sha256_file(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        inputs.add(matrix::SWEEP_IMATRIX.to_owned(), path, sha256);
+    }
     let mut prepared = Prepared {
         config,
         cache,

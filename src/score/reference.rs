@@ -317,7 +317,6 @@ fn find_head(facts: &HeadFacts, header: &Header, models: &[&Path], threads: u32)
 mod tests {
     use super::*;
     use crate::plan::corpus::TextFile;
-    use std::sync::Once;
 
     use crate::llama::context::Context;
     use crate::llama::ffi::{ContextOptions, ModelOptions, QuantizeOptions};
@@ -339,8 +338,7 @@ mod tests {
     }
 
     fn load(path: &Path) -> Model {
-        static INIT: Once = Once::new();
-        INIT.call_once(ffi::init);
+        ffi::init();
         Model::load(path, &ModelOptions::default()).expect("loaded")
     }
 

@@ -17,14 +17,14 @@ use crate::files;
 use crate::gguf::imatrix::{self, ImatrixError, Sums, TensorSums};
 use crate::gguf::{GgufError, GgufFile};
 use crate::llama::context::Context;
-use crate::llama::ffi::{Batch, ColumnWeights, ContextOptions, KeyValue};
+use crate::llama::ffi::{Batch, ColumnWeights, ContextOptions};
 use crate::llama::imatrix::Collector;
 use crate::llama::model::{LlamaError, Model};
 use crate::score::batched;
 use crate::score::perplexity::{Text, TextError, tokenize};
 use crate::worker::protocol::{ImatrixDone, ImatrixWork, TextFile, TextSuite, Unreached};
 
-/// Least time between two savings of what is done; a saving may take a twentieth of it.
+/// Least time between two savings of what is done, which may take a twentieth of the time.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// Version of the way sums are taken; unfinished files of another are of no use.
 const WAY: &str = "1";
@@ -95,13 +95,23 @@ pub fn compute(
     model: &Model,
     work: &ImatrixWork,
     shape: ContextOptions,
+    on_step: impl FnMut(u64, u64),
+) -> Result<ImatrixDone, WorkError> {
+    compute_saving(model, work, shape, SAVE_EVERY, on_step)
+}
+
+fn compute_saving(
+    model: &Model,
+    work: &ImatrixWork,
+    shape: ContextOptions,
+    save_every: Duration,
     mut on_step: impl FnMut(u64, u64),
 ) -> Result<ImatrixDone, WorkError> {
     let begun = Instant::now();
     let tokens = tokenize(model, &TextFile::plain(&work.text))?;
     let text = Text::new(tokens, &work.text, TextSuite::halves(work.n_ctx))?;
     let chunks = work.chunks.unwrap_or(u64::MAX).min(text.chunks());
-    let mut saving = Saving::new(work, &text, shape);
+    let mut saving = Saving::new(work, &text, shape, save_every);
     let before = saving.resume()?;
     let resumed = before.as_ref().map_or(0, |sums| u64::from(sums.chunk_count).min(chunks));
     // More chunks were done than are now asked for: they cannot be taken out again.
@@ -203,12 +213,13 @@ struct Saving<'a> {
     about: String,
     /// The same with the base, whose hash is taken only when it is needed.
     key: Option<String>,
+    every: Duration,
     last: Instant,
     took: Duration,
 }
 
 impl<'a> Saving<'a> {
-    fn new(work: &'a ImatrixWork, text: &Text, shape: ContextOptions) -> Self {
+    fn new(work: &'a ImatrixWork, text: &Text, shape: ContextOptions, every: Duration) -> Self {
         let tokens = text.subject("", 0).tokens;
         let ContextOptions { flash_attn, kv, yarn_from, .. } = shape;
         let about = format!(
@@ -216,7 +227,7 @@ impl<'a> Saving<'a> {
             work.n_ctx, work.process_output, work.dataset
         );
         let path = unfinished(&work.out);
-        Self { work, path, about, key: None, last: Instant::now(), took: Duration::ZERO }
+        Self { work, path, about, key: None, every, last: Instant::now(), took: Duration::ZERO }
     }
 
     fn key(&mut self) -> Result<String, WorkError> {
@@ -254,7 +265,9 @@ impl<'a> Saving<'a> {
     /// Keeps what is done, if the last time is long enough ago.
     fn save(&mut self, entries: &BTreeMap<String, TensorSums>, chunks: u32) -> Result<(), WorkError> {
         let begun = Instant::now();
-        if begun.duration_since(self.last) < SAVE_EVERY.max(self.took * 20) {
+        // A disk that is slow to save is not asked more often than is worth it.
+        let pause = if self.every.is_zero() { self.every } else { self.every.max(self.took * 20) };
+        if begun.duration_since(self.last) < pause {
             return Ok(());
         }
         let mut sums = matrix(self.work, entries.clone());
@@ -280,14 +293,104 @@ impl<'a> Saving<'a> {
 pub fn column_weights(path: &Path, told: Option<&str>) -> Result<ColumnWeights, ImatrixError> {
     let matrix = imatrix::read(path)?;
     let told = told.map_or_else(|| path.to_string_lossy().into_owned(), str::to_owned);
-    let text = |key: &str, text: String| (format!("quantize.imatrix.{key}"), KeyValue::Text(text));
-    let number = |key: &str, n: u32| (format!("quantize.imatrix.{key}"), KeyValue::Number(n));
-    let mut about = vec![text("file", told)];
-    about.extend(matrix.datasets.first().map(|dataset| text("dataset", dataset.clone())));
-    about.push(number("entries_count", matrix.entries.len() as u32));
-    if matrix.chunk_count > 0 {
-        about.push(number("chunks_count", matrix.chunk_count));
-    }
+    let about = matrix.keys(&told);
     let entries = matrix.entries.into_iter().map(|(name, entry)| (name, entry.values)).collect();
     Ok(ColumnWeights { entries, about })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llama::ffi::{self, ModelOptions};
+
+    const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    const SHAPE: ContextOptions = ContextOptions {
+        n_ctx: 0,
+        n_batch: 0,
+        n_ubatch: 0,
+        n_seq_max: 1,
+        threads: 2,
+        flash_attn: -1,
+        kv: (1, 1),
+        kv_unified: false,
+        swa_full: false,
+        yarn_from: None,
+        n_outputs_max: 0,
+    };
+
+    fn model() -> Model {
+        ffi::init();
+        let path = Path::new(FIXTURES).join("tiny-f16.gguf");
+        Model::load(&path, &ModelOptions::default()).expect("loaded")
+    }
+
+    /// A text of several groups of four chunks.
+    fn work(folder: &Path) -> ImatrixWork {
+        let text = folder.join("text.txt");
+        let once = fs::read_to_string(Path::new(FIXTURES).join("text.txt")).expect("read");
+        fs::write(&text, once.repeat(5)).expect("written");
+        ImatrixWork {
+            text,
+            dataset: "text.txt".to_owned(),
+            n_ctx: 512,
+            chunks: None,
+            base_files: vec![Path::new(FIXTURES).join("tiny-f16.gguf")],
+            out: folder.join("out.gguf"),
+            process_output: false,
+        }
+    }
+
+    #[test]
+    fn a_computation_that_was_killed_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (model, work) = (model(), work(folder.path()));
+        let left = unfinished(&work.out);
+        let kept = folder.path().join("kept");
+        let done = compute_saving(&model, &work, SHAPE, Duration::ZERO, |done, total| {
+            if left.exists() {
+                fs::copy(&left, &kept).expect("copied");
+            }
+            assert!(total >= 9 && done <= total, "{done} of {total}");
+        });
+        let done = done.expect("computed");
+        assert!(!left.exists(), "nothing is left beside the finished file");
+        let whole = fs::read(&work.out).expect("read");
+        assert_eq!((done.resumed_from, done.entries, done.unreached), (0, 14, Vec::new()));
+        // As if it had been killed after the last group that was saved.
+        fs::copy(&kept, &left).expect("copied");
+        fs::remove_file(&work.out).expect("removed");
+        let again = compute(&model, &work, SHAPE, |_, _| ()).expect("computed");
+        assert!(again.resumed_from >= 4 && again.resumed_from.is_multiple_of(4), "{}", again.resumed_from);
+        assert_eq!(again.chunks, done.chunks);
+        assert!(fs::read(&work.out).expect("read") == whole, "the same bytes");
+
+        // The same file of another text, and a damaged one, are told and left alone.
+        fs::copy(&kept, &left).expect("copied");
+        let other = ImatrixWork { dataset: "another.txt".to_owned(), ..work.clone() };
+        let error = compute(&model, &other, SHAPE, |_, _| ()).expect_err("refused");
+        assert!(matches!(error, WorkError::Foreign(_)), "{error}");
+        fs::write(&left, b"GGUF").expect("written");
+        let error = compute(&model, &work, SHAPE, |_, _| ()).expect_err("refused");
+        assert!(matches!(error, WorkError::Damaged { .. }) && error.hint().is_some(), "{error}");
+        assert!(left.exists());
+    }
+
+    #[test]
+    fn a_matrix_is_of_the_blocks_and_counts_every_token() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (model, work) = (model(), ImatrixWork { chunks: Some(4), ..work(folder.path()) });
+        compute(&model, &work, SHAPE, |_, _| ()).expect("computed");
+        let sums = Sums::read(&GgufFile::open(&work.out).expect("GGUF")).expect("sums");
+        assert_eq!((sums.chunk_count, sums.chunk_size, sums.resume), (4, 512, None));
+        assert_eq!(sums.datasets, ["text.txt"]);
+        for (name, entry) in &sums.entries {
+            assert!(name.starts_with("blk."), "{name}");
+            assert_eq!((entry.counts.as_slice(), entry.squares.len()), (&[4 * 512][..], 256), "{name}");
+            assert!(entry.squares.iter().all(|s| *s > 0.0), "{name}");
+        }
+        // What Q, K and V are fed is the same; what gate and down are fed is not.
+        let of = |name: &str| &sums.entries[&format!("blk.1.{name}.weight")];
+        assert_eq!(of("attn_q"), of("attn_v"));
+        assert_ne!(of("ffn_gate"), of("ffn_down"));
+    }
 }

@@ -15,6 +15,7 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("plan", &["units"]),
     ("fetch", &["units", "files"]),
     ("gguf", &["units"]),
+    // llama.cpp fills and takes importance matrices; the worker reads and writes their files.
     ("llama", &["gguf::imatrix", "units"]),
     ("score", &["plan", "llama", "stats", "units"]),
     ("worker", &["score", "plan", "llama", "gguf", "files", "units"]),

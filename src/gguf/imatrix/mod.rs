@@ -3,6 +3,7 @@
 //! them, byte for byte. As hostile as any other file: nothing is believed before it is checked.
 
 mod error;
+mod keys;
 mod legacy;
 mod means;
 mod sums;
@@ -10,5 +11,6 @@ mod sums;
 mod tests;
 
 pub use error::ImatrixError;
+pub use keys::KeyValue;
 pub use means::{Entry, Imatrix, read};
 pub use sums::{Sums, TensorSums};
