@@ -119,19 +119,19 @@ mod tests {
 
     #[test]
     fn short_and_empty_texts() {
-        assert_eq!(overlap(A, "Ishmael").share(), 1.0);
-        assert_eq!(overlap(A, "Ahab").share(), 0.0);
+        assert!(overlap(A, "Ishmael").share() > 0.999);
+        assert!(overlap(A, "Ahab").share() < 0.001);
         for (other, judged) in [("", ""), (A, ""), (A, " .,"), ("", A), ("short", A)] {
-            assert_eq!(overlap(other, judged).share(), 0.0, "{other:?} {judged:?}");
+            assert!(overlap(other, judged).share() < 0.001, "{other:?} {judged:?}");
         }
     }
 
     #[test]
     fn scripts_without_spaces_work() {
         let text: String = ('一'..='龥').step_by(37).collect();
-        assert_eq!(overlap(&text, &text).share(), 1.0);
+        assert!(overlap(&text, &text).share() > 0.999);
         let other: String = ('一'..='龥').step_by(41).collect();
-        assert_eq!(overlap(&other, &text).share(), 0.0);
+        assert!(overlap(&other, &text).share() < 0.001);
     }
 
     proptest! {

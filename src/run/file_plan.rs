@@ -152,18 +152,10 @@ impl Source<'_> {
         name.to_string_lossy().into_owned()
     }
 
-    /// Keys that tell of the importance matrix, with the bytes of their values; texts are cut as llama.cpp cuts them.
+    /// Keys that tell of the importance matrix, with the bytes of their values.
     fn told(&self, matrix: &Imatrix, path: &Path) -> Vec<(String, u64)> {
-        const LONGEST: usize = 127;
-        let key = |name: &str| format!("quantize.imatrix.{name}");
-        let text = |name: &str, text: &str| {
-            let length = text.bytes().take(LONGEST).take_while(|b| *b != 0).count();
-            (key(name), 8 + length as u64)
-        };
-        let mut told = vec![text("file", &self.imatrix_name(path)), (key("entries_count"), 4)];
-        told.extend(matrix.datasets.first().map(|dataset| text("dataset", dataset)));
-        told.extend((matrix.chunk_count > 0).then(|| (key("chunks_count"), 4)));
-        told
+        let keys = matrix.keys(&self.imatrix_name(path)).into_iter();
+        keys.map(|(key, value)| (key, value.bytes())).collect()
     }
 
     /// A rule as llama.cpp takes it: pattern and type number. One that matches nothing is a slip.

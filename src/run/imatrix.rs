@@ -2,6 +2,7 @@
 //! a file whose recipe wants one. A sweep's matrix is kept in the cache under what it is made of, so that no sweep
 //! computes it twice; its text is compared with all that variants are judged by, and must not be among it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::num::NonZeroU64;
@@ -15,6 +16,7 @@ use crate::fetch::{Cache, sha256_file};
 use crate::gguf::imatrix::{self as matrix, ImatrixError};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::{Offload, SweepConfig};
+use crate::plan::items::ChoiceItem;
 use crate::plan::overlap::overlap;
 use crate::plan::recipe::ImatrixUse;
 use crate::plan::suite::{self, LoadedSuite, Scoring};
@@ -83,7 +85,7 @@ pub fn told(out: &Path, done: &ImatrixDone) -> String {
         done.wall_s
     );
     for Unreached { tensor, without, experts } in &done.unreached {
-        text += &format!("{tensor}: no token of the text reached {without} of {experts} experts\n");
+        let _ = writeln!(text, "{tensor}: no token of the text reached {without} of {experts} experts");
     }
     if !done.unreached.is_empty() {
         text += "the columns of experts without text will weigh alike; a longer text may reach them\n";
@@ -205,11 +207,11 @@ impl Calibration {
                     let texts = suite.corpora.iter().filter(|corpus| corpus.sampling.is_none());
                     texts.map(|corpus| read(&corpus.text.path)).collect::<Result<Vec<_>, _>>()?.join("\n")
                 }
-                Scoring::Choice(_) => suite
-                    .items
-                    .iter()
-                    .map(|item| format!("{}\n{}\n", item.context, item.choices.join("\n")))
-                    .collect(),
+                Scoring::Choice(_) => {
+                    let texts =
+                        |item: &ChoiceItem| [item.context.clone(), item.choices.join("\n")].join("\n");
+                    suite.items.iter().map(texts).collect::<Vec<_>>().join("\n")
+                }
             };
             let found = overlap(&own, &judged);
             if found.is_overlap() {

@@ -86,7 +86,8 @@ impl<'a> Scorer<'a> {
     pub fn group(&mut self, first: u64, end: u64) -> Result<Vec<ChunkScore>, TextError> {
         let chunks: Vec<&[Token]> = (first..end).map_while(|chunk| self.text.chunk(chunk)).collect();
         let mut scores = vec![ChunkScore::default(); chunks.len()];
-        let (n_ctx, scored) = (self.text.cut().ctx as usize, self.text.cut().positions());
+        let cut = self.text.cut();
+        let (n_ctx, positions) = (cut.ctx as usize, cut.positions());
         let length = n_ctx.min(self.context.n_batch());
         self.context.clear();
         if let Files::Read(reader) = &mut self.files {
@@ -96,8 +97,8 @@ impl<'a> Scorer<'a> {
             let end = n_ctx.min(begin + length);
             self.context.decode(&self.batch(&chunks, begin, end))?;
             for (sequence, (tokens, score)) in chunks.iter().zip(&mut scores).enumerate() {
-                let positions: Vec<usize> = (begin.max(scored.start)..end.min(scored.end)).collect();
-                for block in positions.chunks(BLOCK) {
+                let these: Vec<usize> = (begin.max(positions.start)..end.min(positions.end)).collect();
+                for block in these.chunks(BLOCK) {
                     // Rows of the batch: all positions of one sequence, then those of the next.
                     let at = |position: &usize| sequence * (end - begin) + position - begin;
                     let rows = block.iter().map(|p| self.context.logits(at(p)));

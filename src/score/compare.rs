@@ -68,13 +68,16 @@ pub fn score_chunks<E: From<TextError>>(
     })
 }
 
+/// What becomes of scored positions: their logits, their true tokens, and how many the same decode scored.
+type Take<'a> = &'a mut dyn FnMut(&[&[f32]], &[usize], usize) -> Result<(), TextError>;
+
 /// Decodes a chunk and hands over its scored positions: logits, true tokens, and how many the same decode scored.
 fn decode(
     model: &Model,
     context: &mut Context<'_>,
     text: &Text,
     chunk: u64,
-    take: &mut dyn FnMut(&[&[f32]], &[usize], usize) -> Result<(), TextError>,
+    take: Take<'_>,
 ) -> Result<(), TextError> {
     let tokens = text.chunk(chunk).ok_or(TextError::MissingBase(chunk))?;
     context.clear();
