@@ -163,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn special_tokens_are_parsed_in_what_a_template_wrote_and_nowhere_else() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
+        let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
+        let model = Model::load(&path, &options).expect("loaded");
+        let (bos, eos) = model.bos_and_eos();
+        assert_eq!((bos.as_str(), eos.as_str()), ("<s>", "</s>"));
+        let rendered = model.tokenize_rendered("<s>user: a</s><s>").expect("tokenised");
+        let places: Vec<Token> = rendered.iter().copied().filter(|token| [1, 2].contains(token)).collect();
+        // One BOS where the template wrote one, none added.
+        assert_eq!((rendered[0], places), (1, vec![1, 2, 1]));
+        let plain = model.tokenize("<s>user: a</s><s>").expect("tokenised");
+        assert_eq!(plain.iter().filter(|token| [1, 2].contains(*token)).count(), 1, "the BOS that is added");
+        assert!(model.ends_generation(2) && !model.ends_generation(5) && !model.ends_generation(-1));
+    }
+
+    #[test]
     fn the_same_seed_writes_the_same_and_another_does_not() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
         let model = Model::load(&path, &ModelOptions::default()).expect("loaded");
