@@ -25,7 +25,7 @@ const SLOWEST_READ: f64 = 2e7;
 const BYTES_PER_TOKEN: f64 = 4.0;
 /// A generated token costs about as much as this many of a prompt.
 const GENERATED: f64 = 8.0;
-/// A token that the base writes, several runs together, likewise; measured.
+/// A token that the base writes, several runs together, likewise; roughly, since it depends on the cores.
 const WRITTEN: f64 = 3.0;
 /// Tokens of short chunks that are decoded together.
 const BATCH: u32 = 2048;
