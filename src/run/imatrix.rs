@@ -2,6 +2,7 @@
 //! a file whose recipe wants one. A sweep's matrix is kept in the cache under what it is made of, so that no sweep
 //! computes it twice; its text is compared with all that variants are judged by, and must not be among it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::num::NonZeroU64;
@@ -83,7 +84,7 @@ pub fn told(out: &Path, done: &ImatrixDone) -> String {
         done.wall_s
     );
     for Unreached { tensor, without, experts } in &done.unreached {
-        text += &format!("{tensor}: no token of the text reached {without} of {experts} experts\n");
+        let _ = writeln!(text, "{tensor}: no token of the text reached {without} of {experts} experts");
     }
     if !done.unreached.is_empty() {
         text += "the columns of experts without text will weigh alike; a longer text may reach them\n";
@@ -204,7 +205,7 @@ impl Calibration {
                 Scoring::Choice(_) => suite
                     .items
                     .iter()
-                    .map(|item| format!("{}\n{}\n", item.context, item.choices.join("\n")))
+                    .flat_map(|item| [item.context.as_str(), "\n"].into_iter().chain(lines(&item.choices)))
                     .collect(),
             };
             let found = overlap(&own, &judged);
@@ -278,6 +279,11 @@ fn unchecked(recipe: &str, path: &Path) -> String {
         "recipe {recipe}: {} was computed {from}; whether that overlaps the suites cannot be checked",
         path.display()
     )
+}
+
+/// Lines, each with its end.
+fn lines(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(|text| [text.as_str(), "\n"])
 }
 
 /// A base's matrix in the cache, computed if it is not there. A text that overlaps the suites must have been refused
