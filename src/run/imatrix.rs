@@ -16,7 +16,6 @@ use crate::fetch::{Cache, sha256_file};
 use crate::gguf::imatrix::{self as matrix, ImatrixError};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::{Offload, SweepConfig};
-use crate::plan::items::ChoiceItem;
 use crate::plan::overlap::overlap;
 use crate::plan::recipe::ImatrixUse;
 use crate::plan::suite::{self, LoadedSuite, Scoring};
@@ -207,11 +206,11 @@ impl Calibration {
                     let texts = suite.corpora.iter().filter(|corpus| corpus.sampling.is_none());
                     texts.map(|corpus| read(&corpus.text.path)).collect::<Result<Vec<_>, _>>()?.join("\n")
                 }
-                Scoring::Choice(_) => {
-                    let texts =
-                        |item: &ChoiceItem| [item.context.clone(), item.choices.join("\n")].join("\n");
-                    suite.items.iter().map(texts).collect::<Vec<_>>().join("\n")
-                }
+                Scoring::Choice(_) => suite
+                    .items
+                    .iter()
+                    .flat_map(|item| [item.context.as_str(), "\n"].into_iter().chain(lines(&item.choices)))
+                    .collect(),
             };
             let found = overlap(&own, &judged);
             if found.is_overlap() {
@@ -284,6 +283,11 @@ fn unchecked(recipe: &str, path: &Path) -> String {
         "recipe {recipe}: {} was computed {from}; whether that overlaps the suites cannot be checked",
         path.display()
     )
+}
+
+/// Lines, each with its end.
+fn lines(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(|text| [text.as_str(), "\n"])
 }
 
 /// A base's matrix in the cache, computed if it is not there. A text that overlaps the suites must have been refused
