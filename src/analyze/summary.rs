@@ -2,7 +2,7 @@
 
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, Report, SuiteSummary};
-use super::{comparison, frontier, measure, variant};
+use super::{comparison, frontier, measure, speed, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -18,6 +18,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
     Report {
         fallbacks: variant::fallbacks(&sheet),
+        speed: speed::rows(&sheet),
         about: about(manifest),
         comparisons,
         suites,

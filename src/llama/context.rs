@@ -58,6 +58,16 @@ impl<'model> Context<'model> {
         self.handle.clear();
     }
 
+    /// Forgets a sequence from a position on; false if the model's memory cannot be cut there.
+    pub fn cut(&mut self, sequence: i32, from: i32) -> bool {
+        self.handle.cut(sequence, from)
+    }
+
+    /// Copies all of a sequence to another, which must be empty.
+    pub fn copy(&mut self, from: i32, to: i32) {
+        self.handle.copy(from, to);
+    }
+
     /// Most tokens in one decode.
     pub fn n_batch(&self) -> usize {
         self.options.n_batch as usize

@@ -584,6 +584,24 @@ impl<'model> ContextHandle<'model> {
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), false) };
     }
 
+    /// Forgets a sequence from a position on; false if the model's memory cannot be cut there.
+    pub fn cut(&mut self, sequence: i32, from: i32) -> bool {
+        if !(0..self.n_seq_max.cast_signed()).contains(&sequence) {
+            return false;
+        }
+        // SAFETY: the context is alive; its memory lives as long as it does, and the sequence is one of its own.
+        unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1) }
+    }
+
+    /// Copies all of a sequence to another, which must be empty.
+    pub fn copy(&mut self, from: i32, to: i32) {
+        let own = 0..self.n_seq_max.cast_signed();
+        if from != to && own.contains(&from) && own.contains(&to) {
+            // SAFETY: as above; whole sequences may be copied between streams of the cache.
+            unsafe { sys::llama_memory_seq_cp(sys::llama_get_memory(self.raw.as_ptr()), from, to, -1, -1) };
+        }
+    }
+
     /// Decodes a batch: 0 is success, 1 no room in the cache, anything else an error of llama.cpp's.
     /// A batch llama.cpp would abort on gives -1 without entering it.
     pub fn decode(&mut self, batch: &Batch) -> i32 {

@@ -14,6 +14,7 @@ use crate::plan::error::{PlanError, toml_error};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::Recipe;
 use crate::plan::recipe_file::RecipeTable;
+use crate::plan::speed::SpeedGrid;
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
 
 /// Longest silence a user may allow, in seconds: some days.
@@ -95,6 +96,10 @@ pub struct SweepConfig {
     pub no_retry: bool,
     /// The text of the sweep's importance matrix.
     pub imatrix: CalibrationTable,
+    /// What is timed.
+    pub speed: SpeedGrid,
+    /// Where the user says so: file and line.
+    pub speed_place: String,
     /// How models are run.
     pub run: RunOptions,
 }
@@ -127,7 +132,7 @@ struct SweepFile {
     yarn: Option<bool>,
     hang_seconds: Option<f64>,
     offload: Option<Offload>,
-    speed: Option<SpeedTable>,
+    speed: Option<Spanned<SpeedTable>>,
     #[serde(default)]
     imatrix: CalibrationTable,
 }
@@ -142,10 +147,15 @@ pub struct CalibrationTable {
     pub chunks: Option<std::num::NonZeroU64>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// `[speed]`: what is timed beside the point of every sweep.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SpeedTable {
-    repetitions: u32,
+    repetitions: Option<u32>,
+    prompt: Option<Spanned<Vec<u32>>>,
+    generate: Option<Spanned<u32>>,
+    depths: Option<Spanned<Vec<u32>>>,
+    parallel: Option<Spanned<Vec<u32>>>,
 }
 
 /// A name, or a table.
@@ -238,10 +248,12 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     let recipes = recipes(&raw, flags, &at)?;
     let suites = suites(&raw, flags, &at)?;
     let (limit, limits) = limits(&raw, flags, &suites)?;
+    let (speed, speed_place) = speed(raw.speed.as_ref(), &at)?;
     let base = flags.base.clone().or(raw.base);
     let out = flags.out.clone().or(raw.out).or_else(|| file.and_then(out_beside));
     let threads = flags.threads.or(raw.threads).unwrap_or(cores);
-    let repetitions = flags.repetitions.or(raw.speed.map(|s| s.repetitions)).unwrap_or(5);
+    let repetitions =
+        flags.repetitions.or(raw.speed.as_ref().and_then(|s| s.get_ref().repetitions)).unwrap_or(5);
     if threads == 0 || repetitions == 0 {
         return Err(missing("threads and repetitions must be at least 1", "leave them out for the default"));
     }
@@ -261,6 +273,8 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         fetch: flags.fetch || raw.fetch.unwrap_or(false),
         no_retry: flags.no_retry,
         imatrix: raw.imatrix,
+        speed,
+        speed_place,
         run: RunOptions {
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
@@ -270,6 +284,38 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             hang_seconds,
         },
     })
+}
+
+/// The surface to time, and the line of its depths (of the table, if it has none).
+fn speed(
+    table: Option<&Spanned<SpeedTable>>,
+    at: &impl Fn(usize) -> String,
+) -> Result<(SpeedGrid, String), PlanError> {
+    let Some(spanned) = table else { return Ok((SpeedGrid::default(), String::new())) };
+    let (table, default) = (spanned.get_ref(), SpeedGrid::default());
+    let list = |given: &Option<Spanned<Vec<u32>>>, default: &[u32]| {
+        given.as_ref().map_or_else(|| default.to_vec(), |list| list.get_ref().clone())
+    };
+    // Key by key, so that an error names its line.
+    let mut grid = default.clone();
+    let refused = |grid: &SpeedGrid, start: usize| {
+        grid.check().map_err(|(what, hint)| PlanError::Missing {
+            place: at(start),
+            what: format!("[speed] {what}"),
+            hint: hint.to_owned(),
+        })
+    };
+    let start = |given: &Option<Spanned<Vec<u32>>>| given.as_ref().map_or(0, |list| list.span().start);
+    grid.prompt = list(&table.prompt, &default.prompt);
+    refused(&grid, start(&table.prompt))?;
+    grid.generate = table.generate.as_ref().map_or(default.generate, |n| *n.get_ref());
+    refused(&grid, table.generate.as_ref().map_or(0, |n| n.span().start))?;
+    grid.depths = list(&table.depths, &default.depths);
+    refused(&grid, start(&table.depths))?;
+    grid.parallel = list(&table.parallel, &default.parallel);
+    refused(&grid, start(&table.parallel))?;
+    let place = table.depths.as_ref().map_or_else(|| spanned.span().start, |depths| depths.span().start);
+    Ok((grid, at(place)))
 }
 
 /// Whether a word is the name of a KV cache type (and not of a recipe).
@@ -419,6 +465,19 @@ mod tests {
     }
 
     #[test]
+    fn a_speed_surface() {
+        let file =
+            written("base = \"b\"\n[speed]\nrepetitions = 2\n\ndepths = [0, 4096]\nparallel = [1, 2]\n");
+        let config = read(Some(file.path()), &SweepFlags::default(), 1).expect("valid");
+        assert_eq!((config.speed.depths, config.speed.parallel), (vec![0, 4096], vec![1, 2]));
+        assert_eq!((config.speed.prompt, config.speed.generate, config.run.repetitions), (vec![512], 128, 2));
+        assert!(config.speed_place.ends_with(", line 5"), "{}", config.speed_place);
+        let plain = written("base = \"b\"\n[speed]\ngenerate = 128\n");
+        let config = read(Some(plain.path()), &SweepFlags::default(), 1).expect("valid");
+        assert!(config.speed.is_default() && config.run.repetitions == 5);
+    }
+
+    #[test]
     fn flags_win() {
         let file = written("base = \"b.gguf\"\nrecipes = [\"Q8_0\"]\n");
         let flags = SweepFlags { recipes: vec!["Q4_0".to_owned()], ..SweepFlags::default() };
@@ -437,6 +496,14 @@ mod tests {
             ("base = \"b\"\nsuites = [\"piqqa\"]\n", "line 2: no suite is called \"piqqa\""),
             ("base = \"b\"\nrecipes = [\"Q8_0\", \"q8_0\"]\n", "line 2: recipe \"Q8_0\" is named twice"),
             ("base = 3\n", "line 1: invalid type"),
+            ("base = \"b\"\n[speed]\ndepth = [1]\n", "line 3: unknown field `depth`"),
+            (
+                "base = \"b\"\n[speed]\nprompt = [1]\ndepths = [9, 9]\n",
+                "line 4: [speed] depths names 9 twice",
+            ),
+            ("base = \"b\"\n[speed]\n\ngenerate = 0\n", "line 4: [speed] generate = 0 is not between"),
+            ("base = \"b\"\n[speed]\nparallel = []\n", "line 3: [speed] parallel is empty"),
+            ("base = \"b\"\n[speed]\nparallel = [-1]\n", "line 3: invalid value"),
             ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
             ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),
             (

@@ -9,16 +9,15 @@ use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
 use crate::plan::noise::{NOISE_CHUNKS, NoiseShape};
 use crate::plan::recipe::{ImatrixUse, Recipe, Weights};
+use crate::plan::speed::{self, SpeedGrid};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
 
 /// Version of the scorers. Raised whenever the same item would be scored otherwise.
 const SCORER: u32 = 1;
 
-/// Repetitions, prompt and generation lengths of a speed trial: pp512 and tg128.
-pub const SPEED_PROMPT: u32 = 512;
-/// Tokens generated in a speed trial.
-pub const SPEED_GENERATE: u32 = 128;
+/// What the surface of a speed trial is called among its settings.
+const SPEED_GRID: &str = "grid";
 
 /// What kind of work a trial is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +52,14 @@ pub struct TrialSpec {
     pub settings: Value,
 }
 
+impl TrialSpec {
+    /// What a speed trial times.
+    pub fn speed_grid(&self) -> SpeedGrid {
+        let grid = self.settings.get(SPEED_GRID);
+        grid.and_then(|grid| SpeedGrid::deserialize(grid).ok()).unwrap_or_default()
+    }
+}
+
 /// What every trial of a sweep shares.
 #[derive(Debug, Clone, Copy)]
 pub struct Shared<'a> {
@@ -66,6 +73,8 @@ pub struct Shared<'a> {
     pub machine: &'a Value,
     /// How models are run.
     pub options: &'a RunOptions,
+    /// What is timed.
+    pub speed: &'a SpeedGrid,
     /// SHA-256 of every file that a recipe names, by the name it is given there, and of the sweep's own importance
     /// matrix under [`SWEEP_IMATRIX`].
     pub inputs: &'a BTreeMap<String, String>,
@@ -120,18 +129,23 @@ pub fn quantize_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
 /// The trial that times a variant. Its id names the machine and the threads.
 pub fn speed_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
     let options = shared.options;
-    let settings = json!({
+    let mut settings = json!({
         "kind": "speed",
         "weights": weights_key(shared, &recipe.weights),
         "kv": recipe.kv,
         "offload": options.offload,
-        "prompt": SPEED_PROMPT,
-        "generate": SPEED_GENERATE,
+        "prompt": speed::PROMPT,
+        "generate": speed::GENERATE,
         "repetitions": options.repetitions,
         "machine": shared.machine,
         "threads": options.threads,
         "scorer": SCORER,
     });
+    // Only where there is more to measure than in every sweep, so that such trials keep the ids they always had.
+    if !shared.speed.is_default() {
+        settings[SPEED_GRID] = json!(shared.speed);
+        settings["yarn"] = json!(options.yarn);
+    }
     trial(TrialKind::Speed, recipe, "", 0, settings)
 }
 

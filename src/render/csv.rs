@@ -54,11 +54,15 @@ const COMPARISONS: [&str; 9] =
     ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n", "verdict"];
 const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
+const SPEED: [&str; 12] = [
+    "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
+    "reason",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
-/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv` and `fallbacks.csv` into
-/// `folder`, each replaced as a whole. The same report gives the same bytes.
+/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv` and
+/// `speed.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -68,7 +72,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_summary(&folder.join("summary.csv"), report)?;
     write_table(&folder.join("comparisons.csv"), &COMPARISONS, &report.comparisons)?;
     write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)?;
-    write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)
+    write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)?;
+    write_table(&folder.join("speed.csv"), &SPEED, &report.speed)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -118,7 +123,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, ComparisonRow, FallbackRow, FrontierRow, MetricRow};
+    use crate::analyze::report::{About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeedRow};
 
     fn derived<R: Serialize>(row: &R) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -174,6 +179,23 @@ mod tests {
         }
     }
 
+    fn speed() -> SpeedRow {
+        SpeedRow {
+            variant: "Q4_0".to_owned(),
+            kind: "parallel_tg".to_owned(),
+            prompt: None,
+            generate: Some(128),
+            depth: 4096,
+            parallel: 8,
+            mean: Some(101.5),
+            sd: Some(0.5),
+            n: 5,
+            unit: "tokens/s".to_owned(),
+            status: "done".to_owned(),
+            reason: String::new(),
+        }
+    }
+
     fn report() -> Report {
         let variant = |name: &str| VariantRow { variant: name.to_owned(), ..VariantRow::default() };
         Report {
@@ -200,6 +222,7 @@ mod tests {
             comparisons: vec![comparison()],
             frontier: vec![point("Q4_0", 0.1, true)],
             fallbacks: vec![fallback()],
+            speed: vec![speed()],
         }
     }
 
@@ -216,6 +239,7 @@ mod tests {
         assert_eq!(derived(&comparison()), COMPARISONS.join(","));
         assert_eq!(derived(&point("a", 1.0, true)), FRONTIER.join(","));
         assert_eq!(derived(&fallback()), FALLBACKS.join(","));
+        assert_eq!(derived(&speed()), SPEED.join(","));
     }
 
     #[test]
@@ -241,6 +265,10 @@ mod tests {
             read("frontier.csv"),
             "variant,axis_x,axis_y,x,y,on_frontier\nQ4_0,file_bytes,book.kld_mean,400.0,0.1,true\n"
         );
+        assert_eq!(
+            read("speed.csv"),
+            SPEED.join(",") + "\nQ4_0,parallel_tg,,128,4096,8,101.5,0.5,5,tokens/s,done,\n"
+        );
         assert!(
             read("variants.csv")
                 .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,\n")
@@ -256,6 +284,7 @@ mod tests {
             comparisons: Vec::new(),
             frontier: Vec::new(),
             fallbacks: Vec::new(),
+            speed: Vec::new(),
             ..report()
         };
         let read = written(&empty);
@@ -265,6 +294,7 @@ mod tests {
         assert_eq!(read("comparisons.csv"), COMPARISONS.join(",") + "\n");
         assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
         assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");
+        assert_eq!(read("speed.csv"), SPEED.join(",") + "\n");
     }
 
     #[test]

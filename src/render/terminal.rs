@@ -309,6 +309,7 @@ mod tests {
             ],
             comparisons: Vec::new(),
             fallbacks: Vec::new(),
+            speed: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

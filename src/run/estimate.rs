@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::files;
 use crate::gguf::Described as _;
 use crate::plan::corpus::{LoadedCorpus, written_together};
-use crate::plan::matrix::{SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec, noise_items};
+use crate::plan::matrix::{TrialKind, TrialSpec, noise_items};
 use crate::plan::recipe::Recipe;
+use crate::plan::speed::{GENERATE, PROMPT, SpeedShape};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::run::executor::LEAST_PATIENCE;
 use crate::run::machine;
@@ -40,7 +41,11 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
         TrialKind::Quantize if trial.settings.pointer("/weights/ftype").is_none_or(Value::is_null) => 0.0,
         // Measured: quantizing costs about as much as decoding 3,000 tokens, whatever the model's size.
         TrialKind::Quantize => 3000.0,
-        TrialKind::Speed => repetitions * (f64::from(SPEED_PROMPT) + GENERATED * f64::from(SPEED_GENERATE)),
+        TrialKind::Speed => {
+            let shapes = prepared.config.speed.shapes().into_iter().filter_map(SpeedShape::beyond_default);
+            let always = repetitions * (f64::from(PROMPT) + GENERATED * f64::from(GENERATE));
+            always + shapes.map(|shape| surface_work(&shape, repetitions)).sum::<f64>()
+        }
         TrialKind::Suite => prepared.suite(&trial.suite).map_or(0.0, |suite| {
             // The base writes what it is to read.
             let is_base = trial.variant == Recipe::base().variant();
@@ -52,6 +57,15 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
             prepared.suite(&trial.suite).map_or(0.0, |s| 2.0 * suite_tokens(s, noise_items(s)))
         }
     }
+}
+
+/// Work of the points of one context: the cache is filled once; what several sequences generate together is read as
+/// cheaply as a prompt but for the first of them.
+fn surface_work(shape: &SpeedShape, repetitions: f64) -> f64 {
+    let parallel = f64::from(shape.parallel);
+    let prompts: f64 = shape.prompt.iter().map(|tokens| f64::from(*tokens)).sum();
+    let generated = f64::from(shape.generate) * (GENERATED + parallel - 1.0);
+    f64::from(shape.depth) + repetitions * (parallel * prompts + generated)
 }
 
 /// Tokens that these items of a suite take, roughly.
@@ -87,6 +101,8 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Imatrix(work) => f64::from(work.n_ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
+        // Between two signs of life lies one repetition, and before the first the filling of the cache.
+        Request::Surface(work) => surface_work(&work.shape, 1.0) * GENERATED,
         Request::Sample(work) => GENERATED * f64::from(written_together(work.n_ctx)),
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
     };
@@ -176,7 +192,9 @@ fn memory(prepared: &Prepared) -> u64 {
         Scoring::Text(text) => text.ctx,
         Scoring::Choice(choice) => choice.ctx,
     });
-    let n_ctx = u64::from(n_ctx.max().unwrap_or(0).max(SPEED_PROMPT));
+    let timed = prepared.config.speed.shapes();
+    let timed = timed.iter().map(|shape| u64::from(shape.n_ctx()) * u64::from(shape.parallel)).max();
+    let n_ctx = u64::from(n_ctx.max().unwrap_or(0).max(PROMPT)).max(timed.unwrap_or(0));
     let layers = model.block_count().unwrap_or(0);
     let heads = model.head_count_kv().and_then(|h| h.sum(layers)).unwrap_or(0);
     let width = model.key_length().unwrap_or(0) + model.value_length().unwrap_or(0);

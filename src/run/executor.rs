@@ -15,7 +15,7 @@ use crate::journal::reader::{JournalError, TrialData, read_trial};
 use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
 use crate::journal::writer::{ItemJournal, write_trial, writer_name};
 use crate::plan::corpus::LoadedCorpus;
-use crate::plan::matrix::{self, SPEED_GENERATE, SPEED_PROMPT, TrialKind, TrialSpec};
+use crate::plan::matrix::{self, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
@@ -28,9 +28,11 @@ use crate::run::variant_file;
 use crate::score::{base_store, token_file};
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{
-    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SampleWork, SpeedWork, Status, StoreChoice,
-    StoreUse, SuiteCost, TextWork,
+    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SampleWork, Status, StoreChoice, StoreUse,
+    SuiteCost, TextWork,
 };
+
+mod timing;
 
 /// A piece of work: some items of one trial.
 #[derive(Debug, Clone, PartialEq)]
@@ -326,27 +328,6 @@ impl<'a> Executor<'a> {
             TrialKind::Speed => self.run_speed(index, recipe, path),
             TrialKind::Suite | TrialKind::Noise => self.run_suite(index, &trial, recipe, path),
         }
-    }
-
-    /// Throughput and memory, in a worker of its own; nothing else of ours runs meanwhile.
-    fn run_speed(&mut self, index: usize, recipe: &Recipe, path: &Path) -> Result<(), Error> {
-        self.running = None;
-        let repetitions = self.prepared.config.run.repetitions;
-        self.started(index, 0, u64::from(repetitions + 1) * 2);
-        let work = Request::Speed(SpeedWork { prompt: SPEED_PROMPT, generate: SPEED_GENERATE, repetitions });
-        let (failures, result) = self.attempts(index, |me| {
-            let answer = me.ask(recipe, path, &work, None);
-            me.running = None;
-            match answer? {
-                Finished::Speed(speed) => Ok(speed),
-                _ => Err(bad_protocol("the worker answered another question")),
-            }
-        })?;
-        match result {
-            Ok(speed) => self.set(index, Status::Done, "", failures, Some(Outcome::Speed(speed)))?,
-            Err((status, reason)) => self.set(index, status, &reason, failures, None)?,
-        }
-        self.ended(index)
     }
 
     /// The missing items of a suite, in one piece; what is left of it once more after a failure.

@@ -72,6 +72,7 @@ impl Prepared {
             build: &self.software.build,
             machine,
             options: &self.config.run,
+            speed: &self.config.speed,
             inputs: &self.inputs.sha256,
         }
     }
@@ -122,6 +123,7 @@ pub fn prepare(
     events: &mut dyn FnMut(&Event),
 ) -> Result<Prepared, Error> {
     let (base_path, base_model, base) = base(&config, &cache)?;
+    shallow_enough(&config, &base)?;
     let mut inputs = Inputs::locate(&config, &cache)?;
     let suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
     // What is missing is told before anything takes time.
@@ -181,6 +183,20 @@ pub fn prepare(
     prepared.files = file_plans(&prepared, &mut inspector)?;
     prepared.trials = trials(&prepared);
     Ok(prepared)
+}
+
+/// Refuses depths of the speed surface that the model's context cannot hold.
+fn shallow_enough(config: &SweepConfig, base: &BaseModel) -> Result<(), Error> {
+    // What every sweep measures is measured whatever the model; if it cannot be, that is a row.
+    if config.run.yarn || config.speed.is_default() || base.context_length == 0 {
+        return Ok(());
+    }
+    let Some(reason) = config.speed.too_deep(base.context_length) else { return Ok(()) };
+    Err(Error::Plan(PlanError::Missing {
+        place: config.speed_place.clone(),
+        what: format!("[speed] {reason}"),
+        hint: "leave that depth out, or stretch the model's context with --yarn".to_owned(),
+    }))
 }
 
 fn build_name() -> String {

@@ -30,7 +30,7 @@ use crate::worker::memory;
 use crate::worker::protocol::{
     BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord,
     ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD,
-    REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
+    REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::texts::Texts;
 use crate::worker::throughput;
@@ -132,6 +132,7 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
             Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
+            Request::Surface(work) => with_model(loaded.as_ref(), |m, s| surface(m, s, &work, &replies)),
         };
         let reply = match outcome {
             Ok(finished) => Reply::Finished(finished),
@@ -363,6 +364,17 @@ fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> 
     let template = template(model, spec, work.prompt.max(work.generate))?;
     let speed = throughput::measure(model, work, template, |done, total| progress(replies, done, total))?;
     Ok(Finished::Speed(speed))
+}
+
+fn surface(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &SurfaceWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let template = template(model, spec, work.shape.n_ctx())?;
+    let done = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
+    Ok(Finished::Surface(done))
 }
 
 fn importance(

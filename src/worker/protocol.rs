@@ -13,6 +13,7 @@ pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::corpus::{Sampling, TextFile, TextKind};
 pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
+pub use crate::plan::speed::{SpeedGrid, SpeedKind, SpeedPoint, SpeedShape};
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
@@ -43,6 +44,8 @@ pub enum Request {
     Imatrix(ImatrixWork),
     /// Measure throughput and memory.
     Speed(SpeedWork),
+    /// Measure throughput at further points.
+    Surface(SurfaceWork),
     /// Count the tokens of texts with a model's vocabulary, without loading its weights.
     CountTokens(CountWork),
     /// Render conversations with a chat template and a model's vocabulary, without loading its weights.
@@ -99,6 +102,8 @@ pub enum Finished {
     Imatrix(ImatrixDone),
     /// See [`Speed`].
     Speed(Speed),
+    /// See [`SurfaceDone`].
+    Surface(SurfaceDone),
     /// Tokens of each text asked for.
     Tokens {
         /// One count a text.
@@ -344,6 +349,53 @@ pub struct SpeedWork {
     pub repetitions: u32,
 }
 
+/// Points of one context to time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurfaceWork {
+    /// The context and its points.
+    pub shape: SpeedShape,
+    /// Timed repetitions after one warm-up.
+    pub repetitions: u32,
+}
+
+/// What timing the points of one context yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct SurfaceDone {
+    /// The points in the order of [`SpeedShape::points`].
+    pub points: Vec<Measured>,
+    /// llama.cpp's KV and recurrent-state buffers.
+    pub context_buffer_bytes: u64,
+}
+
+/// A point of the surface and its samples, or why there are none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The point.
+    #[serde(flatten)]
+    pub point: SpeedPoint,
+    /// One sample a repetition, in the unit of the point's kind.
+    pub samples: Vec<f64>,
+    /// [`Status::Done`], or what went wrong.
+    pub status: Status,
+    /// Why it is not done; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Measured {
+    /// A point that was measured.
+    #[must_use]
+    pub fn done(point: SpeedPoint, samples: Vec<f64>) -> Self {
+        Self { point, samples, status: Status::Done, reason: String::new() }
+    }
+
+    /// A point that could not be measured.
+    #[must_use]
+    pub fn failed(point: SpeedPoint, status: Status, reason: &str) -> Self {
+        Self { point, samples: Vec::new(), status, reason: reason.to_owned() }
+    }
+}
+
 /// Where a trial stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -417,6 +469,13 @@ pub struct Speed {
     pub compute_buffer_bytes: u64,
     /// Memory taken on devices other than the CPU; absent where there is none.
     pub device_bytes: Option<u64>,
+    /// Seconds from handing over a prompt of 512 tokens to having chosen the first token after it, one sample a
+    /// repetition; empty in records of versions that did not measure it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ttft512_s: Vec<f64>,
+    /// Further points, if the sweep asks for some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surface: Vec<Measured>,
 }
 
 /// What evaluating a suite cost so far.

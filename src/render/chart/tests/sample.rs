@@ -65,6 +65,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         comparisons: Vec::<ComparisonRow>::new(),
         frontier: Vec::new(),
         fallbacks: Vec::new(),
+        speed: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
