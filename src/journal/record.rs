@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
-    ChoiceScore, ChunkScore, F32Array, Fallback, ItemRecord, ItemScore, Speed, Status, SuiteCost,
+    ChoiceScore, ChunkScore, Divergence, DraftRuns, F32Array, Fallback, ItemRecord, ItemScore, PromptRuns,
+    Speculated, Speed, Status, SuiteCost,
 };
 
 /// Version of the records below. A folder written by a newer version is refused, never half read.

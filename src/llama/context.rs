@@ -58,6 +58,11 @@ impl<'model> Context<'model> {
         self.handle.clear();
     }
 
+    /// Forgets what the only sequence holds from a position on; `false` if its memory cannot do that.
+    pub fn truncate(&mut self, from: usize) -> bool {
+        i32::try_from(from).is_ok_and(|from| self.handle.truncate(0, from))
+    }
+
     /// Most tokens in one decode.
     pub fn n_batch(&self) -> usize {
         self.options.n_batch as usize

@@ -584,6 +584,17 @@ impl<'model> ContextHandle<'model> {
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), false) };
     }
 
+    /// Forgets what a sequence holds from a position on; `false` if its memory cannot do that (a recurrent state
+    /// knows no positions).
+    pub fn truncate(&mut self, sequence: i32, from: i32) -> bool {
+        // SAFETY: the context is alive, and so is its memory; llama.cpp asserts only that the sequence exists.
+        (0..self.n_seq_max.cast_signed()).contains(&sequence)
+            && from >= 0
+            && unsafe {
+                sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1)
+            }
+    }
+
     /// Decodes a batch: 0 is success, 1 no room in the cache, anything else an error of llama.cpp's.
     /// A batch llama.cpp would abort on gives -1 without entering it.
     pub fn decode(&mut self, batch: &Batch) -> i32 {

@@ -15,4 +15,5 @@ pub mod machine;
 pub mod perplexity;
 pub mod prepare;
 pub mod quantize;
+pub mod speculate;
 pub mod variant_file;
