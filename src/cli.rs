@@ -14,7 +14,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
-5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, 130 interrupted.";
+5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed or speculative output differs, 130 interrupted.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -42,6 +42,9 @@ pub enum Command {
     /// Compute a model's importance matrix from a text: llama-imatrix's file to the bit, in less time. After an
     /// interruption the same command goes on where it stopped.
     Imatrix(ImatrixArgs),
+    /// Decode prompts with a model alone and with another that drafts for it: acceptance, tokens a second, the best
+    /// draft length, and whether the output stays the same.
+    Speculate(SpeculateArgs),
     /// Rebuild tables and charts of a results folder from its records.
     Report {
         /// The results folder.
@@ -256,6 +259,51 @@ pub struct ImatrixArgs {
     /// How the model is run.
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Arguments of `speculate`.
+#[derive(Debug, Args)]
+pub struct SpeculateArgs {
+    /// The model that writes: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The model that drafts for it, with the same vocabulary.
+    #[arg(value_name = "DRAFT")]
+    pub draft: String,
+    /// Prompts, one JSON object of `prompt` and perhaps `id` a line [default: eight that come with the program].
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// Most tokens drafted in a step: one or several lengths, each measured.
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', default_value = "2,4,8,16")]
+    pub draft_lengths: Vec<u32>,
+    /// Most tokens written behind a prompt.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub tokens: u32,
+    /// Stop drafting before a token that the draft gives less than this probability.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
+    pub min_probability: f32,
+    /// Largest distance of two logits that may change places between plain and speculative decoding.
+    #[arg(long, value_name = "LOGITS", default_value_t = 0.1, value_parser = distance)]
+    pub tolerance: f64,
+    /// Timed repetitions.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repetitions: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the models are run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    let p: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&p) { Ok(p) } else { Err("not between 0 and 1".to_owned()) }
+}
+
+fn distance(text: &str) -> Result<f64, String> {
+    let x: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if x >= 0.0 && x.is_finite() { Ok(x) } else { Err("not a number of at least 0".to_owned()) }
 }
 
 /// What a model is compared with.

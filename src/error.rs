@@ -12,7 +12,7 @@
 //! | 5 | fetching failed |
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
-//! | 8 | the sweep ended, but some trials failed; they are rows in the tables |
+//! | 8 | the sweep ended, but some trials failed; they are rows in the tables; or speculative output is not plain output |
 //! | 130 | interrupted; the same command goes on |
 
 use std::io::ErrorKind;
@@ -97,6 +97,18 @@ pub enum Error {
     /// A worker failed at something that is not a trial.
     #[error("{0}")]
     Worker(String),
+    /// Speculative output that is not the target's own.
+    #[error(
+        "speculative output differs from plain output at {count} places where the logits lie further apart than {tolerance}, the furthest {furthest}"
+    )]
+    Diverged {
+        /// Places.
+        count: u64,
+        /// Largest distance that counts as a near-tie.
+        tolerance: f64,
+        /// Largest distance found.
+        furthest: f64,
+    },
     /// Some trials failed.
     #[error("{failed} of {trials} trials failed; they are rows with their reason in the tables")]
     TrialsFailed {
@@ -139,6 +151,9 @@ impl Error {
             Self::TrialsFailed { .. } => {
                 Some("the same command tries them again; the worker's words are in logs/".to_owned())
             }
+            Self::Diverged { .. } => Some(
+                "the kernels for one row and for several differ by more than rounding, or --tolerance is too small for this model".to_owned(),
+            ),
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Io { .. } | Self::Worker(_) => None,
@@ -168,7 +183,7 @@ impl Error {
             }
             Self::Fetch(_) => 5,
             Self::DoesNotFit(_) => 6,
-            Self::TrialsFailed { .. } => 8,
+            Self::TrialsFailed { .. } | Self::Diverged { .. } => 8,
             Self::Interrupted { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
     Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
-    RecipesCommand, ScoredArg, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
+    RecipesCommand, ScoredArg, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -19,14 +19,14 @@ use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
 use bitfrontier::plan::text::Scored;
-use bitfrontier::plan::{catalogue, suite};
+use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Tensors};
 use bitfrontier::render::terminal::summary_table;
-use bitfrontier::render::text_report;
+use bitfrontier::render::{speculation as speculation_lines, text_report};
 use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
-use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare, speed};
+use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare, speculate, speed};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Perplexity(args) => run_perplexity(args),
         Command::Imatrix(args) => run_imatrix(args),
         Command::Speed(args) => run_speed(args),
+        Command::Speculate(args) => run_speculate(&args),
         Command::Quantize(args) => run_quantize(args),
         Command::Recipes { command: None, json } => list_recipes(json),
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
@@ -260,6 +261,41 @@ fn run_speed(args: SpeedArgs) -> Result<(), Error> {
             Err(Error::Worker(format!("{failed} of {of} points could not be measured; their rows say why")))
         }
     }
+}
+
+fn run_speculate(args: &SpeculateArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let locate = |what: &str, model: &str| prepare::locate_model(what, &model.parse()?, &cache, false);
+    let question = speculate::Question {
+        target: locate("target", &args.target)?,
+        draft: locate("draft", &args.draft)?,
+        prompts: match &args.prompts {
+            Some(path) => speculation::read(path)?,
+            None => speculation::built_in()?,
+        },
+        lengths: speculation::lengths(&args.draft_lengths).map_err(|reason| Error::Refused {
+            reason: format!("--draft-lengths: {reason}"),
+            hint: Some("write --draft-lengths 2,4,8".to_owned()),
+        })?,
+        tokens: args.tokens,
+        min_probability: args.min_probability,
+        tolerance: args.tolerance,
+        repetitions: args.repetitions,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let runs = Chunks::new();
+    let answer = speculate::speculate(&question, &interrupted, &mut |done, all| runs.tell(done, Some(all)));
+    runs.finish();
+    let answer = answer.map_err(with_resume)?;
+    if args.json {
+        print_json(&answer)?;
+    } else {
+        print(&speculation_lines::lines(&answer.rows));
+    }
+    answer.verified(args.tolerance)
 }
 
 fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {

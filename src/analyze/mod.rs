@@ -10,6 +10,7 @@ mod noise;
 mod perplexity;
 mod planned;
 pub mod report;
+pub mod speculation;
 mod speed;
 mod summary;
 mod text;

@@ -68,6 +68,12 @@ impl<'model> Context<'model> {
         self.handle.copy(from, to);
     }
 
+    /// Forgets what the only sequence holds from a position on; `false` if its memory cannot do that (a recurrent
+    /// state knows no positions).
+    pub fn truncate(&mut self, from: usize) -> bool {
+        i32::try_from(from).is_ok_and(|from| self.cut(0, from))
+    }
+
     /// Most tokens in one decode.
     pub fn n_batch(&self) -> usize {
         self.options.n_batch as usize

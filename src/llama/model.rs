@@ -58,6 +58,11 @@ pub enum LlamaError {
     /// A model that does not predict tokens.
     #[error("{0} has no decoder: it does not predict the next token")]
     NoDecoder(String),
+    /// A model that cannot forget single tokens.
+    #[error(
+        "the {0} model cannot take back a token (its memory is recurrent), which speculative decoding needs"
+    )]
+    NoRollback(&'static str),
     /// Quantizing failed.
     #[error("llama.cpp cannot quantize {path}: {reason}")]
     Quantize {

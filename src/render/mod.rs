@@ -5,6 +5,7 @@ pub mod chart;
 pub mod csv;
 mod file;
 pub mod items;
+pub mod speculation;
 pub mod terminal;
 pub mod text_report;
 

@@ -104,6 +104,14 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         // Between two signs of life lies one repetition, and before the first the filling of the cache.
         Request::Surface(work) => surface_work(&work.shape, 1.0) * GENERATED,
         Request::Sample(work) => GENERATED * f64::from(written_together(work.n_ctx)),
+        Request::Speculate(work) => {
+            let prompt = work.prompts.iter().map(|p| p.text.len()).max().unwrap_or(0);
+            // Both models take part, and a step of the target may end in a single token.
+            2.0 * (prompt as f64 + GENERATED * f64::from(work.tokens))
+                + GENERATED
+                    * f64::from(work.tokens)
+                    * f64::from(work.lengths.iter().copied().max().unwrap_or(0))
+        }
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;

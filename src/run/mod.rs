@@ -15,5 +15,6 @@ pub mod machine;
 pub mod perplexity;
 pub mod prepare;
 pub mod quantize;
+pub mod speculate;
 pub mod speed;
 pub mod variant_file;

@@ -12,4 +12,5 @@ pub mod noise;
 pub mod perplexity;
 pub mod reference;
 pub mod sample;
+pub mod speculate;
 pub mod token_file;

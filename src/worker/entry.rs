@@ -30,8 +30,10 @@ use crate::worker::memory;
 use crate::worker::protocol::{
     BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord,
     ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD,
-    REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, SurfaceWork, TextWork,
+    REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork, Status, SuiteCost, SurfaceWork,
+    TextWork,
 };
+use crate::worker::speculation;
 use crate::worker::texts::Texts;
 use crate::worker::throughput;
 
@@ -131,6 +133,7 @@ pub fn run(parent: u32) -> io::Result<()> {
             }
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
             Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
+            Request::Speculate(work) => with_model(loaded.as_ref(), |m, s| speculate(m, s, &work, &replies)),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
             Request::Surface(work) => with_model(loaded.as_ref(), |m, s| surface(m, s, &work, &replies)),
         };
@@ -180,13 +183,7 @@ fn with_model(
 
 fn load(spec: LoadSpec, loaded: &mut Option<(Model, LoadSpec)>) -> Result<Finished, Failure> {
     *loaded = None;
-    let options = ModelOptions {
-        gpu_layers: spec.offload.gpu_layers,
-        main_gpu: spec.offload.main_gpu,
-        tensor_split: spec.offload.tensor_split.clone(),
-        vocab_only: false,
-    };
-    let model = Model::load(&spec.model, &options)?;
+    let model = Model::load(&spec.model, &model_options(&spec))?;
     let done = Loaded {
         load_s: model.load_s,
         context_length: model.context_length(),
@@ -194,6 +191,15 @@ fn load(spec: LoadSpec, loaded: &mut Option<(Model, LoadSpec)>) -> Result<Finish
     };
     *loaded = Some((model, spec));
     Ok(Finished::Load(done))
+}
+
+fn model_options(spec: &LoadSpec) -> ModelOptions {
+    ModelOptions {
+        gpu_layers: spec.offload.gpu_layers,
+        main_gpu: spec.offload.main_gpu,
+        tensor_split: spec.offload.tensor_split.clone(),
+        vocab_only: false,
+    }
 }
 
 /// The part of a context's shape that a sweep decides; each way of scoring fills in the rest.
@@ -375,6 +381,22 @@ fn surface(
     let template = template(model, spec, work.shape.n_ctx())?;
     let done = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
     Ok(Finished::Surface(done))
+}
+
+fn speculate(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &SpeculateWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let draft = Model::load(&work.draft.model, &model_options(&work.draft))?;
+    let prompts = speculation::tokenized(model, work)?;
+    let n_ctx = speculation::context_length(&prompts, work);
+    let templates = [template(model, spec, n_ctx)?, template(&draft, &work.draft, n_ctx)?];
+    let done = speculation::measure([model, &draft], templates, &prompts, work, |done, total| {
+        progress(replies, done, total);
+    })?;
+    Ok(Finished::Speculate(done))
 }
 
 fn importance(

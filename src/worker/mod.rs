@@ -6,5 +6,6 @@ pub mod entry;
 pub mod imatrix;
 pub mod memory;
 pub mod protocol;
+pub mod speculation;
 pub mod texts;
 pub mod throughput;

@@ -13,6 +13,7 @@ pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::corpus::{Sampling, TextFile, TextKind};
 pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
+pub use crate::plan::speculation::Prompt;
 pub use crate::plan::speed::{SpeedGrid, SpeedKind, SpeedPoint, SpeedShape};
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
@@ -52,6 +53,8 @@ pub enum Request {
     RenderChat(ChatWork),
     /// Let the loaded model write a text.
     Sample(SampleWork),
+    /// Decode prompts with the loaded model, plainly and with another that drafts.
+    Speculate(SpeculateWork),
 }
 
 /// What a worker answers.
@@ -111,6 +114,8 @@ pub enum Finished {
     },
     /// The file that was asked for is written.
     File,
+    /// See [`Speculated`].
+    Speculate(Speculated),
 }
 
 /// The native library as built and as it sees this machine.
@@ -394,6 +399,81 @@ impl Measured {
     pub fn failed(point: SpeedPoint, status: Status, reason: &str) -> Self {
         Self { point, samples: Vec::new(), status, reason: reason.to_owned() }
     }
+}
+
+/// Prompts that the loaded model continues greedily: plainly, and with a draft of each length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpeculateWork {
+    /// The draft, run as the target is.
+    pub draft: LoadSpec,
+    /// The prompts.
+    pub prompts: Vec<Prompt>,
+    /// Most tokens that are drafted in a step.
+    pub lengths: Vec<u32>,
+    /// Most tokens that are written behind a prompt.
+    pub tokens: u32,
+    /// The draft stops before a token that it gives less than this probability; 0 never stops it.
+    pub min_probability: f32,
+    /// Timed repetitions after one warm-up.
+    pub repetitions: u32,
+}
+
+/// What speculative decoding yields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Speculated {
+    /// One entry a prompt.
+    pub prompts: Vec<PromptRuns>,
+    /// `VmHWM` of the worker with both models.
+    pub peak_rss_bytes: u64,
+}
+
+/// How one prompt was continued.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct PromptRuns {
+    /// The prompt's id.
+    pub id: String,
+    /// Its tokens.
+    pub prompt_tokens: u64,
+    /// Tokens that the target wrote behind it by itself.
+    pub plain_tokens: u64,
+    /// Seconds that took, one sample a repetition.
+    pub plain_s: Vec<f64>,
+    /// The same with a draft, one entry a length.
+    pub drafts: Vec<DraftRuns>,
+}
+
+/// How one prompt was continued with a draft of one length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct DraftRuns {
+    /// Most tokens drafted in a step.
+    pub length: u32,
+    /// Tokens written.
+    pub tokens: u64,
+    /// Decodes of the target.
+    pub steps: u64,
+    /// Tokens drafted.
+    pub drafted: u64,
+    /// Of these, taken.
+    pub accepted: u64,
+    /// Seconds it took, one sample a repetition.
+    pub seconds: Vec<f64>,
+    /// Whether every token is the one that the target wrote by itself.
+    pub same: bool,
+    /// Where decoding one row a step would have chosen otherwise.
+    pub divergences: Vec<Divergence>,
+}
+
+/// A token that one row a step would not have chosen after the same tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Position in what was written, from 0.
+    pub at: u64,
+    /// What one row a step chooses.
+    pub plain: i32,
+    /// What was written.
+    pub written: i32,
+    /// Logit of the one minus logit of the other, of one row.
+    pub gap: f32,
 }
 
 /// Where a trial stands.
