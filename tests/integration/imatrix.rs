@@ -20,7 +20,7 @@ fn other_text() -> String {
     let words =
         ["lantern", "copper", "meadow", "quarrel", "sixteen", "under", "violet", "harness", "oblique"];
     let word = |i: usize| words[(i * i + i / 7) % words.len()];
-    (0..3000).map(|i| format!("{}{} ", word(i), i % 11)).collect()
+    (0..3000).map(|i| format!("{}{}", word(i), i % 11)).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
