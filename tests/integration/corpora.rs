@@ -1,6 +1,7 @@
 //! Suites of several texts: what is read, rendered and written for them, and what a sweep says of each.
 
 use std::fs;
+use std::path::Path;
 
 use crate::records::{find, losses, manifest};
 use crate::sandbox::Sandbox;
@@ -116,7 +117,7 @@ fn a_sweep_of_three_texts_tells_of_each_and_of_their_average() {
 
 /// Stores in the cache; the base's items lie beside them.
 fn stores(sandbox: &Sandbox) -> usize {
-    sandbox.files("cache/base").iter().filter(|name| name.ends_with(".bfs")).count()
+    sandbox.files("cache/base").iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == "bfs")).count()
 }
 
 #[test]
