@@ -93,7 +93,7 @@ impl Surface {
         let all: Vec<&SpeedRow> = all.filter(|row| along_depth || Some(row.depth) == depth).collect();
         let lengths: BTreeSet<u32> = all.iter().filter_map(|row| length(row)).collect();
         let count = |tokens: &u32| all.iter().filter(|row| length(row) == Some(*tokens)).count();
-        let shown = lengths.iter().max_by_key(|tokens| (count(tokens), **tokens)).copied();
+        let shown = lengths.iter().max_by_key(|tokens| (count(*tokens), **tokens)).copied();
         all.into_iter().filter(|row| length(row) == shown).collect()
     }
 
