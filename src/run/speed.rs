@@ -88,8 +88,8 @@ pub fn measure(
         });
         done += steps(shape);
         match answer {
-            Ok(Finished::Surface(measured)) => {
-                all.extend(measured.points);
+            Ok(Finished::Surface { points }) => {
+                all.extend(points);
                 running = Some(worker);
             }
             Ok(_) => return Err(Error::Worker("the worker answered another question".to_owned())),

@@ -379,8 +379,8 @@ fn surface(
     replies: &Replies,
 ) -> Result<Finished, Failure> {
     let template = template(model, spec, work.shape.n_ctx())?;
-    let done = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
-    Ok(Finished::Surface(done))
+    let points = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
+    Ok(Finished::Surface { points })
 }
 
 fn speculate(

@@ -105,8 +105,11 @@ pub enum Finished {
     Imatrix(ImatrixDone),
     /// See [`Speed`].
     Speed(Speed),
-    /// See [`SurfaceDone`].
-    Surface(SurfaceDone),
+    /// Points of the speed surface.
+    Surface {
+        /// In the order of [`SpeedShape::points`].
+        points: Vec<Measured>,
+    },
     /// Tokens of each text asked for.
     Tokens {
         /// One count a text.
@@ -361,15 +364,6 @@ pub struct SurfaceWork {
     pub shape: SpeedShape,
     /// Timed repetitions after one warm-up.
     pub repetitions: u32,
-}
-
-/// What timing the points of one context yields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-pub struct SurfaceDone {
-    /// The points in the order of [`SpeedShape::points`].
-    pub points: Vec<Measured>,
-    /// llama.cpp's KV and recurrent-state buffers.
-    pub context_buffer_bytes: u64,
 }
 
 /// A point of the surface and its samples, or why there are none.

@@ -13,7 +13,7 @@ use crate::llama::log;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::speed::{SpeedKind, SpeedPoint, SpeedShape};
 use crate::worker::memory;
-use crate::worker::protocol::{Measured, Speed, SpeedWork, SurfaceDone, SurfaceWork};
+use crate::worker::protocol::{Measured, Speed, SpeedWork, SurfaceWork};
 
 /// Most tokens handed over at once, and computed at once: llama-bench's, and llama.cpp's own defaults.
 const N_BATCH: u32 = 2048;
@@ -63,7 +63,7 @@ pub fn surface(
     work: &SurfaceWork,
     template: ContextOptions,
     on_sample: impl FnMut(u64, u64),
-) -> Result<SurfaceDone, LlamaError> {
+) -> Result<Vec<Measured>, LlamaError> {
     let shape = &work.shape;
     let options = ContextOptions {
         n_ctx: shape.n_ctx() * shape.parallel,
@@ -90,7 +90,7 @@ pub fn surface(
         let own = shape.points().into_iter().filter(|p| p.generate().is_some());
         points.extend(own.map(|point| Measured::done(point, rates.clone())));
     }
-    Ok(SurfaceDone { points, context_buffer_bytes: log::buffer_bytes(&bench.context.log, &["KV", "RS"]) })
+    Ok(points)
 }
 
 /// A context and the cache that every repetition begins with.

@@ -2,7 +2,7 @@
 
 use super::error::ChartError;
 use super::scatter::{Figure, lay_out};
-use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speed, theme};
+use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speed, speed_surface, theme};
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,6 +33,7 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(bpw_suite::figures(report));
     figures.extend(frontier::figures(report));
     figures.extend(speed::figure(report));
+    figures.extend(speed_surface::figures(report));
     figures.extend(memory::figure(report));
     figures.extend(kv::figure(report));
     let mut taken = BTreeSet::new();

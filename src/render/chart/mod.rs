@@ -22,6 +22,7 @@ mod bpw_suite;
 mod frontier;
 mod memory;
 mod speed;
+mod speed_surface;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,8 @@ pub(super) struct Panel {
     pub levels: Vec<Level>,
     /// A line behind the points, in values of the axes.
     pub path: Vec<Point>,
+    /// Straight lines from point to point behind the marks, in values of the axes.
+    pub lines: Vec<Vec<Point>>,
     /// What the kinds of marks mean.
     pub legend: Vec<(Look, &'static str)>,
 }
@@ -101,7 +103,7 @@ impl Mark {
 impl Panel {
     /// A panel of marks only.
     pub fn new(x: Axis, y: Axis, marks: Vec<Mark>) -> Self {
-        Self { x, y, marks, levels: Vec::new(), path: Vec::new(), legend: Vec::new() }
+        Self { x, y, marks, levels: Vec::new(), path: Vec::new(), lines: Vec::new(), legend: Vec::new() }
     }
 }
 
@@ -246,6 +248,15 @@ impl Frame<'_> {
     }
 }
 
+impl Frame<'_> {
+    /// The straight lines of the panel.
+    fn lines(&self) -> Vec<Segment> {
+        let place = |point: &Point| (self.x(point.0), self.y(point.1));
+        let pairs = self.panel.lines.iter().flat_map(|line| line.windows(2));
+        pairs.filter_map(|pair| Some((place(pair.first()?), place(pair.last()?)))).collect()
+    }
+}
+
 impl Sheet {
     fn text(&mut self, text: &str, at: Point, em: f64, color: RGBColor, lean: Lean) {
         self.shapes.push(Shape::Text(Text { words: text.to_owned(), at, em, bold: false, color, lean }));
@@ -267,6 +278,7 @@ impl Sheet {
         self.levels_band(&frame);
         self.grid(&frame);
         self.levels(&frame);
+        self.shapes.extend(frame.lines().into_iter().map(|s| Shape::Line(s, 1.5, AXIS)));
         let stairs = frame.stairs();
         self.shapes.extend(stairs.iter().map(|s| Shape::Line(*s, 1.5, BAR)));
         let unnamed = self.marks(&frame, &stairs);
@@ -357,7 +369,7 @@ impl Sheet {
         let blocked: Vec<Rect> = silent.iter().flat_map(|m| frame.anchor(m).body()).collect();
         let level = |l: &Level| ((frame.area.x0, frame.y(l.y)), (frame.area.x1, frame.y(l.y)));
         let lines: Vec<Segment> =
-            frame.panel.levels.iter().map(level).chain(stairs.iter().copied()).collect();
+            frame.panel.levels.iter().map(level).chain(stairs.iter().copied()).chain(frame.lines()).collect();
         let places = place(frame.area, &anchors, &blocked, &lines);
 
         for (mark, anchor) in marks.iter().map(|m| (m, frame.anchor(m))) {

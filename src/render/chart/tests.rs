@@ -7,11 +7,11 @@ use super::label::{Lean, Rect};
 use super::scatter::{Figure, Scene, Shape, Text, lay_out};
 use super::theme::QUIET;
 use super::theme::{
-    BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
+    AXIS, BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
 };
 use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, crash, noise_floor};
+use sample::{CROWD, LADDER, crash, noise_floor, surface};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -255,6 +255,54 @@ fn a_noise_floor_of_nothing_is_said_and_not_drawn() {
     check(figure, scene);
     assert!(figure.panels[0].levels.is_empty());
     assert!(figure.notes.iter().any(|n| n.starts_with("The noise floor is 0")), "{:?}", figure.notes);
+}
+
+#[test]
+fn a_surface_is_a_line_a_variant() {
+    for rungs in [&LADDER[4..5], &LADDER[..]] {
+        let mut report = sample::report(rungs);
+        surface(&mut report, &[0, 1024, 4096], &[1, 2, 8]);
+        let all = scenes(&report);
+        for (name, panels, last) in [("speed-depth", 3, 4096.0), ("speed-parallel", 2, 8.0)] {
+            let (figure, scene) = all.iter().find(|(f, _)| f.name == name).expect(name);
+            check(figure, scene);
+            assert_eq!(figure.panels.len(), panels);
+            for panel in &figure.panels {
+                // The base is a line among them.
+                assert_eq!((panel.lines.len(), panel.marks.len()), (rungs.len() + 1, 3 * (rungs.len() + 1)));
+                assert!(panel.marks.iter().filter(|m| !m.name.is_empty()).all(|m| (m.x - last).abs() < 1e-9));
+                assert!(panel.marks.iter().all(|m| panel.x.holds(m.x) && panel.y.holds(m.y)));
+            }
+            let drawn = scene.shapes.iter().filter(|s| matches!(s, Shape::Line(_, w, AXIS) if *w > 1.0));
+            assert_eq!(drawn.count(), panels * 2 * (rungs.len() + 1), "{name}: a piece between two points");
+        }
+        // Over sequences only the shallowest depth is drawn.
+        let together = &all.iter().find(|(f, _)| f.name == "speed-parallel").unwrap().0.panels[0];
+        let base = report.variants[0].tg128_tps.unwrap();
+        assert!(together.marks.iter().any(|m| (m.y - base).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn a_surface_of_one_point_is_not_drawn_and_a_lost_point_is_said() {
+    let mut report = sample::report(&LADDER);
+    surface(&mut report, &[0], &[1]);
+    assert!(figures(&report).iter().all(|f| !f.name.starts_with("speed-")));
+    let mut report = sample::report(&LADDER);
+    surface(&mut report, &[0, 8192], &[1, 8]);
+    let lost = report.speed.iter_mut().filter(|r| r.variant == "Q8_0" && r.depth == 8192 && r.kind == "tg");
+    for row in lost {
+        (row.mean, row.sd, row.n, row.status) = (None, None, 0, "out_of_memory".into());
+    }
+    let all = figures(&report);
+    let figure = all.iter().find(|f| f.name == "speed-depth").unwrap();
+    assert!(
+        figure.notes.contains(&"Not shown: Q8_0 (tg at 8192: out_of_memory).".to_owned()),
+        "{:?}",
+        figure.notes
+    );
+    let marks = figure.panels[0].marks.iter().filter(|m| m.name == "Q8_0");
+    assert_eq!(marks.map(|m| m.x).collect::<Vec<_>>(), [0.0], "what there is, is drawn");
 }
 
 #[test]

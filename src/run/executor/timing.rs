@@ -80,7 +80,7 @@ impl Executor<'_> {
             let work = Request::Surface(SurfaceWork { shape, repetitions });
             let (failures, result) =
                 self.attempts(index, |me| match me.ask(recipe, path, &work, None)? {
-                    Finished::Surface(done) => Ok(done.points),
+                    Finished::Surface { points } => Ok(points),
                     _ => Err(bad_protocol("the worker answered another question")),
                 })?;
             match result {

@@ -1,7 +1,7 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, ComparisonRow, FrontierRow, MetricRow, Report, SuiteSummary, VariantRow,
+    About, ComparisonRow, FrontierRow, MetricRow, Report, SpeedRow, SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -208,6 +208,41 @@ pub fn noise_floor(report: &mut Report, floor: f64, hidden: &[&str]) {
         });
         for point in report.frontier.iter_mut().filter(|f| f.variant == *name && f.axis_y.contains("kld")) {
             point.y = floor;
+        }
+    }
+}
+
+/// Gives every variant a speed surface over these depths and sequences.
+pub fn surface(report: &mut Report, depths: &[u32], parallel: &[u32]) {
+    for row in &report.variants {
+        let (Some(pp), Some(tg)) = (row.pp512_tps, row.tg128_tps) else { continue };
+        let mut push = |kind: &str, depth: u32, parallel: u32, mean: f64| {
+            let reads = kind.contains("pp") || kind == "ttft";
+            report.speed.push(SpeedRow {
+                variant: row.variant.clone(),
+                kind: kind.into(),
+                prompt: reads.then_some(512),
+                generate: (!reads).then_some(128),
+                depth,
+                parallel,
+                mean: Some(mean),
+                sd: Some(mean * 0.02),
+                n: 5,
+                unit: if kind == "ttft" { "s" } else { "tokens/s" }.into(),
+                status: "done".into(),
+                reason: String::new(),
+            });
+        };
+        for depth in depths {
+            let slower = 1.0 + f64::from(*depth) / 3000.0;
+            push("pp", *depth, 1, pp / slower);
+            push("ttft", *depth, 1, 512.0 * slower / pp);
+            push("tg", *depth, 1, tg / slower);
+            for parallel in parallel {
+                let together = f64::from(*parallel);
+                push("parallel_pp", *depth, *parallel, pp / slower);
+                push("parallel_tg", *depth, *parallel, tg * together / (0.8 + 0.2 * together) / slower);
+            }
         }
     }
 }
