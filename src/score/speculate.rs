@@ -257,3 +257,115 @@ fn probability(logits: &[f32], entry: usize) -> f32 {
     let Some(own) = logits.get(entry) else { return 0.0 };
     1.0 / logits.iter().map(|logit| (logit - own).exp()).sum::<f32>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llama::ffi::ModelOptions;
+    use crate::llama::model::cache_type;
+    use crate::plan::speculation::TOLERANCE;
+    use std::path::Path;
+
+    const LIMITS: Limits = Limits { tokens: 40, min_probability: 0.0 };
+
+    fn model() -> Model {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
+        Model::load(&path, &ModelOptions::default()).expect("loaded")
+    }
+
+    fn sequence<'m>(model: &'m Model, role: &'static str) -> Sequence<'m> {
+        let f16 = cache_type("f16").expect("known");
+        let template = ContextOptions {
+            n_ctx: 256,
+            n_batch: 256,
+            n_ubatch: 256,
+            n_seq_max: 1,
+            threads: 1,
+            flash_attn: -1,
+            kv: (f16, f16),
+            kv_unified: false,
+            swa_full: true,
+            yarn_from: None,
+            n_outputs_max: 0,
+        };
+        Sequence::new(model, context_options(8, template), role).expect("made")
+    }
+
+    #[test]
+    fn a_model_that_drafts_for_itself_is_always_right() {
+        let model = model();
+        let prompt = model.tokenize("The keeper of the light wrote").expect("tokens");
+        let (mut target, mut draft) = (sequence(&model, "target"), sequence(&model, "draft"));
+        let plain = plain(&mut target, &prompt, LIMITS).expect("written");
+        assert_eq!(plain.tokens.len(), 40);
+        for length in [1, 4, 8] {
+            let done = speculative(&mut target, &mut draft, &prompt, length, LIMITS).expect("written");
+            assert_eq!(done.written.tokens.len(), 40);
+            let ties = witness(&mut target, &prompt, &done.written.tokens).expect("decoded");
+            assert!(ties.iter().all(|d| f64::from(d.gap) <= TOLERANCE), "{ties:?}");
+            assert_eq!(ties.is_empty(), done.written.tokens == plain.tokens);
+            // Each step writes the draft's tokens and one more; a near-tie between the kernels may cost one.
+            let least = 40_u64.div_ceil(length as u64 + 1);
+            assert!((least..=least + ties.len() as u64 + 1).contains(&done.steps), "{done:?}");
+            assert!(done.accepted + ties.len() as u64 >= done.drafted, "{done:?}");
+        }
+    }
+
+    #[test]
+    fn an_unsure_draft_proposes_less_and_the_output_stays() {
+        let model = model();
+        let prompt = model.tokenize("It was a dark night").expect("tokens");
+        let (mut target, mut draft) = (sequence(&model, "target"), sequence(&model, "draft"));
+        let plain = plain(&mut target, &prompt, LIMITS).expect("written");
+        // Nothing is that sure, so that every step writes one token, as plain decoding does and by the same kernels.
+        let sure = Limits { min_probability: 1.0, ..LIMITS };
+        let done = speculative(&mut target, &mut draft, &prompt, 4, sure).expect("written");
+        assert_eq!((done.drafted, done.steps), (0, 40));
+        assert_eq!(done.written.tokens, plain.tokens);
+    }
+
+    #[test]
+    fn a_token_that_is_not_the_models_own_is_found() {
+        let model = model();
+        let prompt = model.tokenize("Once").expect("tokens");
+        let mut target = sequence(&model, "target");
+        let mut tokens = plain(&mut target, &prompt, LIMITS).expect("written").tokens;
+        assert_eq!(witness(&mut target, &prompt, &tokens).expect("decoded"), []);
+        let own = tokens[7];
+        tokens[7] = (own + 1) % 512;
+        let found = witness(&mut target, &prompt, &tokens).expect("decoded");
+        assert_eq!((found[0].at, found[0].plain, found[0].written), (7, own, tokens[7]));
+        assert!(found[0].gap > 0.0);
+    }
+
+    /// Two logits that change places differ by at most twice what a logit moves between kernels.
+    #[test]
+    fn the_tolerance_is_above_what_kernels_differ_by() {
+        let model = model();
+        let text: String = "A draft proposes and the target looks at all of it at once. ".repeat(3);
+        let tokens = model.tokenize(&text).expect("tokens");
+        let (mut single, mut batched) = (sequence(&model, "target"), sequence(&model, "target"));
+        single.restart(&tokens[..1]).expect("begun");
+        batched.restart(&tokens[..1]).expect("begun");
+        let mut furthest = 0.0_f32;
+        for piece in tokens.chunks_exact(9) {
+            batched.extend(piece, 9).expect("decoded");
+            for (row, token) in piece.iter().enumerate() {
+                single.extend(&[*token], 1).expect("decoded");
+                let (one, many) =
+                    (single.choice(0).expect("logits").1, batched.choice(row).expect("logits").1);
+                furthest = one.iter().zip(many).map(|(a, b)| (a - b).abs()).fold(furthest, f32::max);
+            }
+        }
+        assert!(f64::from(2.0 * furthest) <= TOLERANCE, "{furthest}");
+    }
+
+    #[test]
+    fn the_first_of_the_largest_and_its_probability() {
+        let logits = [0.0, 3.0_f32.ln(), 3.0_f32.ln(), f32::NEG_INFINITY];
+        assert_eq!(largest(&logits), Some(1));
+        assert!((probability(&logits, 1) - 3.0 / 7.0).abs() < 1e-6);
+        assert_eq!(largest(&[0.0, f32::NAN]), None);
+        assert_eq!(largest(&[]), None);
+    }
+}

@@ -117,7 +117,11 @@ fn a_sweep_of_three_texts_tells_of_each_and_of_their_average() {
 
 /// Stores in the cache; the base's items lie beside them.
 fn stores(sandbox: &Sandbox) -> usize {
-    sandbox.files("cache/base").iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == "bfs")).count()
+    sandbox
+        .files("cache/base")
+        .iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == "bfs"))
+        .count()
 }
 
 #[test]
