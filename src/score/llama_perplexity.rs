@@ -3,11 +3,14 @@
 //! the system's `expf`. `divergence` is better in all of this but its equality.
 
 use super::divergence::{Divergence, finite_max, position};
+use super::expf::exp_all;
 
 /// What a base's probabilities may be below its largest, in nats.
 const FLOOR: f32 = 16.0;
 /// The largest 16-bit step.
 const STEPS: f32 = 65535.0;
+/// Exponentials computed at once.
+const BLOCK: usize = 256;
 /// Bytes before a row's steps: scale and least log-probability.
 const HEAD: usize = 8;
 
@@ -116,7 +119,17 @@ impl<'a> BaseRow<'a> {
 
 /// Sum of e^(l - max), one after the other as the tool sums them.
 fn exponentials(row: &[f32], max: f32) -> f64 {
-    row.iter().fold(0.0, |sum, logit| sum + f64::from((logit - max).exp()))
+    let mut block = [0.0_f32; BLOCK];
+    let mut sum = 0.0;
+    for logits in row.chunks(BLOCK) {
+        let (exps, _) = block.split_at_mut(logits.len());
+        for (x, logit) in exps.iter_mut().zip(logits) {
+            *x = logit - max;
+        }
+        exp_all(exps);
+        sum = exps.iter().fold(sum, |sum, x| sum + f64::from(*x));
+    }
+    sum
 }
 
 #[cfg(test)]

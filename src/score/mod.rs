@@ -5,6 +5,7 @@ pub mod batched;
 pub mod choice;
 pub mod compare;
 pub mod divergence;
+mod expf;
 pub mod item;
 pub mod kld_file;
 pub mod llama_perplexity;
