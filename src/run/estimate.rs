@@ -29,6 +29,8 @@ const GENERATED: f64 = 8.0;
 const WRITTEN: f64 = 3.0;
 /// Tokens of short chunks that are decoded together.
 const BATCH: u32 = 2048;
+/// Coding a whole model takes as long as decoding so many tokens, with the slowest types.
+const CODING_TOKENS: u32 = 4096;
 /// Memory beside weights, cache and logits.
 const OVERHEAD: u64 = 256 << 20;
 
@@ -88,6 +90,9 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Choice(work) => f64::from(work.n_ctx),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
         Request::Sample(work) => GENERATED * f64::from(written_together(work.n_ctx)),
+        Request::Bench(spec) => f64::from(spec.cut.ctx),
+        // The whole model may be coded before the first chunk.
+        Request::Probe(_) | Request::Losses(_) => f64::from(CODING_TOKENS),
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;

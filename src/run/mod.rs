@@ -14,5 +14,6 @@ pub mod inputs;
 pub mod machine;
 pub mod perplexity;
 pub mod prepare;
+pub mod probes;
 pub mod quantize;
 pub mod variant_file;
