@@ -18,5 +18,6 @@ pub mod preset;
 pub mod recipe;
 pub mod recipe_file;
 pub mod suite;
+pub mod target;
 pub mod template;
 pub mod text;
