@@ -234,6 +234,12 @@ fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let cache = Cache::from_env()?;
     let mut weights = Recipe::parse(&args.recipe, "RECIPE")?.weights;
+    if weights.search.is_some() {
+        return Err(Error::Refused {
+            reason: format!("the types of {} are yet to be searched", args.recipe),
+            hint: Some("`bitfrontier search` does that and makes the file".to_owned()),
+        });
+    }
     if weights.ftype.is_none() {
         return Err(Error::Refused {
             reason: format!("{} is a model, not a recipe to make one by", args.recipe),
@@ -277,9 +283,10 @@ fn run_search(args: SearchArgs) -> Result<(), Error> {
     };
     let limit = found::limit(args.minutes)?;
     let bar = Stages::new();
-    let found = found::find_and_make(&order, &args.out, limit, &cache, &interrupted, &mut |what, done, all| {
-        bar.tell(what, done, all);
-    });
+    let found =
+        found::find_and_make(&order, &args.out, limit, &cache, &interrupted, &mut |what, done, all| {
+            bar.tell(what, done, all);
+        });
     bar.finish();
     let found = found.map_err(with_resume)?;
     if args.json { print_json(&found) } else { print_text(&found.text()) }

@@ -728,7 +728,8 @@ extern "C" fn on_weights(tensor: *mut sys::ggml_tensor, ask: bool, user: *mut c_
                 let of_model = raw.op == sys::GGML_OP_NONE
                     && raw.view_src.is_null()
                     && !raw.buffer.is_null()
-                    && sys::ggml_backend_buffer_get_usage(raw.buffer) == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
+                    && sys::ggml_backend_buffer_get_usage(raw.buffer)
+                        == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
                     && sys::ggml_backend_buffer_is_host(raw.buffer);
                 if of_model && !seen.0.contains(&source) {
                     seen.0.push(source);
@@ -820,7 +821,12 @@ impl Weight<'_> {
 
 /// Rows as a type of blocks, as `llama_model_quantize` codes them; `importances` are one a column. `None` if the type
 /// codes no rows of this length, or needs importances and has none.
-pub fn quantize_rows(kind: u32, values: &[f32], columns: usize, importances: Option<&[f32]>) -> Option<Vec<u8>> {
+pub fn quantize_rows(
+    kind: u32,
+    values: &[f32],
+    columns: usize,
+    importances: Option<&[f32]>,
+) -> Option<Vec<u8>> {
     let block = usize::try_from(ggml_block(kind)?).ok()?;
     let coded = kind != sys::GGML_TYPE_Q8_1 && kind != sys::GGML_TYPE_Q8_K;
     let whole = columns > 0 && values.len().is_multiple_of(columns) && columns.is_multiple_of(block);

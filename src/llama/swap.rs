@@ -101,7 +101,8 @@ impl<'model> Swapper<'model> {
         if let Some(unknown) = types.keys().find(|name| !self.slots.contains_key(*name)) {
             return Err(SwapError::Unknown(unknown.clone()));
         }
-        let differs = |name: &String, slot: &Slot<'_>| slot.exchanged.as_ref().map(|(k, _)| k) != types.get(name);
+        let differs =
+            |name: &String, slot: &Slot<'_>| slot.exchanged.as_ref().map(|(k, _)| k) != types.get(name);
         let changed: Vec<String> =
             self.slots.iter().filter(|(n, s)| differs(n, s)).map(|(n, _)| n.clone()).collect();
         changed.iter().try_for_each(|name| self.exchange(name, types.get(name).copied()))

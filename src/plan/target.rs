@@ -79,7 +79,9 @@ mod tests {
         assert_eq!(parse("123"), Some(Target::Bytes(123)));
         assert_eq!(parse("4.5bpw"), Some(Target::Bpw(4.5)));
         assert_eq!(parse("=q4_k_m"), Some(Target::Like("Q4_K_M".to_owned())));
-        for text in ["", "0", "-1", "5GB", "1e9", "nanGiB", "infGiB", "-3MiB", "MiB", "bpw", "-1bpw", "infbpw", "=Q4"] {
+        for text in
+            ["", "0", "-1", "5GB", "1e9", "nanGiB", "infGiB", "-3MiB", "MiB", "bpw", "-1bpw", "infbpw", "=Q4"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

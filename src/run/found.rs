@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::fetch::Cache;
 use crate::files;
+use crate::plan::recipe::Weights;
 use crate::run::quantize::{self, quantize};
 use crate::run::search::{Tell, search};
 use crate::run::search_report::Outcome;
@@ -54,7 +55,7 @@ pub fn find_and_make(
 ) -> Result<Found, Error> {
     let mut wanted = quantize::Order {
         base: order.base.clone(),
-        weights: crate::plan::recipe::Weights::default(),
+        weights: Weights::default(),
         output: out.to_owned(),
         threads: order.threads,
         allow_requantize: false,
@@ -62,7 +63,7 @@ pub fn find_and_make(
     };
     // Minutes of search are not to be lost for a wrong name.
     quantize::check_place(&wanted)?;
-    let outcome = search(order, limit, cache, interrupted, tell)?;
+    let outcome = search(order, limit, cache, interrupted, &mut *tell)?;
     wanted.weights = outcome.weights.clone();
     let file = quantize(&wanted, interrupted, |done, all| tell("making the file, tensor", done, Some(all)))?;
     let found = Found {
@@ -99,7 +100,12 @@ impl Found {
         let mut out = self.search.text();
         // Writing to a String cannot fail.
         let _ = write!(out, "{}", self.file.text());
-        let _ = writeln!(out, "recipe: {}\nall that was measured: {}", self.recipe.display(), self.report.display());
+        let _ = writeln!(
+            out,
+            "recipe: {}\nall that was measured: {}",
+            self.recipe.display(),
+            self.report.display()
+        );
         out
     }
 }

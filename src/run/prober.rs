@@ -75,12 +75,7 @@ impl<'a> Prober<'a> {
 
     /// What coding a tensor as each of these types loses, looking at about `rows` of its rows; absent where a type does
     /// not go.
-    pub fn losses(
-        &mut self,
-        tensor: &str,
-        types: &[u32],
-        every: u32,
-    ) -> Result<Vec<Option<Loss>>, Error> {
+    pub fn losses(&mut self, tensor: &str, types: &[u32], every: u32) -> Result<Vec<Option<Loss>>, Error> {
         let missing: Vec<u32> =
             types.iter().copied().filter(|t| self.probes.loss(tensor, *t).is_none()).collect();
         if !missing.is_empty() {

@@ -121,7 +121,10 @@ mod tests {
         let bytes = fs::read(&path).expect("read");
         fs::write(&path, &bytes[..bytes.len() - 9]).expect("cut");
         let mut again = Probes::open(&path).expect("opened");
-        assert_eq!((again.chunk("m", 7), again.chunk("n", 7), again.chunk("m", 8)), (Some(chunk(0.5)), None, None));
+        assert_eq!(
+            (again.chunk("m", 7), again.chunk("n", 7), again.chunk("m", 8)),
+            (Some(chunk(0.5)), None, None)
+        );
         assert_eq!(again.loss("t", 3), Some(Some(Loss { error: 0.1, norm: 1.0 })));
         assert_eq!((again.loss("t", 4), again.loss("t", 5)), (Some(None), None));
         again.keep_chunks("n", &[chunk(0.25)]).expect("kept");

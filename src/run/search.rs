@@ -12,8 +12,8 @@ use crate::fetch::Cache;
 use crate::gguf::{Described as _, TensorType};
 use crate::plan::ladder;
 use crate::plan::recipe::{ImatrixUse, Weights};
-use crate::run::probes::Probes;
 use crate::run::prober::Prober;
+use crate::run::probes::Probes;
 use crate::run::search_report::{Measured, Outcome, Step};
 use crate::run::study::{Order, Study};
 use crate::search::allocate::{allocate, bytes, fill};
@@ -71,11 +71,12 @@ pub fn search(
 ) -> Result<Outcome, Error> {
     let begun = Instant::now();
     let study = Study::prepare(order, cache, interrupted)?;
-    let probes = Probes::open(&study.probes)
-        .map_err(|source| Error::Io { path: study.probes.clone(), source })?;
+    let probes =
+        Probes::open(&study.probes).map_err(|source| Error::Io { path: study.probes.clone(), source })?;
     let size = (study.model.weights(), study.model.file_bytes());
     let prober = Prober::new(study.bench.clone(), size, probes, interrupted)?;
-    let mut search = Search { study: &study, prober, tell, begun, limit, report: Vec::new(), steps: Vec::new() };
+    let mut search =
+        Search { study: &study, prober, tell, begun, limit, report: Vec::new(), steps: Vec::new() };
     let curves = search.curves()?;
     let (stock, start) = search.start(&curves)?;
     let (curves, mix) = search.set_right(curves, start)?;
@@ -125,7 +126,12 @@ impl Search<'_> {
             sums.insert(kind, (0.0, 0.0));
         }
         for tensor in &group.tensors {
-            let rows = self.study.model.tensors().find(|t| t.name == *tensor).map_or(1, |t| t.weights / t.columns().max(1));
+            let rows = self
+                .study
+                .model
+                .tensors()
+                .find(|t| t.name == *tensor)
+                .map_or(1, |t| t.weights / t.columns().max(1));
             let every = (rows / SAMPLED_ROWS).clamp(1, u64::from(u32::MAX)) as u32;
             let losses = self.prober.losses(tensor, &ids, every)?;
             for (kind, sum) in &mut sums {
@@ -153,23 +159,19 @@ impl Search<'_> {
         Ok(klds.iter().sum::<f64>() / klds.len().max(1) as f64)
     }
 
-    fn types(&self, curves: &[Vec<Point>], chosen: &[usize]) -> BTreeMap<String, u32> {
-        let points = curves.iter().zip(chosen).map(|(curve, at)| curve.get(*at));
-        let of_group = self.study.groups.iter().zip(points).filter_map(|(group, point)| {
-            Some(ids(group.types(&point?.kind)))
-        });
-        of_group.flatten().collect()
-    }
-
     fn measure(&mut self, what: &str, curves: &[Vec<Point>], chosen: Vec<usize>) -> Result<Mix, Error> {
-        let types = self.types(curves, &chosen);
+        let types = types_of(self.study, curves, &chosen);
         let klds = self.prober.measure(&types, &self.study.probed)?;
         self.report.push(Measured::new(what.to_owned(), &klds));
         Ok(Mix { chosen, klds })
     }
 
     fn note(&mut self, what: &str, mix: &Mix) {
-        self.steps.push(Step { what: what.to_owned(), kld: mix.mean(), seconds: self.begun.elapsed().as_secs_f64() });
+        self.steps.push(Step {
+            what: what.to_owned(),
+            kld: mix.mean(),
+            seconds: self.begun.elapsed().as_secs_f64(),
+        });
     }
 
     /// The stock type's mix, and the better of it and the allocation.
@@ -233,7 +235,7 @@ impl Search<'_> {
 
     /// What each group costs within a mix: the mix's divergence without that of the mix with the group as in the base.
     fn within(&mut self, curves: &[Vec<Point>], mix: &Mix) -> Result<Vec<Option<f64>>, Error> {
-        let types = self.types(curves, &mix.chosen);
+        let types = types_of(self.study, curves, &mix.chosen);
         let all = self.study.groups.len();
         let mut within = Vec::new();
         for (number, group) in self.study.groups.iter().enumerate() {
@@ -299,7 +301,8 @@ impl Search<'_> {
     ) -> Result<Outcome, Error> {
         (self.tell)("comparing with the stock type", 0, None);
         let checked = self.study.checked.clone();
-        let mut check = |chosen: &[usize]| self.prober.measure(&types_of(self.study, curves, chosen), &checked);
+        let mut check =
+            |chosen: &[usize]| self.prober.measure(&types_of(self.study, curves, chosen), &checked);
         let own = check(&mix.chosen)?;
         let stock_klds = stock.as_ref().map(|s| check(&s.chosen)).transpose()?;
         let mean = |klds: &[f64]| klds.iter().sum::<f64>() / klds.len().max(1) as f64;
@@ -326,11 +329,10 @@ impl Search<'_> {
             stock: self.study.stock.as_ref().map(|s| s.name.clone()),
             stock_bytes: self.study.stock.as_ref().map(|s| s.file_bytes),
             is_stock: worse,
-            checked: Measured::new("the mix, on text that nothing was chosen by".to_owned(), if worse {
-                stock_klds.as_deref().unwrap_or(&own)
-            } else {
-                &own
-            }),
+            checked: Measured::new(
+                "the mix, on text that nothing was chosen by".to_owned(),
+                if worse { stock_klds.as_deref().unwrap_or(&own) } else { &own },
+            ),
             checked_stock: stock_klds
                 .map(|s| Measured::new("the stock type, on the same text".to_owned(), &s)),
             groups: self

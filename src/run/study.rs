@@ -27,9 +27,7 @@ use crate::run::prepare::{open_base, stopped};
 use crate::search::group::{self, Group};
 use crate::units::{BitsPerWeight, Bytes};
 use crate::worker::client::Worker;
-use crate::worker::protocol::{
-    BenchSpec, CountWork, Finished, Request, Scored, TextFile, TextSuite,
-};
+use crate::worker::protocol::{BenchSpec, CountWork, Finished, Request, Scored, TextFile, TextSuite};
 
 /// Chunks that probes are measured on, and chunks that are kept for the end: what was chosen by a text looks better on
 /// it than it is.
@@ -107,11 +105,9 @@ impl Study {
         let mut ask = |request: &Request| worker.ask(request, PATIENCE, interrupted, |_| Ok(()));
 
         let eight = plain_weights("Q8_0", order)?;
-        let (_, types) = source
-            .forecast_types(&eight, order.imatrix.as_deref(), &mut ask)
-            .map_err(ended)??;
-        let own: HashMap<&str, &str> =
-            model.tensors().map(|t| (t.name.as_str(), t.kind.ggml_name)).collect();
+        let (_, types) =
+            source.forecast_types(&eight, order.imatrix.as_deref(), &mut ask).map_err(ended)??;
+        let own: HashMap<&str, &str> = model.tensors().map(|t| (t.name.as_str(), t.kind.ggml_name)).collect();
         let changed = types.iter().filter(|(name, kind)| own.get(name.as_str()) != Some(&kind.as_str()));
         let names: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
         let allow = |tensor: &str, kind: &str| allows(imatrix.as_ref(), tensor, kind);
@@ -158,9 +154,8 @@ impl Study {
             _ => return Err(Error::Worker("the worker answered another question".to_owned())),
         };
         let (probed, checked) = chunks(&text, tokens, cut, seen(imatrix.as_ref(), &text))?;
-        let hash = |path: &Path| {
-            sha256_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })
-        };
+        let hash =
+            |path: &Path| sha256_file(path).map_err(|source| Error::Io { path: path.to_owned(), source });
         let imatrix_sha256 = order.imatrix.as_deref().map(hash).transpose()?.unwrap_or_default();
         let text_sha256 = hash(&text)?;
         let ctx = order.n_ctx.to_string();
@@ -276,7 +271,8 @@ fn check_limits(
 ) -> Result<(), Error> {
     let (least, _) = limits(groups, fixed);
     let base = model.file_bytes();
-    let bpw = |bytes: u64| BitsPerWeight(bytes.saturating_sub(fixed) as f64 * 8.0 / model.weights().max(1) as f64);
+    let bpw =
+        |bytes: u64| BitsPerWeight(bytes.saturating_sub(fixed) as f64 * 8.0 / model.weights().max(1) as f64);
     let too = match &order.target {
         _ if fixed + budget < least => "below the smallest mix",
         Target::Bytes(bytes) if *bytes > base => "above the base",
@@ -359,9 +355,8 @@ fn find_text(order: &Order, cache: &Cache) -> Result<PathBuf, Error> {
 fn seen(imatrix: Option<&Imatrix>, text: &Path) -> u64 {
     let Some(matrix) = imatrix else { return 0 };
     let name = text.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let same = |dataset: &String| {
-        *dataset == DEFAULT_TEXT || dataset.rsplit('/').next() == Some(name.as_str())
-    };
+    let same =
+        |dataset: &String| *dataset == DEFAULT_TEXT || dataset.rsplit('/').next() == Some(name.as_str());
     let tokens = u64::from(matrix.chunk_count) * u64::from(matrix.chunk_size);
     if matrix.datasets.iter().any(same) { tokens } else { 0 }
 }
@@ -372,7 +367,11 @@ fn chunks(text: &Path, tokens: u64, cut: TextSuite, seen: u64) -> Result<(Vec<u6
     let first = seen.div_ceil(u64::from(cut.ctx.max(1)));
     let there = all.saturating_sub(first);
     if there < 4 {
-        let past = if seen > 0 { format!(" past the {seen} that the importance matrix was made with") } else { String::new() };
+        let past = if seen > 0 {
+            format!(" past the {seen} that the importance matrix was made with")
+        } else {
+            String::new()
+        };
         return Err(Error::Refused {
             reason: format!(
                 "{} has {tokens} tokens, which leaves {there} chunks of {}{past}; a search takes at least 4",

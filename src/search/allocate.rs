@@ -15,7 +15,9 @@ pub fn allocate(curves: &[Vec<Point>], budget: u64) -> Option<Vec<usize>> {
         return None;
     }
     let hulls: Vec<Vec<usize>> = curves.iter().map(|c| hull(c)).collect();
-    let at = |price: f64| -> Vec<usize> { curves.iter().zip(&hulls).map(|(c, h)| cheapest(c, h, price)).collect() };
+    let at = |price: f64| -> Vec<usize> {
+        curves.iter().zip(&hulls).map(|(c, h)| cheapest(c, h, price)).collect()
+    };
     let mut chosen = smallest;
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
     if bytes(curves, &at(low)).is_some_and(|b| b <= budget) {
@@ -68,7 +70,11 @@ pub fn hull(curve: &[Point]) -> Vec<usize> {
             let (ax, ay) = of(*a);
             let (bx, by) = of(*b);
             // b lies on or above the line from a to the next.
-            if (by - ay) * (x - ax) >= (y - ay) * (bx - ax) { hull.pop() } else { break };
+            if (by - ay) * (x - ax) >= (y - ay) * (bx - ax) {
+                hull.pop()
+            } else {
+                break;
+            };
         }
         hull.push(next);
     }
@@ -118,7 +124,8 @@ mod tests {
     fn best(curves: &[Vec<Point>], budget: u64) -> Option<f64> {
         let mut all = vec![(0_u64, 0.0_f64)];
         for curve in curves {
-            let add = |(b, k): &(u64, f64)| curve.iter().map(move |p| (b + p.bytes, k + p.kld)).collect::<Vec<_>>();
+            let add =
+                |(b, k): &(u64, f64)| curve.iter().map(move |p| (b + p.bytes, k + p.kld)).collect::<Vec<_>>();
             all = all.iter().flat_map(add).collect();
         }
         all.into_iter().filter(|(b, _)| *b <= budget).map(|(_, k)| k).min_by(f64::total_cmp)

@@ -17,8 +17,8 @@ const ALIGNMENT: u64 = 32;
 
 /// Types of blocks of 256 that a weight may become, from many bits to few.
 const LARGE: [&str; 13] = [
-    "Q8_0", "Q6_K", "Q5_K", "Q4_K", "IQ4_XS", "Q3_K", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_S", "IQ2_XS", "IQ2_XXS",
-    "IQ1_M",
+    "Q8_0", "Q6_K", "Q5_K", "Q4_K", "IQ4_XS", "Q3_K", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_S", "IQ2_XS",
+    "IQ2_XXS", "IQ1_M",
 ];
 /// The same where the columns don't divide by 256.
 const SMALL: [&str; 7] = ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "IQ4_NL", "Q4_0", "Q2_0"];
@@ -87,7 +87,7 @@ impl Group {
         let kinds = kinds?;
         let tensors: BTreeMap<&str, &TensorInfo> = model.tensors().map(|t| (t.name.as_str(), t)).collect();
         let sizes = self.tensors.iter().zip(&kinds);
-        let sizes = sizes.map(|(name, kind)| bytes_as(&[tensors.get(name.as_str())?], kind));
+        let sizes = sizes.map(|(name, kind)| bytes_as(&[*tensors.get(name.as_str())?], kind));
         let bytes = sizes.sum::<Option<u64>>()?;
         let first = kinds.first()?.clone();
         let name = if kinds.iter().all(|k| *k == first) { first } else { STOCK.to_owned() };
@@ -134,7 +134,7 @@ fn group(role: &str, band: u64, tensors: &[&TensorInfo], importances: &impl Impo
     let plain = role.strip_suffix(".weight").unwrap_or(role);
     let name = layers.as_ref().map_or(plain.to_owned(), |layers| format!("{plain}/{layers}"));
     let escaped = role.replace('.', r"\.");
-    let pattern = if layers.is_some() { format!(r"\.{escaped}$") } else { format!("^{escaped}$") };
+    let pattern = if layers.is_some() { format!(r"\b{escaped}$") } else { format!("^{escaped}$") };
     let large = tensors.iter().all(|t| t.columns().is_multiple_of(LARGE_BLOCK));
     let kinds: &[&str] = if large { &LARGE } else { &SMALL };
     let size = |kind: &&str| {
@@ -144,7 +144,6 @@ fn group(role: &str, band: u64, tensors: &[&TensorInfo], importances: &impl Impo
     };
     let mut sizes: Vec<(String, u64)> = kinds.iter().filter_map(size).collect();
     sizes.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let pattern = if layers.is_some() { pattern.trim_start_matches(r"\.").to_owned() } else { pattern };
     let tensors = tensors.iter().map(|t| t.name.clone()).collect();
     Group { name, tensors, pattern, layers, sizes, stock: Vec::new() }
 }
@@ -214,7 +213,10 @@ mod tests {
         let (six, four) = (group.bytes("Q6_K").expect("a size"), group.bytes("Q4_K").expect("a size"));
         assert_eq!(group.bytes(STOCK), Some((six + four) / 2));
         let rules: Vec<String> = group.rules(STOCK).iter().filter_map(|r| r.pattern(2).ok()).collect();
-        assert_eq!(rules, [r"blk\.(?:1)\..*(?:ffn_down\.weight$)", r"blk\.(?:0)\..*(?:ffn_down\.weight$)"]);
+        assert_eq!(
+            rules,
+            [r"blk\.(?:1)\..*(?:\bffn_down\.weight$)", r"blk\.(?:0)\..*(?:\bffn_down\.weight$)"]
+        );
         assert_eq!(group.types(STOCK).map(|(_, kind)| kind).collect::<Vec<_>>(), ["Q6_K", "Q4_K"]);
     }
 

@@ -99,7 +99,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn curve(points: &[(u64, f64)]) -> Vec<Point> {
-        points.iter().map(|(bytes, kld)| Point { kind: bytes.to_string(), bytes: *bytes, kld: *kld }).collect()
+        points
+            .iter()
+            .map(|(bytes, kld)| Point { kind: bytes.to_string(), bytes: *bytes, kld: *kld })
+            .collect()
     }
 
     #[test]

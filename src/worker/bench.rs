@@ -218,8 +218,12 @@ mod tests {
         };
         let nothing = kld(&probe(&[]).expect("probed"));
         let one = kld(&probe(&[("blk.0.ffn_down.weight", Q4_0)]).expect("probed"));
-        let (fine, coarse) = (kld(&probe(&all(Q8_0)).expect("probed")), kld(&probe(&all(Q2_K)).expect("probed")));
-        assert!(nothing == 0.0 && 0.0 < one && 0.0 < fine && fine < coarse, "{nothing} {one} {fine} {coarse}");
+        let (fine, coarse) =
+            (kld(&probe(&all(Q8_0)).expect("probed")), kld(&probe(&all(Q2_K)).expect("probed")));
+        assert!(
+            nothing == 0.0 && 0.0 < one && 0.0 < fine && fine < coarse,
+            "{nothing} {one} {fine} {coarse}"
+        );
         assert!(one < coarse);
         // What cannot be exchanged leaves the weight as it is.
         let error = probe(&[("blk.0.ffn_down.weight", IQ2_XXS)]).expect_err("no importances");
@@ -237,7 +241,9 @@ mod tests {
         let [Some(fine), Some(coarse), None] = losses.as_slice() else { panic!("{losses:?}") };
         assert!(0.0 < fine.error && fine.error < coarse.error && coarse.error < coarse.norm);
         let halves = LossWork { every: 2, types: vec![Q4_0], ..work };
-        let Finished::Losses { losses } = bench.losses(&halves, |_, _| ()).expect("measured") else { panic!() };
+        let Finished::Losses { losses } = bench.losses(&halves, |_, _| ()).expect("measured") else {
+            panic!()
+        };
         let half = losses[0].expect("coded").error;
         assert!((half / coarse.error - 1.0).abs() < 0.1, "{half} {}", coarse.error);
     }

@@ -29,9 +29,9 @@ use crate::worker::bench::{Bench, BenchError};
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, BenchSpec, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord,
-    ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD,
-    REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
+    BatchedWork, BenchSpec, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork,
+    ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL, QuantizeDone,
+    QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeedWork, Status, SuiteCost, TextWork,
 };
 use crate::worker::texts::Texts;
 use crate::worker::throughput;

@@ -79,8 +79,8 @@ const TABLE: [(&str, &[&str]); 20] = [
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
 const PARENT: [&str; 15] = [
-    "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep", "progress", "error",
-    "files", "units", "main",
+    "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep", "progress",
+    "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];
