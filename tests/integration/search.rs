@@ -63,7 +63,7 @@ fn what_cannot_be_searched_is_said() {
         "tiny.gguf can have",
         "--imatrix",
     ]);
-    search(&sandbox, &["--bytes", "5.0GiB"]).ends(3).tells(&["5.00 GiB", "is above the base"]);
+    search(&sandbox, &["--bytes", "5.0GiB"]).ends(3).tells(&["5.0 GiB", "is above the base"]);
     search(&sandbox, &["--bytes", "lots"]).ends(3).tells(&["--bytes: \"lots\" is no number of bytes"]);
     search(&sandbox, &["--like", "Q4_KM"])
         .ends(3)
