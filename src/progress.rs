@@ -179,6 +179,38 @@ impl Tensors {
     }
 }
 
+/// A line on a terminal that tells what a search does.
+#[derive(Debug)]
+pub struct Stages(ProgressBar);
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stages {
+    /// Nothing is drawn where stderr is not a terminal.
+    pub fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template("{spinner} [{elapsed}] {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        Self(bar)
+    }
+
+    /// What is done, the steps that are done, and of how many, if that is known.
+    pub fn tell(&self, what: &str, done: u64, all: Option<u64>) {
+        let all = all.map_or(String::new(), |all| format!(" of {all}"));
+        self.0.set_message(format!("{what} {}{all}", done + 1));
+        self.0.tick();
+    }
+
+    /// Takes the line away.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// What a trial works on.
 fn what(kind: TrialKind, suite: &str) -> String {
     match kind {

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::io::{self, Write as _};
+use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -150,6 +151,8 @@ pub struct ModelOptions {
     pub tensor_split: Vec<f32>,
     /// Only the vocabulary, no weights.
     pub vocab_only: bool,
+    /// Weights lie in memory of their own, as they are in the file, so that [`weights`] may change them.
+    pub writable: bool,
 }
 
 /// A loaded model.
@@ -177,6 +180,10 @@ impl ModelHandle {
             params.n_gpu_layers = options.gpu_layers;
             params.main_gpu = options.main_gpu;
             params.vocab_only = options.vocab_only;
+            if options.writable {
+                params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+                params.use_extra_bufts = false;
+            }
             if !options.tensor_split.is_empty() {
                 params.tensor_split = split.as_ptr();
             }
@@ -718,6 +725,184 @@ pub fn from_f16(halves: &[u16]) -> Vec<f32> {
     values
 }
 
+/// A weight of a model that was loaded to be written. It cannot leave the thread of its model, on which nothing is
+/// decoded while it is written.
+#[derive(Debug)]
+pub struct Weight<'model> {
+    tensor: NonNull<sys::ggml_tensor>,
+    model: PhantomData<&'model ModelHandle>,
+}
+
+/// Weights that a callback has seen, by address.
+struct Seen(Vec<NonNull<sys::ggml_tensor>>);
+
+extern "C" fn on_weights(tensor: *mut sys::ggml_tensor, ask: bool, user: *mut c_void) -> bool {
+    // SAFETY: `user` is the list of the one decode that is running; sources of a tensor of a running graph are null or
+    // alive, and so are their buffers.
+    unsafe {
+        if let (Some(seen), Some(tensor), true) = (user.cast::<Seen>().as_mut(), tensor.as_ref(), ask) {
+            for source in tensor.src.into_iter().filter_map(NonNull::new) {
+                let raw = source.as_ref();
+                let of_model = raw.op == sys::GGML_OP_NONE
+                    && raw.view_src.is_null()
+                    && !raw.buffer.is_null()
+                    && sys::ggml_backend_buffer_get_usage(raw.buffer)
+                        == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
+                    && sys::ggml_backend_buffer_is_host(raw.buffer);
+                if of_model && !seen.0.contains(&source) {
+                    seen.0.push(source);
+                }
+            }
+        }
+    }
+    // Nothing is wanted, so that nothing is waited for.
+    !ask
+}
+
+/// The weights that a decode of one token takes part in, of a model that was loaded with `writable`. `None` if it
+/// cannot be decoded. Devices' weights are not among them.
+pub fn weights<'model>(model: &'model ModelHandle, threads: u32) -> Option<Vec<Weight<'model>>> {
+    let mut seen = Seen(Vec::new());
+    // SAFETY: the list outlives the context, which is freed below; the batch of one token is llama.cpp's own view of a
+    // local variable that outlives the call. Tensors in buffers of weights belong to the model.
+    unsafe {
+        let mut params = sys::llama_context_default_params();
+        params.n_ctx = 64;
+        params.n_batch = 64;
+        params.n_ubatch = 64;
+        params.n_threads = threads.cast_signed();
+        params.n_threads_batch = threads.cast_signed();
+        params.cb_eval = Some(on_weights);
+        params.cb_eval_user_data = ptr::from_mut(&mut seen).cast();
+        let context = NonNull::new(sys::llama_init_from_model(model.0.as_ptr(), params))?;
+        let mut token: Token = 0;
+        let status = sys::llama_decode(context.as_ptr(), sys::llama_batch_get_one(&raw mut token, 1));
+        sys::llama_synchronize(context.as_ptr());
+        sys::llama_free(context.as_ptr());
+        if status != 0 {
+            return None;
+        }
+    }
+    Some(seen.0.into_iter().map(|tensor| Weight { tensor, model: PhantomData }).collect())
+}
+
+impl Weight<'_> {
+    fn raw(&self) -> &sys::ggml_tensor {
+        // SAFETY: the model, which owns the tensor, is alive by the borrow.
+        unsafe { self.tensor.as_ref() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        let bytes = self.raw().name.iter().map(|c| c.cast_unsigned()).take_while(|b| *b != 0).collect();
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// ggml type id.
+    pub fn kind(&self) -> u32 {
+        self.raw().type_
+    }
+
+    /// Entries along each dimension; the first is a row's.
+    pub fn shape(&self) -> [usize; 4] {
+        shape(self.raw())
+    }
+
+    /// Its bytes; `None` if they lie with gaps.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        // SAFETY: the tensor has memory of its own without gaps, as many bytes as are copied.
+        unsafe {
+            if !sys::ggml_is_contiguous(self.raw()) || self.raw().data.is_null() {
+                return None;
+            }
+            let mut bytes = vec![0_u8; sys::ggml_nbytes(self.raw())];
+            sys::ggml_backend_tensor_get(self.raw(), bytes.as_mut_ptr().cast(), 0, bytes.len());
+            Some(bytes)
+        }
+    }
+
+    /// Replaces its bytes; `false` if they are not as many, or lie with gaps.
+    pub fn write(&mut self, bytes: &[u8]) -> bool {
+        // SAFETY: as for reading; the model was loaded into memory of its own, and nobody else touches it meanwhile,
+        // because neither model nor contexts can be sent to another thread.
+        unsafe {
+            let fits = sys::ggml_is_contiguous(self.raw())
+                && !self.raw().data.is_null()
+                && sys::ggml_nbytes(self.raw()) == bytes.len();
+            if fits {
+                sys::ggml_backend_tensor_set(self.tensor.as_ptr(), bytes.as_ptr().cast(), 0, bytes.len());
+            }
+            fits
+        }
+    }
+}
+
+/// Rows as a type of blocks, as `llama_model_quantize` codes them; `importances` are one a column. `None` if the type
+/// codes no rows of this length, or needs importances and has none.
+pub fn quantize_rows(
+    kind: u32,
+    values: &[f32],
+    columns: usize,
+    importances: Option<&[f32]>,
+) -> Option<Vec<u8>> {
+    let block = usize::try_from(ggml_block(kind)?).ok()?;
+    let coded = kind != sys::GGML_TYPE_Q8_1 && kind != sys::GGML_TYPE_Q8_K;
+    let whole = columns > 0 && values.len().is_multiple_of(columns) && columns.is_multiple_of(block);
+    if !coded || !whole || importances.is_some_and(|w| w.len() != columns) {
+        return None;
+    }
+    // SAFETY: the type is one that ggml codes; rows are whole blocks; importances have an entry a column where the type
+    // needs them; the result has room for all rows.
+    unsafe {
+        if !(*sys::ggml_get_type_traits(kind)).is_quantized
+            || (importances.is_none() && sys::ggml_quantize_requires_imatrix(kind))
+        {
+            return None;
+        }
+        let rows = values.len() / columns;
+        let mut bytes = vec![0_u8; sys::ggml_row_size(kind, columns as i64) * rows];
+        let weights = importances.map_or(ptr::null(), <[f32]>::as_ptr);
+        let (source, target) = (values.as_ptr(), bytes.as_mut_ptr().cast());
+        let written = sys::ggml_quantize_chunk(kind, source, target, 0, rows as i64, columns as i64, weights);
+        (written == bytes.len()).then_some(bytes)
+    }
+}
+
+/// Numbers of whole blocks, or of a float type; `None` if there is no such type, or the bytes are no whole blocks.
+pub fn to_floats(kind: u32, bytes: &[u8]) -> Option<Vec<f32>> {
+    if kind == sys::GGML_TYPE_F32 {
+        return Some(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect());
+    }
+    let block = usize::try_from(ggml_block(kind)?).ok()?;
+    // SAFETY: the type exists; source and target hold as many entries as are converted; ggml's blocks are of
+    // bytes and 16-bit numbers, for which a vector's memory is aligned.
+    unsafe {
+        let size = sys::ggml_type_size(kind);
+        let convert = (*sys::ggml_get_type_traits(kind)).to_float?;
+        if size == 0 || !bytes.len().is_multiple_of(size) {
+            return None;
+        }
+        let mut values = vec![0.0_f32; bytes.len() / size * block];
+        convert(bytes.as_ptr().cast(), values.as_mut_ptr(), values.len() as i64);
+        Some(values)
+    }
+}
+
+/// Numbers as a float type, to the nearest; `None` if the type is none.
+pub fn from_floats(kind: u32, values: &[f32]) -> Option<Vec<u8>> {
+    match kind {
+        sys::GGML_TYPE_F32 => Some(values.iter().flat_map(|x| x.to_ne_bytes()).collect()),
+        sys::GGML_TYPE_F16 => Some(to_f16(values).into_iter().flat_map(u16::to_ne_bytes).collect()),
+        sys::GGML_TYPE_BF16 => {
+            let mut halves = vec![sys::ggml_bf16_t { bits: 0 }; values.len()];
+            // SAFETY: both arrays have the length that is passed.
+            unsafe { sys::ggml_fp32_to_bf16_row(values.as_ptr(), halves.as_mut_ptr(), values.len() as i64) };
+            Some(halves.into_iter().flat_map(|half| half.bits.to_ne_bytes()).collect())
+        }
+        _ => None,
+    }
+}
+
 /// The header of one GGUF file, for a model that llama.cpp has loaded, or could.
 #[derive(Debug)]
 pub struct HeaderHandle {
@@ -1028,6 +1213,19 @@ fn ggml_block(kind: u32) -> Option<i64> {
     // SAFETY: the id is inside ggml's table.
     let block = unsafe { sys::ggml_blck_size(kind) };
     (block > 0).then_some(block)
+}
+
+/// Bytes of a block of a type; `None` if there is no such type.
+pub fn type_bytes(kind: u32) -> Option<usize> {
+    ggml_block(kind)?;
+    // SAFETY: the type exists.
+    Some(unsafe { sys::ggml_type_size(kind) })
+}
+
+/// Bytes of a row of so many entries; `None` if that is no whole number of blocks.
+pub fn row_bytes(kind: u32, columns: usize) -> Option<usize> {
+    let block = usize::try_from(ggml_block(kind)?).ok()?;
+    (columns > 0 && columns.is_multiple_of(block)).then(|| columns / block * type_bytes(kind).unwrap_or(0))
 }
 
 /// Most bytes of a tensor's rows, as read, as floats and as written, that llama.cpp holds at once while quantizing (its

@@ -10,3 +10,4 @@ pub mod log;
 pub mod model;
 pub mod quantize;
 pub mod strided;
+pub mod swap;

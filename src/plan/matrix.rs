@@ -109,6 +109,9 @@ pub fn weights_key(shared: &Shared<'_>, weights: &Weights) -> Value {
     if let Some(name) = imatrix_input(weights) {
         key["imatrix_sha256"] = json!(shared.inputs.get(&name));
     }
+    if let Some(target) = weights.search.as_ref().filter(|_| weights.ftype.is_none()) {
+        key["search"] = json!(target);
+    }
     if let Some(name) = &weights.file {
         key["gguf_sha256"] = json!(shared.inputs.get(name));
     }

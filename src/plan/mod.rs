@@ -20,5 +20,6 @@ pub mod recipe_file;
 pub mod speculation;
 pub mod speed;
 pub mod suite;
+pub mod target;
 pub mod template;
 pub mod text;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::error::{PlanError, nearest};
 use crate::plan::ladder::{self, KV_TYPES, StockType};
 use crate::plan::layers::Layers;
+use crate::plan::target::{SEARCHED, Target};
 use crate::plan::{preset, recipe_file};
 
 /// Name of the variant that is the base itself.
@@ -44,6 +45,9 @@ pub struct Weights {
     /// Somebody else's GGUF file that is the variant: its source.
     #[serde(default)]
     pub file: Option<String>,
+    /// How large it may be, if its types are to be searched. They are known only once there is a base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Target>,
 }
 
 /// Types of the tensors that a pattern matches.
@@ -174,6 +178,10 @@ impl Recipe {
             Some(plain) => (plain, ImatrixUse::Sweep),
             None => (name, ImatrixUse::None),
         };
+        if let Some(target) = plain.strip_prefix(SEARCHED) {
+            let weights = Weights::searched(plain, Target::parse(target, place)?);
+            return Ok(Self { weights: weights.with_imatrix(imatrix), kv: KvTypes::default() });
+        }
         let mut recipe = match ladder::find(plain) {
             Some(stock) => Self { weights: Weights::stock(stock), kv: KvTypes::default() },
             None => preset::find(plain).map_or_else(|| Err(unknown(name, place)), recipe_file::preset)?,
@@ -206,6 +214,8 @@ impl Weights {
                 w.overrides.clone(),
                 w.imatrix.clone(),
                 w.file.clone(),
+                // What was found says it all.
+                w.search.clone().filter(|_| w.ftype.is_none()),
             )
         };
         content(self) == content(other)
@@ -213,7 +223,7 @@ impl Weights {
 
     /// Whether this is the base's own file.
     pub fn is_base(&self) -> bool {
-        self.ftype.is_none() && self.file.is_none()
+        self.ftype.is_none() && self.file.is_none() && self.search.is_none()
     }
 
     /// Whether single tensors have types of their own.
@@ -241,6 +251,11 @@ impl Weights {
             }],
             ..weights
         }
+    }
+
+    /// Types that are to be searched.
+    pub fn searched(name: &str, target: Target) -> Self {
+        Self { name: name.to_owned(), search: Some(target), ..Self::default() }
     }
 
     /// Somebody else's file, called after it.
@@ -291,6 +306,8 @@ mod tests {
             "base/kv=q4_0",
             "IQ2_XS+imatrix",
             "NVFP4",
+            "auto@4.5bpw",
+            "auto@=Q4_K_M+imatrix/kv=q8_0",
         ];
         for name in names {
             assert_eq!(Recipe::parse(name, "test").map(|r| r.variant()).ok().as_deref(), Some(name));

@@ -30,6 +30,8 @@ const GENERATED: f64 = 8.0;
 const WRITTEN: f64 = 3.0;
 /// Tokens of short chunks that are decoded together.
 const BATCH: u32 = 2048;
+/// Coding a whole model takes as long as decoding so many tokens, with the slowest types.
+const CODING_TOKENS: u32 = 4096;
 /// Memory beside weights, cache and logits.
 const OVERHEAD: u64 = 256 << 20;
 
@@ -112,6 +114,9 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
                     * f64::from(work.tokens)
                     * f64::from(work.lengths.iter().copied().max().unwrap_or(0))
         }
+        Request::Bench(spec) => f64::from(spec.cut.ctx),
+        // The whole model may be coded before the first chunk.
+        Request::Probe(_) | Request::Losses(_) => f64::from(CODING_TOKENS),
         Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;

@@ -153,7 +153,7 @@ impl Source<'_> {
     }
 
     /// Keys that tell of the importance matrix, with the bytes of their values.
-    fn told(&self, matrix: &Imatrix, path: &Path) -> Vec<(String, u64)> {
+    pub fn told(&self, matrix: &Imatrix, path: &Path) -> Vec<(String, u64)> {
         let keys = matrix.keys(&self.imatrix_name(path)).into_iter();
         keys.map(|(key, value)| (key, value.bytes())).collect()
     }
@@ -198,6 +198,16 @@ impl Source<'_> {
         imatrix: Option<&Path>,
         ask: impl FnOnce(&Request) -> Result<Finished, WorkFailure>,
     ) -> Result<Result<Forecast, Refusal>, WorkFailure> {
+        Ok(self.forecast_types(weights, imatrix, ask)?.map(|(forecast, _)| forecast))
+    }
+
+    /// What a file will be, and each tensor's type in it, as ggml names it. `ask` hands a request to a worker.
+    pub fn forecast_types(
+        &self,
+        weights: &Weights,
+        imatrix: Option<&Path>,
+        ask: impl FnOnce(&Request) -> Result<Finished, WorkFailure>,
+    ) -> Result<Result<(Forecast, Vec<(String, String)>), Refusal>, WorkFailure> {
         let checked =
             self.spec(weights, imatrix, None).and_then(|spec| Ok((spec, self.importances(imatrix)?)));
         let (spec, importances) = match checked {
@@ -216,12 +226,13 @@ impl Source<'_> {
             Some(refusal) => Err(refusal),
             None => size(self.model, &done.tensors, &told)
                 .map_err(Refusal::new)
-                .map(|(file_bytes, bpw)| Forecast { file_bytes, bpw, fallbacks: done.fallbacks }),
+                .map(|(file_bytes, bpw)| Forecast { file_bytes, bpw, fallbacks: done.fallbacks })
+                .map(|forecast| (forecast, done.tensors)),
         })
     }
 
     /// The importance matrix, if it is of this model.
-    fn importances(&self, path: Option<&Path>) -> Result<Option<Imatrix>, Refusal> {
+    pub fn importances(&self, path: Option<&Path>) -> Result<Option<Imatrix>, Refusal> {
         let Some(path) = path else { return Ok(None) };
         let matrix = imatrix::read(path)?;
         matrix.check(path, self.model, self.path)?;

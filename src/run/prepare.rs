@@ -1,6 +1,7 @@
 //! Inputs made ready: found or fetched, hashed, read and checked, before any night begins. Opens no socket unless
 //! it was asked to fetch.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -22,10 +23,11 @@ use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
 use crate::run::corpora::Materials;
 use crate::run::data;
 use crate::run::event::Event;
-use crate::run::file_plan::{self, FilePlan, Forecast};
+use crate::run::file_plan::{self, FilePlan, Forecast, Refusal};
 use crate::run::imatrix;
 use crate::run::inputs::{Inputs, sha256_of};
 use crate::run::machine;
+use crate::run::searched;
 use crate::score::base_store;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{CountWork, Finished, Request};
@@ -59,6 +61,8 @@ pub struct Prepared {
     pub inputs: Inputs,
     /// One entry a file to be made, in the order of the recipes; the base is the first.
     pub files: Vec<FilePlan>,
+    /// Why recipes that were to be searched could not be, by name.
+    pub unsearched: BTreeMap<String, Refusal>,
     /// Trials in the order in which they are carried out.
     pub trials: Vec<TrialSpec>,
 }
@@ -117,7 +121,7 @@ impl Prepared {
 
 /// Makes everything ready.
 pub fn prepare(
-    config: SweepConfig,
+    mut config: SweepConfig,
     cache: Cache,
     interrupted: &AtomicBool,
     events: &mut dyn FnMut(&Event),
@@ -167,6 +171,8 @@ pub fn prepare(
         let sha256 = sha256_file(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
         inputs.add(matrix::SWEEP_IMATRIX.to_owned(), path, sha256);
     }
+    let unsearched =
+        searched::resolve(&mut config, &base_path, &suites, &inputs, &cache, interrupted, events)?;
     let mut prepared = Prepared {
         config,
         cache,
@@ -178,6 +184,7 @@ pub fn prepare(
         machine,
         inputs,
         files: Vec::new(),
+        unsearched,
         trials: Vec::new(),
     };
     prepared.files = file_plans(&prepared, &mut inspector)?;
@@ -376,7 +383,9 @@ fn file_plan(
     inspector: &mut Inspector<'_>,
 ) -> Result<FilePlan, Error> {
     let imatrix = prepared.inputs.imatrix(weights);
-    let (forecast, found) = if let Some(name) = &weights.file {
+    let (forecast, found) = if let Some(refusal) = prepared.unsearched.get(&weights.name) {
+        (Err(refusal.clone()), None)
+    } else if let Some(name) = &weights.file {
         prepared.inputs.find(name, &prepared.base_model)?
     } else if weights.is_base() {
         let (file_bytes, bpw) = (prepared.base.file_bytes, prepared.base.bpw);

@@ -91,6 +91,13 @@ impl Outcome {
     }
 }
 
+/// Refuses an output that could not be written, before anything takes time.
+pub fn check_place(order: &Order) -> Result<(), Error> {
+    let model = gguf::open_model(&order.base)?;
+    keep_the_input(&model, &order.output)?;
+    room_for(0, &order.output)
+}
+
 /// Carries it out. `progress` hears of tensors done and tensors in all.
 pub fn quantize(
     order: &Order,

@@ -25,13 +25,14 @@ use crate::score::perplexity::{self, TextError};
 use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
+use crate::worker::bench::{Bench, BenchError};
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork, ItemRecord,
-    ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD,
-    REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork, Status, SuiteCost, SurfaceWork,
-    TextWork,
+    BatchedWork, BenchSpec, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork,
+    ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL, QuantizeDone,
+    QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork, Status,
+    SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::speculation;
 use crate::worker::texts::Texts;
@@ -96,6 +97,16 @@ impl From<WorkError> for Failure {
     }
 }
 
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Llama(error) => error.into(),
+            BenchError::Text(error) => error.into(),
+            other => Self { status: Status::Refused, reason: other.to_string(), no_space: false },
+        }
+    }
+}
+
 /// Runs the worker until its parent hangs up.
 ///
 /// # Errors
@@ -114,7 +125,8 @@ pub fn run(parent: u32) -> io::Result<()> {
     send(&replies, &Reply::Ready { protocol: PROTOCOL, native })?;
     let mut loaded: Option<(Model, LoadSpec)> = None;
     let mut texts = Texts::default();
-    for line in requests.lines() {
+    let mut requests = requests.lines();
+    while let Some(line) = requests.next() {
         let request = serde_json::from_str(&line?).map_err(io::Error::other)?;
         let outcome = match request {
             Request::Quantize(spec) => quantize_file(&spec, &replies),
@@ -134,6 +146,12 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
             Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speculate(work) => with_model(loaded.as_ref(), |m, s| speculate(m, s, &work, &replies)),
+            Request::Bench(spec) => {
+                // A model at a time.
+                loaded = None;
+                probe_until_hung_up(&spec, &mut requests, &replies)
+            }
+            Request::Probe(_) | Request::Losses(_) => Err(no_bench()),
             Request::Speed(work) => with_model(loaded.as_ref(), |m, s| speed(m, s, work, &replies)),
             Request::Surface(work) => with_model(loaded.as_ref(), |m, s| surface(m, s, &work, &replies)),
         };
@@ -198,7 +216,7 @@ fn model_options(spec: &LoadSpec) -> ModelOptions {
         gpu_layers: spec.offload.gpu_layers,
         main_gpu: spec.offload.main_gpu,
         tensor_split: spec.offload.tensor_split.clone(),
-        vocab_only: false,
+        ..ModelOptions::default()
     }
 }
 
@@ -397,6 +415,52 @@ fn speculate(
         progress(replies, done, total);
     })?;
     Ok(Finished::Speculate(done))
+}
+
+/// Opens a bench and answers what is asked of it. It comes back only if the bench cannot be opened, or another request
+/// than for probes was sent: a bench ends with its worker.
+fn probe_until_hung_up(
+    spec: &BenchSpec,
+    requests: &mut io::Lines<BufReader<File>>,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    set_pool(spec.threads);
+    let options = ModelOptions { writable: true, ..ModelOptions::default() };
+    let model = Model::load(&spec.model, &options)?;
+    let shape = LoadSpec {
+        model: spec.model.clone(),
+        threads: spec.threads,
+        offload: Offload { gpu_layers: 0, ..Offload::default() },
+        kv: ("f16".to_owned(), "f16".to_owned()),
+        yarn: false,
+    };
+    let template = template(&model, &shape, spec.cut.ctx)?;
+    let mut bench = Bench::open(&model, spec, template, |done, total| progress(replies, done, total))?;
+    let broken = |error: io::Error| Failure {
+        status: Status::BadProtocol,
+        reason: error.to_string(),
+        no_space: false,
+    };
+    send(replies, &Reply::Finished(Finished::Bench(bench.ready()))).map_err(broken)?;
+    for line in requests {
+        let request = line.and_then(|line| serde_json::from_str(&line).map_err(io::Error::other));
+        let answer = match request.map_err(broken)? {
+            Request::Probe(work) => bench.probe(&work, |done, total| progress(replies, done, total)),
+            Request::Losses(work) => bench.losses(&work, |done, total| progress(replies, done, total)),
+            _ => return Err(no_bench()),
+        };
+        let reply = match answer.map_err(Failure::from) {
+            Ok(finished) => Reply::Finished(finished),
+            Err(Failure { status, reason, no_space }) => Reply::Failed { status, reason, no_space },
+        };
+        send(replies, &reply).map_err(broken)?;
+    }
+    Err(no_bench())
+}
+
+fn no_bench() -> Failure {
+    let reason = "probes are asked of an open bench, and a bench is asked nothing else".to_owned();
+    Failure { status: Status::BadProtocol, reason, no_space: false }
 }
 
 fn importance(

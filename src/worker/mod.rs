@@ -1,6 +1,7 @@
 //! The child process in which llama.cpp runs, so that a native abort, an out-of-memory kill or a hang is the
 //! recorded outcome of one trial, and the parent's side of it.
 
+pub mod bench;
 pub mod client;
 pub mod entry;
 pub mod imatrix;

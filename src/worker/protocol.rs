@@ -5,6 +5,7 @@
 //! [`PROTOCOL`]; a parent that speaks another version ends it. Every type that both sides need
 //! is here and free of llama.cpp, so that the parent never has to enter it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,12 @@ pub enum Request {
     Sample(SampleWork),
     /// Decode prompts with the loaded model, plainly and with another that drafts.
     Speculate(SpeculateWork),
+    /// Load a base whose weights are to be exchanged; from then on the worker answers probes only.
+    Bench(BenchSpec),
+    /// Exchange weights and compare with the base.
+    Probe(ProbeWork),
+    /// Measure what coding does to weights.
+    Losses(LossWork),
 }
 
 /// What a worker answers.
@@ -119,6 +126,18 @@ pub enum Finished {
     File,
     /// See [`Speculated`].
     Speculate(Speculated),
+    /// See [`BenchReady`].
+    Bench(BenchReady),
+    /// What a probe found, in the order of its chunks.
+    Probe {
+        /// One entry a chunk.
+        chunks: Vec<ChunkDivergence>,
+    },
+    /// What coding loses.
+    Losses {
+        /// Weight by weight and, for each, type by type as they were asked for; absent where a type does not go.
+        losses: Vec<Option<Loss>>,
+    },
 }
 
 /// The native library as built and as it sees this machine.
@@ -344,6 +363,77 @@ pub struct SampleWork {
     pub sampling: Sampling,
     /// Tokens a chunk, and a run.
     pub n_ctx: u32,
+}
+
+/// A base whose weights are exchanged in memory, and the text that shows what that does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchSpec {
+    /// The base's file (first part, if split).
+    pub model: PathBuf,
+    /// Its SHA-256.
+    pub base_sha256: String,
+    /// Threads.
+    pub threads: u32,
+    /// The text.
+    pub text: TextFile,
+    /// How it is cut and what is scored.
+    pub cut: TextSuite,
+    /// Chunks that probes may ask for; the base is evaluated on them, where that is not kept already.
+    pub chunks: Vec<u64>,
+    /// Where the base's distributions lie.
+    pub base_store: PathBuf,
+    /// Importance matrix that weighs the rounding errors of columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imatrix: Option<PathBuf>,
+}
+
+/// An open bench.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BenchReady {
+    /// Weights that can be exchanged.
+    pub tensors: Vec<String>,
+}
+
+/// Weights exchanged for what a type leaves of them, all others as they are in the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeWork {
+    /// ggml type ids by tensor.
+    pub types: BTreeMap<String, u32>,
+    /// Chunks to score.
+    pub chunks: Vec<u64>,
+}
+
+/// How far a chunk's distributions are from the base's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ChunkDivergence {
+    /// The chunk.
+    pub chunk: u64,
+    /// Sum of KL divergences in nats, over the positions that have one.
+    pub kld: f64,
+    /// Those positions.
+    pub positions: u64,
+    /// Positions at which a logit was not finite.
+    pub nonfinite: u64,
+}
+
+/// Weights that are coded and compared with themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossWork {
+    /// Weights.
+    pub tensors: Vec<String>,
+    /// ggml type ids.
+    pub types: Vec<u32>,
+    /// Every how many rows one is looked at.
+    pub every: u32,
+}
+
+/// What coding does to a weight, weighed by its columns' importances.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Sum over entries of importance times squared difference.
+    pub error: f64,
+    /// Sum over entries of importance times square.
+    pub norm: f64,
 }
 
 /// A fixed workload to time.

@@ -36,6 +36,7 @@ const TABLE: [(&str, &[&str]); 20] = [
             "score::token_file",
             "worker::client",
             "worker::protocol",
+            "search",
             "journal",
             "analyze",
             "stats",
@@ -77,9 +78,9 @@ const TABLE: [(&str, &[&str]); 20] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 14] = [
-    "plan", "fetch", "gguf", "run", "journal", "analyze", "render", "stats", "sweep", "progress", "error",
-    "files", "units", "main",
+const PARENT: [&str; 15] = [
+    "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep", "progress",
+    "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -10,6 +10,7 @@ mod layering;
 mod recipes;
 mod records;
 mod sandbox;
+mod search;
 mod speculate;
 mod speed;
 mod sweep;
