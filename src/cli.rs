@@ -155,7 +155,8 @@ pub struct SearchArgs {
     /// Tokens of context.
     #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
     pub ctx: u32,
-    /// Minutes to search, at most; what must be measured is measured even if it takes longer.
+    /// Minutes to search. Groups that are not reached in time are judged by their coding loss; the last comparison and
+    /// making the file come on top.
     #[arg(long, value_name = "N", default_value_t = 30.0)]
     pub minutes: f64,
     /// Threads [default: all].

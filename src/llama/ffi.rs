@@ -761,7 +761,7 @@ extern "C" fn on_weights(tensor: *mut sys::ggml_tensor, ask: bool, user: *mut c_
 
 /// The weights that a decode of one token takes part in, of a model that was loaded with `writable`. `None` if it
 /// cannot be decoded. Devices' weights are not among them.
-pub fn weights<'model>(model: &'model ModelHandle, threads: u32) -> Option<Vec<Weight<'model>>> {
+pub fn weights(model: &ModelHandle, threads: u32) -> Option<Vec<Weight<'_>>> {
     let mut seen = Seen(Vec::new());
     // SAFETY: the list outlives the context, which is freed below; the batch of one token is llama.cpp's own view of a
     // local variable that outlives the call. Tensors in buffers of weights belong to the model.

@@ -176,8 +176,9 @@ fn decoded(kind: u32, coded: &[u8], own: u32) -> Option<Vec<u8>> {
 
 impl<'a> Rows<'a> {
     fn of(weight: &Weight<'_>, bytes: &'a [u8], importances: Option<&'a [f32]>) -> Option<Self> {
-        let [columns, rows, ..] = weight.shape();
-        let whole = columns > 0 && rows > 0 && !bytes.is_empty();
+        let [columns, rows, planes, cubes] = weight.shape();
+        let fits = importances.is_none_or(|all| all.len() == columns * planes * cubes);
+        let whole = columns > 0 && rows > 0 && !bytes.is_empty() && fits;
         whole.then(|| Self { kind: weight.kind(), bytes, columns, together: rows, importances })
     }
 
@@ -185,17 +186,16 @@ impl<'a> Rows<'a> {
         ffi::row_bytes(self.kind, self.columns).unwrap_or(usize::MAX)
     }
 
-    /// Importances of the `expert`th matrix's columns.
-    fn importances_of(&self, expert: usize) -> Option<Option<&'a [f32]>> {
-        let Some(all) = self.importances else { return Some(None) };
-        all.get(expert * self.columns..(expert + 1) * self.columns).map(Some)
+    /// Importances of the `expert`th matrix's columns, where there are any.
+    fn importances_of(&self, expert: usize) -> Option<&'a [f32]> {
+        self.importances?.get(expert * self.columns..(expert + 1) * self.columns)
     }
 
     fn coded(&self, kind: u32) -> Option<Vec<u8>> {
         let matrix = self.row_bytes().checked_mul(self.together)?;
         let mut all = Vec::new();
         for (expert, bytes) in self.bytes.chunks(matrix).enumerate() {
-            let importances = self.importances_of(expert)?;
+            let importances = self.importances_of(expert);
             let parts: Option<Vec<Vec<u8>>> = bytes
                 .par_chunks(self.row_bytes().checked_mul(ROWS_AT_ONCE)?)
                 .map(|piece| quantize_rows(kind, &to_floats(self.kind, piece)?, self.columns, importances))
@@ -213,7 +213,7 @@ impl<'a> Rows<'a> {
             .enumerate()
             .filter(|(number, _)| number % every == 0)
             .map(|(number, bytes)| {
-                let importances = self.importances_of(number / self.together)?;
+                let importances = self.importances_of(number / self.together);
                 let values = to_floats(self.kind, bytes)?;
                 let left = to_floats(kind, &quantize_rows(kind, &values, self.columns, importances)?)?;
                 Some(loss_of(&values, &left, importances))

@@ -76,8 +76,7 @@ impl<'a> Prober<'a> {
     /// What coding a tensor as each of these types loses, looking at about `rows` of its rows; absent where a type does
     /// not go.
     pub fn losses(&mut self, tensor: &str, types: &[u32], every: u32) -> Result<Vec<Option<Loss>>, Error> {
-        let missing: Vec<u32> =
-            types.iter().copied().filter(|t| self.probes.loss(tensor, *t).is_none()).collect();
+        let missing: Vec<u32> = types.iter().copied().filter(|t| !self.probes.has_loss(tensor, *t)).collect();
         if !missing.is_empty() {
             let work = LossWork { tensors: vec![tensor.to_owned()], types: missing.clone(), every };
             let Finished::Losses { losses } = self.ask(&Request::Losses(work))? else { return Err(astray()) };
@@ -86,7 +85,7 @@ impl<'a> Prober<'a> {
                 kept.map_err(|source| Error::Io { path: self.path(), source })?;
             }
         }
-        Ok(types.iter().map(|t| self.probes.loss(tensor, *t).flatten()).collect())
+        Ok(types.iter().map(|t| self.probes.loss(tensor, *t)).collect())
     }
 
     fn path(&self) -> PathBuf {

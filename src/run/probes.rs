@@ -70,9 +70,14 @@ impl Probes {
         self.chunks.get(&(mix.to_owned(), chunk)).copied()
     }
 
-    /// What coding loses, if it was measured; inside, whether the type goes.
-    pub fn loss(&self, tensor: &str, kind: u32) -> Option<Option<Loss>> {
-        self.losses.get(&(tensor.to_owned(), kind)).copied()
+    /// Whether it was measured what coding loses.
+    pub fn has_loss(&self, tensor: &str, kind: u32) -> bool {
+        self.losses.contains_key(&(tensor.to_owned(), kind))
+    }
+
+    /// What coding loses, if it was measured and the type goes.
+    pub fn loss(&self, tensor: &str, kind: u32) -> Option<Loss> {
+        *self.losses.get(&(tensor.to_owned(), kind))?
     }
 
     /// Keeps chunks of a mix.
@@ -125,8 +130,9 @@ mod tests {
             (again.chunk("m", 7), again.chunk("n", 7), again.chunk("m", 8)),
             (Some(chunk(0.5)), None, None)
         );
-        assert_eq!(again.loss("t", 3), Some(Some(Loss { error: 0.1, norm: 1.0 })));
-        assert_eq!((again.loss("t", 4), again.loss("t", 5)), (Some(None), None));
+        assert_eq!(again.loss("t", 3), Some(Loss { error: 0.1, norm: 1.0 }));
+        assert_eq!([3, 4, 5].map(|kind| again.has_loss("t", kind)), [true, true, false]);
+        assert_eq!(again.loss("t", 4), None);
         again.keep_chunks("n", &[chunk(0.25)]).expect("kept");
         assert_eq!(Probes::open(&path).expect("opened").chunk("n", 7), Some(chunk(0.25)));
     }

@@ -25,8 +25,10 @@ const COARSE: [&str; 2] = ["Q2_K", "Q4_0"];
 const FINE: [&str; 2] = ["Q4_K", "Q5_0"];
 /// Rows of a tensor that coding losses are taken from; a spread of them is plenty for a ratio.
 const SAMPLED_ROWS: u64 = 32;
-/// Share of the time after which groups are no more measured at the fine type, and after which no curve is set right.
-const SHARES: (f64, f64) = (0.4, 0.75);
+/// Shares of the time after which groups are no more measured at the coarse type, and at the fine one.
+const SHARES: [f64; 2] = [0.6, 0.4];
+/// Share of the time after which no curve is set right any more.
+const SETTING: f64 = 0.75;
 /// Rounds of setting curves right.
 const ROUNDS: usize = 3;
 /// Proposals that fail one after the other before the walk ends.
@@ -61,7 +63,7 @@ impl Mix {
     }
 }
 
-/// Searches. At most `limit` is spent before the answer is settled, beyond what must be measured.
+/// Searches. After `limit` no probe is begun but those of the first mixes and of the last comparison.
 pub fn search(
     order: &Order,
     limit: Duration,
@@ -81,7 +83,7 @@ pub fn search(
     let (stock, start) = search.start(&curves)?;
     let (curves, mix) = search.set_right(curves, start)?;
     let (mix, exchanges) = search.walk(&curves, mix)?;
-    search.conclude(order, &curves, mix, stock, exchanges)
+    search.conclude(order, &curves, &mix, stock.as_ref(), exchanges)
 }
 
 impl Search<'_> {
@@ -98,17 +100,23 @@ impl Search<'_> {
             types.push(self.losses(group)?);
         }
         let mut measured: Vec<Vec<(String, f64)>> = vec![Vec::new(); types.len()];
-        for (pass, anchors) in [COARSE, FINE].into_iter().enumerate() {
-            for (group, types) in types.iter().enumerate() {
-                let anchor = anchors.iter().find(|a| types.iter().any(|(kind, ..)| kind == *a));
-                let Some(anchor) = anchor.filter(|_| pass == 0 || self.has_time(SHARES.0)) else { continue };
-                (self.tell)("sensitivity of groups, probe", (pass * types.len() + group) as u64, None);
-                let kld = self.alone(group, anchor)?;
-                if let Some(of_group) = measured.get_mut(group) {
-                    of_group.push(((*anchor).to_owned(), kld));
+        // The largest groups first: what is not reached in time is small.
+        let mut order: Vec<usize> = (0..types.len()).collect();
+        order.sort_by_key(|group| std::cmp::Reverse(types.get(*group).and_then(|t| t.first()).map(|t| t.1)));
+        for (pass, (anchors, share)) in [COARSE, FINE].into_iter().zip(SHARES).enumerate() {
+            for (done, group) in order.iter().enumerate() {
+                let Some(anchor) = types.get(*group).and_then(|t| anchor(t, &anchors)) else { continue };
+                if !self.has_time(share) {
+                    break;
+                }
+                (self.tell)("sensitivity of groups, probe", (pass * types.len() + done) as u64, None);
+                let kld = self.alone(*group, anchor)?;
+                if let Some(of_group) = measured.get_mut(*group) {
+                    of_group.push((anchor.to_owned(), kld));
                 }
             }
         }
+        estimate_the_rest(&types, &mut measured);
         Ok(types.iter().zip(&measured).map(|(types, measured)| curve(types, measured)).collect())
     }
 
@@ -205,7 +213,7 @@ impl Search<'_> {
         mut best: Mix,
     ) -> Result<(Vec<Vec<Point>>, Mix), Error> {
         for round in 0..ROUNDS {
-            if !self.has_time(SHARES.1) {
+            if !self.has_time(SETTING) {
                 break;
             }
             let within = self.within(&curves, &best)?;
@@ -295,8 +303,8 @@ impl Search<'_> {
         mut self,
         order: &Order,
         curves: &[Vec<Point>],
-        mix: Mix,
-        stock: Option<Mix>,
+        mix: &Mix,
+        stock: Option<&Mix>,
         exchanges: usize,
     ) -> Result<Outcome, Error> {
         (self.tell)("comparing with the stock type", 0, None);
@@ -304,10 +312,10 @@ impl Search<'_> {
         let mut check =
             |chosen: &[usize]| self.prober.measure(&types_of(self.study, curves, chosen), &checked);
         let own = check(&mix.chosen)?;
-        let stock_klds = stock.as_ref().map(|s| check(&s.chosen)).transpose()?;
+        let stock_klds = stock.map(|s| check(&s.chosen)).transpose()?;
         let mean = |klds: &[f64]| klds.iter().sum::<f64>() / klds.len().max(1) as f64;
         let worse = stock_klds.as_ref().is_some_and(|s| mean(s) < mean(&own));
-        let chosen = match stock.as_ref().filter(|_| worse) {
+        let chosen = match stock.filter(|_| worse) {
             Some(stock) => stock.chosen.clone(),
             None => mix.chosen.clone(),
         };
@@ -350,6 +358,31 @@ impl Search<'_> {
             seconds: self.begun.elapsed().as_secs_f64(),
             probes_in: self.study.probes.clone(),
         })
+    }
+}
+
+/// The first of these types that a group may have.
+fn anchor<'a>(types: &[(String, u64, f64)], anchors: &[&'a str]) -> Option<&'a str> {
+    anchors.iter().find(|a| types.iter().any(|(kind, ..)| kind == *a)).copied()
+}
+
+/// Groups that were not reached cost what others do for their loss and their size (the bytes of their largest type).
+fn estimate_the_rest(types: &[Vec<(String, u64, f64)>], measured: &mut [Vec<(String, f64)>]) {
+    let size = |types: &[(String, u64, f64)]| types.iter().map(|t| t.1).max().unwrap_or(0) as f64;
+    let exposure = |types: &[(String, u64, f64)], kind: &str| {
+        types.iter().find(|t| t.0 == kind).map(|t| t.2 * size(types)).filter(|e| *e > 0.0)
+    };
+    let rates = types.iter().zip(measured.iter());
+    let rates =
+        rates.filter_map(|(types, m)| m.first().and_then(|(kind, kld)| Some(kld / exposure(types, kind)?)));
+    let mut rates: Vec<f64> = rates.collect();
+    rates.sort_by(f64::total_cmp);
+    let all: f64 = types.iter().map(|t| size(t)).sum();
+    let rate = rates.get(rates.len() / 2).copied().unwrap_or(1.0 / all.max(1.0));
+    for (types, measured) in types.iter().zip(measured).filter(|(_, m)| m.is_empty()) {
+        let kind = anchor(types, &COARSE).or(types.last().map(|t| t.0.as_str()));
+        let Some(kind) = kind else { continue };
+        measured.extend(exposure(types, kind).map(|e| (kind.to_owned(), rate * e)));
     }
 }
 
@@ -404,5 +437,25 @@ fn weights(order: &Order, study: &Study, curves: &[Vec<Point>], chosen: &[usize]
     match &order.imatrix {
         Some(path) => Weights { imatrix: ImatrixUse::File(path.clone()), ..weights },
         None => weights,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_were_not_reached_are_judged_by_loss_and_size() {
+        let group = |bytes: u64, loss: f64| {
+            vec![("Q8_0".to_owned(), bytes, 0.0), ("Q2_K".to_owned(), bytes / 4, loss)]
+        };
+        let types = [group(1000, 0.1), group(2000, 0.1), group(1000, 0.3)];
+        let mut measured = vec![vec![("Q2_K".to_owned(), 0.5)], Vec::new(), Vec::new()];
+        estimate_the_rest(&types, &mut measured);
+        let kld = |group: usize| measured[group][0].1;
+        assert!((kld(0) - 0.5).abs() < 1e-12 && (kld(1) - 1.0).abs() < 1e-12 && (kld(2) - 1.5).abs() < 1e-12);
+        let mut nothing = vec![Vec::new(); 3];
+        estimate_the_rest(&types, &mut nothing);
+        assert!(nothing.iter().all(|m| m.len() == 1 && m[0].1 > 0.0), "{nothing:?}");
     }
 }

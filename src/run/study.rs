@@ -26,7 +26,7 @@ use crate::run::inputs::sha256_of;
 use crate::run::prepare::{open_base, stopped};
 use crate::search::group::{self, Group};
 use crate::units::{BitsPerWeight, Bytes};
-use crate::worker::client::Worker;
+use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{BenchSpec, CountWork, Finished, Request, Scored, TextFile, TextSuite};
 
 /// Chunks that probes are measured on, and chunks that are kept for the end: what was chosen by a text looks better on
@@ -122,23 +122,10 @@ impl Study {
         let told = told.map_or(Vec::new(), |(matrix, path)| source.told(matrix, path));
         let fixed = fixed_bytes(&model, &groups, &told)?;
 
-        let stocks: Vec<&StockType> = match &order.target {
-            Target::Like(name) => vec![recipe::find(name, "--like")?],
-            _ => ladder::STOCK.iter().filter(|t| !["F32", "F16", "BF16"].contains(&t.name)).collect(),
-        };
-        let named = matches!(order.target, Target::Like(_));
-        let mut candidates = Vec::new();
-        for stock in stocks {
-            let weights = with_imatrix(Weights::stock(stock), order);
-            match source.forecast_types(&weights, order.imatrix.as_deref(), &mut ask).map_err(ended)? {
-                Ok((forecast, types)) => candidates.push((stock.name, forecast.file_bytes, types)),
-                Err(refusal) if named => return Err(refusal.into()),
-                Err(_) => {}
-            }
-        }
+        let candidates = stock_types(order, &source, &mut ask).map_err(ended)??;
         let budget = match &order.target {
             Target::Like(_) => candidates.first().map_or(0, |(_, bytes, _)| bytes.saturating_sub(fixed)),
-            target => budget(&model, target, &groups, fixed)?,
+            target => budget(&model, target, &groups, fixed),
         };
         let stock = candidates
             .into_iter()
@@ -192,6 +179,33 @@ impl Study {
     pub fn limits(&self) -> (u64, u64) {
         limits(&self.groups, self.fixed)
     }
+}
+
+/// A stock type's name, the bytes of its file and the types of its tensors.
+type StockFile = (&'static str, u64, Vec<(String, String)>);
+
+/// What the stock types' files would be: that of the one that was named, or of all that can be made.
+fn stock_types(
+    order: &Order,
+    source: &Source<'_>,
+    ask: &mut dyn FnMut(&Request) -> Result<Finished, WorkFailure>,
+) -> Result<Result<Vec<StockFile>, Error>, WorkFailure> {
+    let named = match &order.target {
+        Target::Like(name) => ladder::find(name),
+        _ => None,
+    };
+    let plain =
+        |t: &&StockType| named.is_none_or(|n| n.name == t.name) && !["F32", "F16", "BF16"].contains(&t.name);
+    let mut found = Vec::new();
+    for stock in ladder::STOCK.iter().filter(plain) {
+        let weights = with_imatrix(Weights::stock(stock), order);
+        match source.forecast_types(&weights, order.imatrix.as_deref(), &mut *ask)? {
+            Ok((forecast, types)) => found.push((stock.name, forecast.file_bytes, types)),
+            Err(refusal) if named.is_some() => return Ok(Err(refusal.into())),
+            Err(_) => {}
+        }
+    }
+    Ok(Ok(found))
 }
 
 /// The base as quantizing sees it.
@@ -248,8 +262,8 @@ fn limits(groups: &[Group], fixed: u64) -> (u64, u64) {
 }
 
 /// Bytes for the groups.
-fn budget(model: &gguf::Model, target: &Target, groups: &[Group], fixed: u64) -> Result<u64, Error> {
-    let bytes = match target {
+fn budget(model: &gguf::Model, target: &Target, groups: &[Group], fixed: u64) -> u64 {
+    match target {
         Target::Bytes(bytes) => bytes.saturating_sub(fixed),
         Target::Bpw(bpw) => {
             let grouped: Vec<&String> = groups.iter().flat_map(|g| &g.tensors).collect();
@@ -257,8 +271,7 @@ fn budget(model: &gguf::Model, target: &Target, groups: &[Group], fixed: u64) ->
             ((bpw * model.weights() as f64 / 8.0) as u64).saturating_sub(rest)
         }
         Target::Like(_) => 0,
-    };
-    Ok(bytes)
+    }
 }
 
 /// Refuses what no mix can be: both limits are told.

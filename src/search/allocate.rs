@@ -43,11 +43,6 @@ pub fn bytes(curves: &[Vec<Point>], chosen: &[usize]) -> Option<u64> {
     curves.iter().zip(chosen).try_fold(0_u64, |sum, (curve, i)| sum.checked_add(curve.get(*i)?.bytes))
 }
 
-/// Sum of the divergences of a choice.
-pub fn cost(curves: &[Vec<Point>], chosen: &[usize]) -> f64 {
-    curves.iter().zip(chosen).filter_map(|(curve, i)| curve.get(*i)).map(|p| p.kld).sum()
-}
-
 fn smallest(curve: &[Point]) -> Option<usize> {
     (0..curve.len()).min_by(|a, b| {
         let of = |i: &usize| curve.get(*i).map_or((u64::MAX, f64::MAX), |p| (p.bytes, p.kld));
@@ -118,6 +113,11 @@ mod tests {
 
     fn point(bytes: u64, kld: f64) -> Point {
         Point { kind: bytes.to_string(), bytes, kld }
+    }
+
+    /// Sum of the divergences of a choice.
+    fn cost(curves: &[Vec<Point>], chosen: &[usize]) -> f64 {
+        curves.iter().zip(chosen).filter_map(|(curve, i)| curve.get(*i)).map(|p| p.kld).sum()
     }
 
     /// Every combination.

@@ -40,7 +40,7 @@ pub fn interpolate(measured: &[(f64, f64)], loss: f64) -> f64 {
         [a, b, ..] if x <= first => a.1 + slope(*a, *b) * (x - a.0),
         _ => {
             let right = points.iter().position(|p| p.0 >= x);
-            match right.and_then(|r| Some((points.get(r.checked_sub(1)?)?, points.get(r)?))) {
+            match right.and_then(|at| Some((points.get(at.checked_sub(1)?)?, points.get(at)?))) {
                 Some((a, b)) => a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0).max(1e-12),
                 None => match points.as_slice() {
                     [.., a, b] => b.1 + slope(*a, *b) * (x - b.0),

@@ -46,17 +46,8 @@ pub struct Group {
 /// The name under which a group's tensors have the types of the stock type.
 pub const STOCK: &str = "stock";
 
-/// What a type needs: whether there are importances for the tensor, or it does without.
-pub trait Importances {
-    /// Whether this tensor can be coded as this type.
-    fn allow(&self, tensor: &str, kind: &str) -> bool;
-}
-
-impl<F: Fn(&str, &str) -> bool> Importances for F {
-    fn allow(&self, tensor: &str, kind: &str) -> bool {
-        self(tensor, kind)
-    }
-}
+/// Whether a tensor (its name first) can be coded as a type.
+pub type Allows<'a> = &'a dyn Fn(&str, &str) -> bool;
 
 impl Group {
     /// The rules of a recipe that give it a type.
@@ -107,7 +98,7 @@ impl Group {
 }
 
 /// Groups of the weights that `names` lists, in a fixed order. A weight that no type but its own fits is in none.
-pub fn groups(model: &Model, names: &[String], importances: &impl Importances) -> Vec<Group> {
+pub fn groups(model: &Model, names: &[String], allows: Allows<'_>) -> Vec<Group> {
     let blocks = model.block_count().unwrap_or(0);
     let bands = BANDS.min(blocks.max(1));
     let mut found: BTreeMap<(String, u64), Vec<&TensorInfo>> = BTreeMap::new();
@@ -118,7 +109,7 @@ pub fn groups(model: &Model, names: &[String], importances: &impl Importances) -
         };
         found.entry(key).or_default().push(tensor);
     }
-    let groups = found.into_iter().map(|((role, band), tensors)| group(&role, band, &tensors, importances));
+    let groups = found.into_iter().map(|((role, band), tensors)| group(&role, band, &tensors, allows));
     groups.filter(|g| !g.sizes.is_empty()).collect()
 }
 
@@ -128,7 +119,7 @@ fn in_block(name: &str) -> Option<(u64, &str)> {
     Some((block.parse().ok()?, role))
 }
 
-fn group(role: &str, band: u64, tensors: &[&TensorInfo], importances: &impl Importances) -> Group {
+fn group(role: &str, band: u64, tensors: &[&TensorInfo], allows: Allows<'_>) -> Group {
     let blocks: Vec<u64> = tensors.iter().filter_map(|t| Some(in_block(&t.name)?.0)).collect();
     let layers = (band != u64::MAX).then(|| spans(&blocks));
     let plain = role.strip_suffix(".weight").unwrap_or(role);
@@ -138,7 +129,7 @@ fn group(role: &str, band: u64, tensors: &[&TensorInfo], importances: &impl Impo
     let large = tensors.iter().all(|t| t.columns().is_multiple_of(LARGE_BLOCK));
     let kinds: &[&str] = if large { &LARGE } else { &SMALL };
     let size = |kind: &&str| {
-        let allowed = tensors.iter().all(|t| importances.allow(&t.name, kind));
+        let allowed = tensors.iter().all(|t| allows(&t.name, kind));
         let bytes = allowed.then(|| bytes_as(tensors, kind))??;
         Some(((*kind).to_owned(), bytes))
     };
