@@ -148,7 +148,7 @@ pub struct SearchArgs {
     /// The importance matrix to search and to make the file with. Small types need one.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
-    /// The text that decides [default: that of the suite moby_dick, past what the importance matrix was made with]. It
+    /// The text that decides [default: that of the suite `moby_dick`, past what the importance matrix was made with]. It
     /// must not be one that the result will be judged by.
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,

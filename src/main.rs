@@ -254,9 +254,9 @@ fn run_speed(args: SpeedArgs) -> Result<(), Error> {
     chunks.finish();
     let timed = timed.map_err(with_resume)?;
     if args.json {
-        print_json(&timed)?
+        print_json(&timed)?;
     } else {
-        print_text(&timed.text())?
+        print(&timed.text());
     }
     match timed.failed() {
         0 => Ok(()),
@@ -333,7 +333,11 @@ fn run_quantize(args: QuantizeArgs) -> Result<(), Error> {
     let outcome = quantize(&order, &interrupted, |done, all| tensors.tell(done, all));
     tensors.finish();
     let outcome = outcome.map_err(with_resume)?;
-    if args.json { print_json(&outcome) } else { print_text(&outcome.text()) }
+    if args.json {
+        return print_json(&outcome);
+    }
+    print(&outcome.text());
+    Ok(())
 }
 
 fn run_search(args: SearchArgs) -> Result<(), Error> {
@@ -361,11 +365,19 @@ fn run_search(args: SearchArgs) -> Result<(), Error> {
         });
     bar.finish();
     let found = found.map_err(with_resume)?;
-    if args.json { print_json(&found) } else { print_text(&found.text()) }
+    if args.json {
+        return print_json(&found);
+    }
+    print(&found.text());
+    Ok(())
 }
 
 fn list_recipes(json: bool) -> Result<(), Error> {
-    if json { print_json(&catalogue::rows()) } else { print_text(&catalogue::text()) }
+    if json {
+        return print_json(&catalogue::rows());
+    }
+    print(&catalogue::text());
+    Ok(())
 }
 
 fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
@@ -382,24 +394,22 @@ fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
     }
     let by_layer = weights.overrides.iter().any(|rule| rule.layers.is_some());
     if by_layer && model.is_none() {
-        return print_text(
+        print(
             "\n# its rules for layers depend on the model: --base MODEL prints the llama-quantize command\n",
         );
+        return Ok(());
     }
     let blocks = model.and_then(|m| m.block_count()).unwrap_or(0);
     let command = llama_quantize(&weights, blocks, "BASE.gguf", "OUT.gguf")
         .map_err(|reason| Error::Refused { reason, hint: None })?;
-    print_text(&format!("\n# the same with llama.cpp's own tool:\n# {}\n", command.replace('\n', "\n# ")))
-}
-
-fn print_text(text: &str) -> Result<(), Error> {
-    print(text);
+    print(&format!("\n# the same with llama.cpp's own tool:\n# {}\n", command.replace('\n', "\n# ")));
     Ok(())
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
-    print_text(&format!("{json}\n"))
+    print(&format!("{json}\n"));
+    Ok(())
 }
 
 fn run_report(results: &Path) -> Result<(), Error> {

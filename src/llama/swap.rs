@@ -150,12 +150,11 @@ impl<'model> Swapper<'model> {
         let unknown = || SwapError::Unknown(name.to_owned());
         let slot = self.slots.get(name).ok_or_else(unknown)?;
         let read;
-        let original = match &slot.exchanged {
-            Some((_, bytes)) => bytes,
-            None => {
-                read = slot.weight.read().ok_or_else(unknown)?;
-                &read
-            }
+        let original = if let Some((_, bytes)) = &slot.exchanged {
+            bytes
+        } else {
+            read = slot.weight.read().ok_or_else(unknown)?;
+            &read
         };
         let rows = Rows::of(&slot.weight, original, self.importances.get(name).map(Vec::as_slice));
         let loss = rows.and_then(|rows| rows.loss(kind, every.max(1)));

@@ -114,6 +114,9 @@ pub struct Source<'a> {
     pub tells_path: bool,
 }
 
+/// Tensors with the types they get, as ggml names them.
+pub type TensorTypes = Vec<(String, String)>;
+
 impl Source<'_> {
     /// How a file is asked of a worker; without an output, only what it would be.
     pub fn spec(
@@ -207,7 +210,7 @@ impl Source<'_> {
         weights: &Weights,
         imatrix: Option<&Path>,
         ask: impl FnOnce(&Request) -> Result<Finished, WorkFailure>,
-    ) -> Result<Result<(Forecast, Vec<(String, String)>), Refusal>, WorkFailure> {
+    ) -> Result<Result<(Forecast, TensorTypes), Refusal>, WorkFailure> {
         let checked =
             self.spec(weights, imatrix, None).and_then(|spec| Ok((spec, self.importances(imatrix)?)));
         let (spec, importances) = match checked {

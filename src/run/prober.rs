@@ -95,14 +95,13 @@ impl<'a> Prober<'a> {
     fn ask(&mut self, request: &Request) -> Result<Finished, Error> {
         let (weights, bytes) = self.size;
         let patience = |request: &Request| -> Duration { estimate::silence(weights, bytes, request) };
-        let worker = match &mut self.worker {
-            Some(worker) => worker,
-            None => {
-                let mut worker = Worker::start(self.log.path(), self.interrupted).map_err(stopped)?;
-                let open = Request::Bench(self.spec.clone());
-                worker.ask(&open, patience(&open), self.interrupted, |_| Ok(())).map_err(stopped)?;
-                self.worker.insert(worker)
-            }
+        let worker = if let Some(worker) = &mut self.worker {
+            worker
+        } else {
+            let mut worker = Worker::start(self.log.path(), self.interrupted).map_err(stopped)?;
+            let open = Request::Bench(self.spec.clone());
+            worker.ask(&open, patience(&open), self.interrupted, |_| Ok(())).map_err(stopped)?;
+            self.worker.insert(worker)
         };
         let answer = worker.ask(request, patience(request), self.interrupted, |reply| match reply {
             Reply::Item(_) => Err(WorkFailure::Trial {

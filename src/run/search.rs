@@ -76,9 +76,9 @@ pub fn search(
     let probes =
         Probes::open(&study.probes).map_err(|source| Error::Io { path: study.probes.clone(), source })?;
     let size = (study.model.weights(), study.model.file_bytes());
-    let prober = Prober::new(study.bench.clone(), size, probes, interrupted)?;
+    let asker = Prober::new(study.bench.clone(), size, probes, interrupted)?;
     let mut search =
-        Search { study: &study, prober, tell, begun, limit, report: Vec::new(), steps: Vec::new() };
+        Search { study: &study, prober: asker, tell, begun, limit, report: Vec::new(), steps: Vec::new() };
     let curves = search.curves()?;
     let (stock, start) = search.start(&curves)?;
     let (curves, mix) = search.set_right(curves, start)?;

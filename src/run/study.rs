@@ -397,10 +397,11 @@ fn chunks(text: &Path, tokens: u64, cut: TextSuite, seen: u64) -> Result<(Vec<u6
     let wanted = (PROBED + CHECKED).min(there);
     let spread: Vec<u64> = (0..wanted).map(|i| first + i * there / wanted).collect();
     // Two of five, in turn.
-    let (probed, checked): (Vec<(usize, u64)>, Vec<(usize, u64)>) =
-        spread.into_iter().enumerate().partition(|(i, _)| [1, 3].contains(&(i % 5)));
-    let only = |pairs: Vec<(usize, u64)>| pairs.into_iter().map(|(_, chunk)| chunk).collect::<Vec<_>>();
-    Ok((only(probed), only(checked)))
+    let of = |probed: bool| -> Vec<u64> {
+        let pairs = spread.iter().enumerate().filter(|(i, _)| [1, 3].contains(&(i % 5)) == probed);
+        pairs.map(|(_, chunk)| *chunk).collect()
+    };
+    Ok((of(true), of(false)))
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(group.add_stock(&model, &types(["Q4_K", "Q4_K"])).as_deref(), Some("Q4_K"));
         assert_eq!(group.add_stock(&model, &types(["Q6_K", "Q4_K"])).as_deref(), Some(STOCK));
         let (six, four) = (group.bytes("Q6_K").expect("a size"), group.bytes("Q4_K").expect("a size"));
-        assert_eq!(group.bytes(STOCK), Some((six + four) / 2));
+        assert_eq!(group.bytes(STOCK), Some(u64::midpoint(six, four)));
         let rules: Vec<String> = group.rules(STOCK).iter().filter_map(|r| r.pattern(2).ok()).collect();
         assert_eq!(
             rules,

@@ -185,7 +185,7 @@ mod tests {
             model: fixture("tiny-f16.gguf"),
             base_sha256: "base".to_owned(),
             threads: 1,
-            text: TextFile::plain(&fixture("text.txt")),
+            text: TextFile::plain(fixture("text.txt")),
             cut: TextSuite { ctx: 128, scored: Scored::All, stride: None },
             chunks: vec![1, 3],
             base_store: folder.path().join("store"),

@@ -244,6 +244,8 @@ fn spawn(log: &Path) -> io::Result<Spawned> {
         .stderr(log)
         // An abort's last words shall be the assertion, not those of a debugger that ggml would start.
         .env("GGML_NO_BACKTRACE", "1")
+        // Its last words are shown to people.
+        .env("RUST_BACKTRACE", "0")
         // Ctrl-C in a terminal is for the parent, which ends its workers itself.
         .process_group(0);
     command

@@ -10,20 +10,20 @@ use crate::analyze::report::{Report, SpeedRow};
 use std::collections::BTreeSet;
 
 /// A panel: which rows it shows, and of what.
-struct Kind {
+struct Shown {
     kind: &'static str,
     what: &'static str,
     higher_is_better: bool,
 }
 
-const OF_DEPTH: [Kind; 3] = [
-    Kind { kind: "tg", what: "generating N tokens, tokens/s", higher_is_better: true },
-    Kind { kind: "pp", what: "reading a prompt of N tokens, tokens/s", higher_is_better: true },
-    Kind { kind: "ttft", what: "time to the first token after a prompt of N, s", higher_is_better: false },
+const OF_DEPTH: [Shown; 3] = [
+    Shown { kind: "tg", what: "generating N tokens, tokens/s", higher_is_better: true },
+    Shown { kind: "pp", what: "reading a prompt of N tokens, tokens/s", higher_is_better: true },
+    Shown { kind: "ttft", what: "time to the first token after a prompt of N, s", higher_is_better: false },
 ];
-const OF_PARALLEL: [Kind; 2] = [
-    Kind { kind: "parallel_tg", what: "generating N tokens each, tokens/s of all", higher_is_better: true },
-    Kind {
+const OF_PARALLEL: [Shown; 2] = [
+    Shown { kind: "parallel_tg", what: "generating N tokens each, tokens/s of all", higher_is_better: true },
+    Shown {
         kind: "parallel_pp",
         what: "reading a prompt of N tokens each, tokens/s of all",
         higher_is_better: true,
@@ -58,7 +58,7 @@ struct Surface {
     title: &'static str,
     axis: &'static str,
     at: fn(&SpeedRow) -> f64,
-    kinds: &'static [Kind],
+    kinds: &'static [Shown],
 }
 
 impl Surface {
@@ -86,18 +86,18 @@ impl Surface {
 
     /// Rows of a kind that lie on one line: the same tokens, and over sequences the same depth. Of several lengths the
     /// one that has most points is shown, then the longest.
-    fn rows<'a>(&self, report: &'a Report, kind: &Kind) -> Vec<&'a SpeedRow> {
+    fn rows<'a>(&self, report: &'a Report, kind: &Shown) -> Vec<&'a SpeedRow> {
         let along_depth = self.name == "speed-depth";
         let depth = self.shallowest(report);
         let all = report.speed.iter().filter(|row| row.kind == kind.kind);
         let all: Vec<&SpeedRow> = all.filter(|row| along_depth || Some(row.depth) == depth).collect();
         let lengths: BTreeSet<u32> = all.iter().filter_map(|row| length(row)).collect();
         let count = |tokens: &u32| all.iter().filter(|row| length(row) == Some(*tokens)).count();
-        let shown = lengths.iter().max_by_key(|tokens| (count(*tokens), **tokens)).copied();
+        let shown = lengths.iter().max_by_key(|tokens| (count(tokens), **tokens)).copied();
         all.into_iter().filter(|row| length(row) == shown).collect()
     }
 
-    fn panel(&self, report: &Report, kind: &Kind) -> Option<Panel> {
+    fn panel(&self, report: &Report, kind: &Shown) -> Option<Panel> {
         let rows = self.rows(report, kind);
         let tokens = rows.first().and_then(|row| length(row))?;
         let (mut marks, mut lines, mut steps) = (Vec::new(), Vec::new(), BTreeSet::new());
