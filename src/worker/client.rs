@@ -211,7 +211,9 @@ fn last_words(log: &Path) -> String {
         file.read_to_end(&mut text)
     });
     let text = String::from_utf8_lossy(&text);
-    match text.lines().rev().find(|l| !l.trim().is_empty()) {
+    // Rust ends an abort with a note on how to see a backtrace.
+    let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
+    match text.lines().rev().find(telling) {
         Some(line) if read.is_ok() => format!("; its last words: {}", line.trim()),
         _ => String::new(),
     }

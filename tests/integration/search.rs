@@ -9,20 +9,8 @@ use crate::sandbox::{BASE, Outcome, Sandbox};
 
 #[track_caller]
 fn search(sandbox: &Sandbox, args: &[&str]) -> Outcome {
-    let fixed = [
-        "search",
-        BASE,
-        "--ctx",
-        "128",
-        "--text",
-        "text.txt",
-        "--minutes",
-        "0.2",
-        "-t",
-        "1",
-        "-o",
-        "out.gguf",
-    ];
+    let fixed =
+        ["search", BASE, "--ctx", "128", "--text", "text.txt", "--minutes", "1", "-t", "1", "-o", "out.gguf"];
     sandbox.run(&[&fixed[..], args].concat())
 }
 
