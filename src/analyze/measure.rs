@@ -77,7 +77,7 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
     let (suite, metric, higher_is_better) = match trial.spec.kind {
         TrialKind::Quantize => ("quantize", "file_bytes", false),
         TrialKind::Speed => ("speed", "tg128_tps", true),
-        TrialKind::Suite | TrialKind::Noise => return None,
+        TrialKind::Suite | TrialKind::Noise | TrialKind::Speculate => return None,
     };
     let failed = !matches!(trial.status(), Status::Done | Status::Pending);
     failed.then(|| MetricRow {

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+pub use super::speculation::SpeculationRow;
+
 /// A whole sweep, analysed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -22,6 +24,8 @@ pub struct Report {
     pub fallbacks: Vec<FallbackRow>,
     /// Tidy: one row a variant and point of the speed surface.
     pub speed: Vec<SpeedRow>,
+    /// What drafts are worth, one row a target, draft and draft length.
+    pub speculation: Vec<SpeculationRow>,
 }
 
 /// Who, what, when and where: for captions.

@@ -8,7 +8,10 @@
 
 use serde::Serialize;
 
-use crate::journal::record::{Divergence, DraftRuns, PromptRuns, Speculated};
+use serde_json::Value;
+
+use super::planned::Sheet;
+use crate::journal::record::{Divergence, DraftRuns, Outcome, PromptRuns, Speculated, TrialKind};
 use crate::stats::bootstrap_intervals;
 
 /// Seed of the resamples: the same measurements always have the same intervals.
@@ -83,6 +86,28 @@ pub fn rows(target: &str, draft: &str, tolerance: f64, measured: &Speculated) ->
         }
     }
     rows
+}
+
+/// The rows of a sweep; a trial without a result is a row with its status and reason.
+pub(super) fn of_sweep(sheet: &Sheet) -> Vec<SpeculationRow> {
+    let trials = sheet.trials.iter().filter(|t| t.spec.kind == TrialKind::Speculate);
+    trials
+        .flat_map(|trial| {
+            let (target, draft) = (&trial.spec.variant, &trial.spec.suite);
+            let tolerance = trial.spec.settings.get("tolerance").and_then(Value::as_f64).unwrap_or(0.0);
+            match trial.outcome() {
+                Some(Outcome::Speculate(measured)) => rows(target, draft, tolerance, measured),
+                _ => vec![SpeculationRow {
+                    target: target.clone(),
+                    draft: draft.clone(),
+                    tolerance,
+                    status: trial.status().word().to_owned(),
+                    reason: trial.reason().to_owned(),
+                    ..SpeculationRow::default()
+                }],
+            }
+        })
+        .collect()
 }
 
 /// Places at which speculative output is not plain output, and the largest distance there.

@@ -15,7 +15,7 @@ pub(super) fn rows(sheet: &Sheet) -> Vec<SpeedRow> {
 fn of_trial(trial: &Planned) -> Vec<SpeedRow> {
     let speed = trial.outcome().and_then(|outcome| match outcome {
         Outcome::Speed(speed) => Some(speed),
-        Outcome::Quantize(_) | Outcome::Suite(_) => None,
+        Outcome::Quantize(_) | Outcome::Suite(_) | Outcome::Speculate(_) => None,
     });
     let points = trial.spec.speed_grid().points();
     let rows = points.into_iter().filter_map(|point| {

@@ -2,7 +2,7 @@
 
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, Report, SuiteSummary};
-use super::{comparison, frontier, measure, speed, variant};
+use super::{comparison, frontier, measure, speculation, speed, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -19,6 +19,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     Report {
         fallbacks: variant::fallbacks(&sheet),
         speed: speed::rows(&sheet),
+        speculation: speculation::of_sweep(&sheet),
         about: about(manifest),
         comparisons,
         suites,

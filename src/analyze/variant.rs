@@ -88,14 +88,14 @@ fn file_of<'a>(sheet: &Sheet<'a>, variant: &VariantRecord) -> Option<&'a Quantiz
     let names = std::iter::once(variant).chain(same_recipe).map(|v| v.name.as_str());
     names.flat_map(|name| sheet.of_variant(name)).find_map(|trial| match trial.outcome()? {
         Outcome::Quantize(quantized) => Some(quantized),
-        Outcome::Speed(_) | Outcome::Suite(_) => None,
+        Outcome::Speed(_) | Outcome::Suite(_) | Outcome::Speculate(_) => None,
     })
 }
 
 fn speed_of<'a>(sheet: &Sheet<'a>, variant: &str) -> Option<&'a Speed> {
     sheet.of_variant(variant).find_map(|trial| match trial.outcome()? {
         Outcome::Speed(speed) => Some(speed),
-        Outcome::Quantize(_) | Outcome::Suite(_) => None,
+        Outcome::Quantize(_) | Outcome::Suite(_) | Outcome::Speculate(_) => None,
     })
 }
 
@@ -156,5 +156,6 @@ fn work(trial: &Planned) -> String {
         TrialKind::Speed => "speed".to_owned(),
         TrialKind::Suite => trial.spec.suite.clone(),
         TrialKind::Noise => format!("noise floor of {}", trial.spec.suite),
+        TrialKind::Speculate => format!("drafted by {}", trial.spec.suite),
     }
 }

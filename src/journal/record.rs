@@ -187,6 +187,8 @@ pub enum Outcome {
     Speed(Speed),
     /// What evaluating cost so far.
     Suite(SuiteCost),
+    /// Plain and speculative decoding.
+    Speculate(Speculated),
 }
 
 /// The facts of a variant's file.

@@ -14,6 +14,7 @@ use crate::plan::error::{PlanError, toml_error};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::Recipe;
 use crate::plan::recipe_file::RecipeTable;
+use crate::plan::speculation::{Speculation, SpeculationTable};
 use crate::plan::speed::SpeedGrid;
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
 
@@ -100,6 +101,8 @@ pub struct SweepConfig {
     pub speed: SpeedGrid,
     /// Where the user says so: file and line.
     pub speed_place: String,
+    /// Pairs of variants of which one drafts for the other.
+    pub speculations: Vec<Speculation>,
     /// How models are run.
     pub run: RunOptions,
 }
@@ -135,6 +138,20 @@ struct SweepFile {
     speed: Option<Spanned<SpeedTable>>,
     #[serde(default)]
     imatrix: CalibrationTable,
+    #[serde(default)]
+    speculate: Vec<Spanned<SpeculationTable>>,
+}
+
+impl SweepConfig {
+    /// Every model that is run: the variants, and drafts that are none.
+    pub fn models(&self) -> impl Iterator<Item = &Recipe> {
+        self.recipes.iter().chain(self.speculations.iter().filter_map(|s| s.outsider.as_ref()))
+    }
+
+    /// A model by its name.
+    pub fn model(&self, name: &str) -> Option<&Recipe> {
+        self.models().find(|r| r.variant() == name)
+    }
 }
 
 /// `[imatrix]`: what the importance matrix of recipes with `imatrix = true` is computed with.
@@ -249,6 +266,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     let suites = suites(&raw, flags, &at)?;
     let (limit, limits) = limits(&raw, flags, &suites)?;
     let (speed, speed_place) = speed(raw.speed.as_ref(), &at)?;
+    let speculations = speculations(&raw, &recipes, &at)?;
     let base = flags.base.clone().or(raw.base);
     let out = flags.out.clone().or(raw.out).or_else(|| file.and_then(out_beside));
     let threads = flags.threads.or(raw.threads).unwrap_or(cores);
@@ -275,6 +293,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         imatrix: raw.imatrix,
         speed,
         speed_place,
+        speculations,
         run: RunOptions {
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
@@ -373,6 +392,26 @@ fn recipes(
         recipes.push(recipe);
     }
     Ok(recipes)
+}
+
+fn speculations(
+    raw: &SweepFile,
+    recipes: &[Recipe],
+    at: &impl Fn(usize) -> String,
+) -> Result<Vec<Speculation>, PlanError> {
+    let variants: Vec<String> = recipes.iter().map(Recipe::variant).collect();
+    let mut found: Vec<Speculation> = Vec::new();
+    for table in &raw.speculate {
+        let place = at(table.span().start);
+        let one = table.get_ref().checked(&place, &variants)?;
+        let same = |s: &Speculation| (&s.target, &s.draft) == (&one.target, &one.draft);
+        if found.iter().any(|s| same(s) || (s.draft == one.draft && s.outsider != one.outsider)) {
+            let name = format!("{} for {}", one.draft, one.target);
+            return Err(PlanError::Twice { place, kind: "draft", name });
+        }
+        found.push(one);
+    }
+    Ok(found)
 }
 
 fn suites(
@@ -504,6 +543,14 @@ mod tests {
             ("base = \"b\"\n[speed]\n\ngenerate = 0\n", "line 4: [speed] generate = 0 is not between"),
             ("base = \"b\"\n[speed]\nparallel = []\n", "line 3: [speed] parallel is empty"),
             ("base = \"b\"\n[speed]\nparallel = [-1]\n", "line 3: invalid value"),
+            (
+                "base = \"b\"\nrecipes = [\"Q4_0\"]\n[[speculate]]\ntarget = \"base\"\ndraft = \"Q4_1\"\n",
+                "line 3: no variant is called \"Q4_1\"",
+            ),
+            (
+                "base = \"b\"\nrecipes = [\"Q4_0\"]\n[[speculate]]\ntarget = \"base\"\ndraft = \"Q4_0\"\nlengths = [0]\n",
+                "line 3: a draft of 0 tokens",
+            ),
             ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
             ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),
             (

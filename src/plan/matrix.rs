@@ -9,6 +9,7 @@ use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
 use crate::plan::noise::{NOISE_CHUNKS, NoiseShape};
 use crate::plan::recipe::{ImatrixUse, Recipe, Weights};
+use crate::plan::speculation::Speculation;
 use crate::plan::speed::{self, SpeedGrid};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
@@ -31,6 +32,8 @@ pub enum TrialKind {
     Suite,
     /// The noise floor of a text suite: the base against itself in another shape.
     Noise,
+    /// Plain against speculative decoding with another variant as the draft.
+    Speculate,
 }
 
 /// One unit of work, of resume and of distribution.
@@ -42,7 +45,7 @@ pub struct TrialSpec {
     pub kind: TrialKind,
     /// Variant's name.
     pub variant: String,
-    /// Suite's name; empty unless `kind` is `suite` or `noise`.
+    /// Suite's name, or, where `kind` is `speculate`, the draft's; empty for other kinds.
     #[serde(default)]
     pub suite: String,
     /// Items asked for; not part of the id. 0 unless `kind` is `suite` or `noise`.
@@ -150,6 +153,33 @@ pub fn speed_trial(shared: &Shared<'_>, recipe: &Recipe) -> TrialSpec {
         settings["yarn"] = json!(options.yarn);
     }
     trial(TrialKind::Speed, recipe, "", 0, settings)
+}
+
+/// The trial that decodes prompts with one variant, alone and with another that drafts. Its id names the machine.
+pub fn speculate_trial(
+    shared: &Shared<'_>,
+    [target, draft]: [&Recipe; 2],
+    speculation: &Speculation,
+) -> TrialSpec {
+    let options = shared.options;
+    let settings = json!({
+        "kind": "speculate",
+        "weights": weights_key(shared, &target.weights),
+        "kv": target.kv,
+        "draft_weights": weights_key(shared, &draft.weights),
+        "draft_kv": draft.kv,
+        "lengths": speculation.lengths,
+        "tokens": speculation.tokens,
+        "prompts": speculation.prompts,
+        "tolerance": speculation.tolerance,
+        "offload": options.offload,
+        "yarn": options.yarn,
+        "repetitions": options.repetitions,
+        "machine": shared.machine,
+        "threads": options.threads,
+        "scorer": SCORER,
+    });
+    trial(TrialKind::Speculate, target, &draft.variant(), 0, settings)
 }
 
 fn text_shape(text: &TextSuite) -> Value {

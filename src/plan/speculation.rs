@@ -1,11 +1,12 @@
 //! What speculative decoding is measured with: prompts, from a file or of our own, and the shape of a run.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::error::PlanError;
+use crate::plan::error::{PlanError, nearest};
+use crate::plan::recipe::{KvTypes, Recipe, Weights};
 
 /// Draft lengths where nothing says otherwise.
 pub const LENGTHS: [u32; 4] = [2, 4, 8, 16];
@@ -13,8 +14,6 @@ pub const LENGTHS: [u32; 4] = [2, 4, 8, 16];
 pub const LONGEST_DRAFT: u32 = 64;
 /// Tokens written behind a prompt where nothing says otherwise.
 pub const TOKENS: u32 = 128;
-/// Timed repetitions where nothing says otherwise.
-pub const REPETITIONS: u32 = 3;
 /// How far apart two logits may lie that change places between kernels for one row and for several, where nothing
 /// says otherwise.
 pub const TOLERANCE: f64 = 0.1;
@@ -31,6 +30,105 @@ pub struct Prompt {
     /// The text.
     #[serde(rename = "prompt")]
     pub text: String,
+}
+
+/// What a sweep asks of a pair of its variants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Speculation {
+    /// Name of the variant whose output it is.
+    pub target: String,
+    /// Name of the variant, or of the other model, that proposes.
+    pub draft: String,
+    /// The other model, if the draft is no variant of the sweep.
+    pub outsider: Option<Recipe>,
+    /// Draft lengths.
+    pub lengths: Vec<u32>,
+    /// Most tokens behind a prompt.
+    pub tokens: u32,
+    /// The prompts.
+    pub prompts: Vec<Prompt>,
+    /// Largest distance of two logits that may change places.
+    pub tolerance: f64,
+}
+
+/// `[[speculate]]` of a sweep file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeculationTable {
+    target: String,
+    draft: DraftEntry,
+    lengths: Option<Vec<u32>>,
+    tokens: Option<std::num::NonZeroU32>,
+    prompts: Option<PathBuf>,
+    tolerance: Option<f64>,
+}
+
+/// A variant by its name, or a file: `{ gguf = "small.gguf" }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "draft must be a variant's name, or a table with gguf = \"file.gguf\"")]
+enum DraftEntry {
+    Variant(String),
+    Model(DraftTable),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftTable {
+    gguf: String,
+    name: Option<String>,
+}
+
+impl DraftEntry {
+    fn outsider(&self) -> Option<Recipe> {
+        let Self::Model(table) = self else { return None };
+        let mut weights = Weights::existing(&table.gguf);
+        if let Some(name) = &table.name {
+            weights.name.clone_from(name);
+        }
+        Some(Recipe { weights, kv: KvTypes::default() })
+    }
+}
+
+impl SpeculationTable {
+    /// What it asks for; every name must be one of `variants`.
+    pub fn checked(&self, place: &str, variants: &[String]) -> Result<Speculation, PlanError> {
+        let outsider = self.draft.outsider();
+        let draft = match &self.draft {
+            DraftEntry::Variant(name) => name.clone(),
+            DraftEntry::Model(_) => outsider.as_ref().map(Recipe::variant).unwrap_or_default(),
+        };
+        if outsider.is_some() && variants.contains(&draft) {
+            return Err(PlanError::Twice { place: place.to_owned(), kind: "variant", name: draft });
+        }
+        for name in std::iter::once(&self.target).chain(outsider.is_none().then_some(&draft)) {
+            if !variants.contains(name) {
+                return Err(PlanError::Unknown {
+                    place: place.to_owned(),
+                    kind: "variant",
+                    name: name.clone(),
+                    nearest: nearest(name, variants.iter().map(String::as_str)),
+                });
+            }
+        }
+        let wrong = |what: String| PlanError::Missing {
+            place: place.to_owned(),
+            what,
+            hint: "leave it out for the default".to_owned(),
+        };
+        let tolerance = self.tolerance.unwrap_or(TOLERANCE);
+        if !(tolerance >= 0.0 && tolerance.is_finite()) {
+            return Err(wrong("tolerance must be a number of at least 0".to_owned()));
+        }
+        Ok(Speculation {
+            target: self.target.clone(),
+            draft,
+            outsider,
+            lengths: lengths(self.lengths.as_deref().unwrap_or(&LENGTHS)).map_err(wrong)?,
+            tokens: self.tokens.map_or(TOKENS, std::num::NonZeroU32::get),
+            prompts: self.prompts.as_ref().map_or_else(built_in, |path| read(path))?,
+            tolerance,
+        })
+    }
 }
 
 /// The prompts that come with the program.

@@ -58,11 +58,35 @@ const SPEED: [&str; 12] = [
     "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
     "reason",
 ];
+const SPECULATION: [&str; 22] = [
+    "target",
+    "draft",
+    "length",
+    "prompts",
+    "tokens",
+    "drafted",
+    "accepted",
+    "acceptance",
+    "tokens_per_step",
+    "plain_tps",
+    "speculative_tps",
+    "ratio",
+    "ratio_ci_low",
+    "ratio_ci_high",
+    "verdict",
+    "same_outputs",
+    "near_ties",
+    "largest_gap",
+    "tolerance",
+    "diverged",
+    "status",
+    "reason",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
-/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv` and
-/// `speed.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
+/// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
+/// `speed.csv` and `speculation.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -73,7 +97,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("comparisons.csv"), &COMPARISONS, &report.comparisons)?;
     write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)?;
     write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)?;
-    write_table(&folder.join("speed.csv"), &SPEED, &report.speed)
+    write_table(&folder.join("speed.csv"), &SPEED, &report.speed)?;
+    write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -123,7 +148,9 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeedRow};
+    use crate::analyze::report::{
+        About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow,
+    };
 
     fn derived<R: Serialize>(row: &R) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -223,6 +250,7 @@ mod tests {
             frontier: vec![point("Q4_0", 0.1, true)],
             fallbacks: vec![fallback()],
             speed: vec![speed()],
+            speculation: Vec::new(),
         }
     }
 
@@ -240,6 +268,7 @@ mod tests {
         assert_eq!(derived(&point("a", 1.0, true)), FRONTIER.join(","));
         assert_eq!(derived(&fallback()), FALLBACKS.join(","));
         assert_eq!(derived(&speed()), SPEED.join(","));
+        assert_eq!(derived(&SpeculationRow::default()), SPECULATION.join(","));
     }
 
     #[test]

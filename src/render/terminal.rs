@@ -310,6 +310,7 @@ mod tests {
             comparisons: Vec::new(),
             fallbacks: Vec::new(),
             speed: Vec::new(),
+            speculation: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

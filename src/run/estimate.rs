@@ -10,6 +10,7 @@ use crate::gguf::Described as _;
 use crate::plan::corpus::{LoadedCorpus, written_together};
 use crate::plan::matrix::{TrialKind, TrialSpec, noise_items};
 use crate::plan::recipe::Recipe;
+use crate::plan::speculation::Speculation;
 use crate::plan::speed::{GENERATE, PROMPT, SpeedShape};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::run::executor::LEAST_PATIENCE;
@@ -54,6 +55,13 @@ pub fn work(prepared: &Prepared, trial: &TrialSpec) -> f64 {
             let unwritten: u64 = suite.corpora.iter().map(|c| c.unwritten).filter(|_| is_base).sum();
             suite_tokens(suite, &suite.planned) + WRITTEN * unwritten as f64
         }),
+        TrialKind::Speculate => {
+            let find = |s: &&Speculation| s.target == trial.variant && s.draft == trial.suite;
+            prepared.config.speculations.iter().find(find).map_or(0.0, |s| {
+                let runs = f64::from(prepared.config.run.repetitions) * (1.0 + s.lengths.len() as f64);
+                runs * s.prompts.len() as f64 * GENERATED * f64::from(s.tokens)
+            })
+        }
         // With half of the threads.
         TrialKind::Noise => {
             prepared.suite(&trial.suite).map_or(0.0, |s| 2.0 * suite_tokens(s, noise_items(s)))
@@ -144,7 +152,9 @@ pub fn needs(prepared: &Prepared) -> Needs {
         .filter(|f| f.weights.ftype.is_some())
         .filter_map(|f| f.forecast.as_ref().ok())
         .map(|f| f.file_bytes);
-    let files: u64 = if prepared.config.keep_variants { made.sum() } else { made.max().unwrap_or(0) };
+    // A pair of variants needs both files, which stay until the end.
+    let many = prepared.config.keep_variants || !prepared.config.speculations.is_empty();
+    let files: u64 = if many { made.sum() } else { made.max().unwrap_or(0) };
     let store: u64 = prepared
         .suites
         .iter()

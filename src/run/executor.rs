@@ -1,6 +1,8 @@
 //! The executor: takes work as (trial, range of items), hands it to workers one after the other, journals what comes
 //! back, retries once, and goes on. It never prints and never enters llama.cpp.
 
+mod speculations;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use crate::plan::text::TextSuite;
 use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
-use crate::run::file_plan::FilePlan;
+use crate::run::file_plan::{FilePlan, Refusal};
 use crate::run::prepare::Prepared;
 use crate::run::variant_file;
 use crate::score::{base_store, token_file};
@@ -131,22 +133,42 @@ impl<'a> Executor<'a> {
             self.running = None;
             // After an interruption the file is still needed: the next invocation goes on with it.
             result?;
-            if file.weights.ftype.is_some() && !self.prepared.config.keep_variants {
-                variant_file::release(&self.prepared.cache, file)?;
+            if !self.is_paired(file) {
+                self.release(file)?;
             }
+        }
+        self.run_speculations()?;
+        for file in &self.prepared.files {
+            self.release(file)?;
         }
         Ok(self.trials)
     }
 
+    /// Deletes a file that nothing needs any more, unless it is to be kept or not ours.
+    fn release(&self, file: &FilePlan) -> Result<(), Error> {
+        if file.weights.ftype.is_some() && !self.prepared.config.keep_variants {
+            variant_file::release(&self.prepared.cache, file)?;
+        }
+        Ok(())
+    }
+
+    /// The variants that share a file.
+    fn variants_of(&self, file: &FilePlan) -> Vec<&'a Recipe> {
+        self.prepared.config.recipes.iter().filter(|r| r.weights.same_file(&file.weights)).collect()
+    }
+
+    /// Places of the trials of some variants, but for those that need two files.
+    fn trials_of(&self, variants: &[&Recipe]) -> Vec<usize> {
+        let is_of = |t: &TrialData| {
+            t.spec.kind != TrialKind::Speculate && variants.iter().any(|v| t.spec.variant == v.variant())
+        };
+        (0..self.trials.len()).filter(|i| self.trials.get(*i).is_some_and(is_of)).collect()
+    }
+
     /// All trials of the variants that share one file.
     fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
-        let variants: Vec<&Recipe> =
-            self.prepared.config.recipes.iter().filter(|r| r.weights.same_file(&file.weights)).collect();
-        let ids: Vec<usize> = (0..self.trials.len())
-            .filter(|i| {
-                variants.iter().any(|v| self.trials.get(*i).is_some_and(|t| t.spec.variant == v.variant()))
-            })
-            .collect();
+        let variants = self.variants_of(file);
+        let ids = self.trials_of(&variants);
         if ids.iter().all(|i| !self.is_due(*i)) {
             return Ok(());
         }
@@ -175,7 +197,9 @@ impl<'a> Executor<'a> {
             TrialKind::Suite | TrialKind::Noise => {
                 trial.status == Status::Done && self.missing(trial).is_empty()
             }
-            TrialKind::Quantize | TrialKind::Speed => trial.status == Status::Done && trial.outcome.is_some(),
+            TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => {
+                trial.status == Status::Done && trial.outcome.is_some()
+            }
         }
     }
 
@@ -198,7 +222,7 @@ impl<'a> Executor<'a> {
         match trial.kind {
             TrialKind::Suite => suite.map_or(&[], |s| &s.planned),
             TrialKind::Noise => suite.map_or(&[], matrix::noise_items),
-            TrialKind::Quantize | TrialKind::Speed => &[],
+            TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => &[],
         }
     }
 
@@ -233,7 +257,9 @@ impl<'a> Executor<'a> {
             self.record_file(&makers, facts)?;
             return Ok(Ok(path));
         }
-        let Some(first) = makers.first().copied() else { return Ok(Err("not planned".to_owned())) };
+        let Some(first) = makers.first().copied() else {
+            return Ok(Err(file.forecast.as_ref().err().map_or("not planned".to_owned(), Refusal::line)));
+        };
         if self.has_failed(first) && self.prepared.config.no_retry {
             let reason = self.trials.get(first).map_or("", |t| t.reason.as_str());
             return Ok(Err(format!("its file could not be made: {reason}")));
@@ -324,7 +350,8 @@ impl<'a> Executor<'a> {
     fn run_trial(&mut self, index: usize, recipe: &Recipe, path: &Path) -> Result<(), Error> {
         let Some(trial) = self.trials.get(index).cloned() else { return Ok(()) };
         match trial.spec.kind {
-            TrialKind::Quantize => Ok(()),
+            // Pairs have a turn of their own.
+            TrialKind::Quantize | TrialKind::Speculate => Ok(()),
             TrialKind::Speed => self.run_speed(index, recipe, path),
             TrialKind::Suite | TrialKind::Noise => self.run_suite(index, &trial, recipe, path),
         }
@@ -575,13 +602,7 @@ impl<'a> Executor<'a> {
         }
         let log = self.log(&variant).map_err(|e| WorkFailure::NoSpace(e.to_string()))?;
         let mut worker = Worker::start(&log, self.interrupted)?;
-        let request = Request::Load(LoadSpec {
-            model: path.to_owned(),
-            threads: self.prepared.config.run.threads,
-            offload: self.prepared.config.run.offload.clone(),
-            kv: (recipe.kv.k.clone(), recipe.kv.v.clone()),
-            yarn: self.prepared.config.run.yarn,
-        });
+        let request = Request::Load(self.load_spec(recipe, path));
         let patience = estimate::patience(self.prepared, &request);
         worker.ask(&request, patience, self.interrupted, |_| Ok(())).map_err(|failure| match failure {
             WorkFailure::Trial { status: Status::Refused, reason, .. } if recipe.is_base() => {
@@ -590,6 +611,16 @@ impl<'a> Executor<'a> {
             other => other,
         })?;
         Ok(Running { worker, variant })
+    }
+
+    fn load_spec(&self, recipe: &Recipe, path: &Path) -> LoadSpec {
+        LoadSpec {
+            model: path.to_owned(),
+            threads: self.prepared.config.run.threads,
+            offload: self.prepared.config.run.offload.clone(),
+            kv: (recipe.kv.k.clone(), recipe.kv.v.clone()),
+            yarn: self.prepared.config.run.yarn,
+        }
     }
 
     /// llama.cpp's log of a variant's workers.

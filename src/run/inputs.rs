@@ -13,6 +13,7 @@ use crate::plan::matrix::imatrix_input;
 use crate::plan::recipe::{ImatrixUse, Weights};
 use crate::run::file_plan::{Forecast, Found, Refusal};
 use crate::run::prepare::locate_model;
+use crate::run::speculate::other_vocabulary;
 
 /// Files that recipes name.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,7 +28,7 @@ impl Inputs {
     /// Finds and hashes what the recipes of a sweep name.
     pub fn locate(config: &SweepConfig, cache: &Cache) -> Result<Self, Error> {
         let mut inputs = Self::default();
-        for weights in config.recipes.iter().map(|r| &r.weights) {
+        for weights in config.models().map(|r| &r.weights) {
             if let Some(name) = &weights.file {
                 let source: Source = name.parse()?;
                 let path = locate_model("model", &source, cache, config.fetch)?;
@@ -67,11 +68,13 @@ impl Inputs {
         self.paths.get(&imatrix_input(weights)?).map(PathBuf::as_path)
     }
 
-    /// Reads somebody else's file of the base: what it is, and what there is to know of it.
+    /// Reads somebody else's file: a variant of the base, or a model that only drafts for it. What it is, and what
+    /// there is to know of it.
     pub fn find(
         &self,
         name: &str,
         base: &gguf::Model,
+        drafts: bool,
     ) -> Result<(Result<Forecast, Refusal>, Option<Found>), Error> {
         let (Some(path), Some(sha256)) = (self.paths.get(name), self.sha256.get(name)) else {
             return Ok((Err(Refusal::new("it was not looked for")), None));
@@ -80,7 +83,9 @@ impl Inputs {
             Ok(model) => model,
             Err(error) => return Ok((Err(Refusal { reason: error.to_string(), hint: error.hint() }), None)),
         };
-        if let Some(refusal) = foreign(&model, base)? {
+        let refusal =
+            if drafts { other_vocabulary(base, &model)?.map(Refusal::new) } else { foreign(&model, base)? };
+        if let Some(refusal) = refusal {
             return Ok((Err(refusal), None));
         }
         let forecast = Forecast { file_bytes: model.file_bytes(), bpw: model.bpw().0, fallbacks: Vec::new() };

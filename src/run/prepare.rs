@@ -367,7 +367,7 @@ pub fn stopped(failure: WorkFailure, base: &Path) -> Error {
 fn file_plans(prepared: &Prepared, inspector: &mut Inspector<'_>) -> Result<Vec<FilePlan>, Error> {
     let machine = json!(null);
     let mut plans: Vec<FilePlan> = Vec::new();
-    for recipe in &prepared.config.recipes {
+    for recipe in prepared.config.models() {
         let key = fingerprint::of(&matrix::weights_key(&prepared.shared(&machine), &recipe.weights));
         if plans.iter().all(|p| p.key != key) {
             plans.push(file_plan(prepared, &recipe.weights, key, inspector)?);
@@ -386,7 +386,8 @@ fn file_plan(
     let (forecast, found) = if let Some(refusal) = prepared.unsearched.get(&weights.name) {
         (Err(refusal.clone()), None)
     } else if let Some(name) = &weights.file {
-        prepared.inputs.find(name, &prepared.base_model)?
+        let drafts = prepared.config.recipes.iter().all(|r| !r.weights.same_file(weights));
+        prepared.inputs.find(name, &prepared.base_model, drafts)?
     } else if weights.is_base() {
         let (file_bytes, bpw) = (prepared.base.file_bytes, prepared.base.bpw);
         (Ok(Forecast { file_bytes, bpw, fallbacks: Vec::new() }), None)
@@ -420,5 +421,10 @@ fn trials(prepared: &Prepared) -> Vec<TrialSpec> {
             trials.push(matrix::speed_trial(&shared, recipe));
         }
     }
+    // Two files at once, so that they come last.
+    let named = |name: &str| prepared.config.model(name);
+    trials.extend(prepared.config.speculations.iter().filter_map(|one| {
+        Some(matrix::speculate_trial(&shared, [named(&one.target)?, named(&one.draft)?], one))
+    }));
     trials
 }

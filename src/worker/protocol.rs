@@ -580,6 +580,8 @@ pub enum Status {
     BadProtocol,
     /// Not tried, because something it needs failed.
     Skipped,
+    /// Speculative output is not the target's own.
+    Diverged,
 }
 
 impl Status {
@@ -595,6 +597,7 @@ impl Status {
             Self::Refused => "refused",
             Self::BadProtocol => "bad_protocol",
             Self::Skipped => "skipped",
+            Self::Diverged => "diverged",
         }
     }
 }

@@ -46,10 +46,7 @@ fn output_is_the_targets_own_whatever_drafts() {
 #[test]
 fn what_cannot_draft_is_refused() {
     let sandbox = Sandbox::new();
-    let mut bytes = fs::read(sandbox.path("tiny.gguf")).expect("read");
-    let at = bytes.windows(6).position(|w| w == b"<0x41>").expect("a token");
-    bytes[at..at + 6].copy_from_slice(b"<0xZZ>");
-    sandbox.write("other.gguf", bytes);
+    other_vocabulary(&sandbox);
     let outcome = sandbox.run(&["speculate", "tiny.gguf", "other.gguf"]).ends(3);
     assert!(
         outcome.stderr.contains(
@@ -70,4 +67,68 @@ fn what_cannot_draft_is_refused() {
         let outcome = sandbox.run(&[&["speculate"], args].concat()).ends(3);
         assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
     }
+}
+
+const NIGHT: &str = r#"base = "tiny.gguf"
+out = "out"
+threads = 1
+suites = ["prose.toml"]
+limit = 2
+recipes = ["Q8_0", "Q4_0"]
+
+[speed]
+repetitions = 1
+
+[[speculate]]
+target = "base"
+draft = "Q4_0"
+lengths = [2, 4]
+tokens = 16
+prompts = "p.jsonl"
+
+[[speculate]]
+target = "Q8_0"
+draft = { gguf = "small.gguf" }
+lengths = [2]
+tokens = 16
+prompts = "p.jsonl"
+
+[[speculate]]
+target = "base"
+draft = { gguf = "other.gguf" }
+"#;
+
+/// The fixture with another vocabulary.
+fn other_vocabulary(sandbox: &Sandbox) {
+    let mut bytes = fs::read(sandbox.path("tiny.gguf")).expect("read");
+    let at = bytes.windows(6).position(|w| w == b"<0x41>").expect("a token");
+    bytes[at..at + 6].copy_from_slice(b"<0xZZ>");
+    sandbox.write("other.gguf", bytes);
+}
+
+#[test]
+fn a_sweep_lets_variants_and_other_models_draft() {
+    let sandbox = Sandbox::new();
+    sandbox.write("p.jsonl", PROMPTS);
+    sandbox.write("night.toml", NIGHT);
+    sandbox.run(&["quantize", "tiny.gguf", "Q5_0", "small.gguf", "--threads", "1"]).ends(0);
+    other_vocabulary(&sandbox);
+    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(1);
+    let table = sandbox.read("out/speculation.csv");
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 5, "{table}");
+    assert!(rows[1].starts_with("base,Q4_0,2,2,32,") && rows[1].ends_with(",done,"), "{table}");
+    assert!(rows[2].starts_with("base,Q4_0,4,2,32,") && rows[2].ends_with(",done,"), "{table}");
+    assert!(rows[3].starts_with("Q8_0,small,2,2,32,") && rows[3].ends_with(",done,"), "{table}");
+    let refused = rows[4].starts_with("base,other,,0,") && rows[4].contains(",skipped,");
+    assert!(refused && rows[4].contains("its vocabulary has other tokens among its 512"), "{table}");
+    // A model that only drafts is no variant.
+    assert_eq!(sandbox.read("out/variants.csv").lines().count(), 4);
+    assert!(sandbox.path("out/charts/speculation.png").is_file());
+    // The files are gone, the trial stays, and the tables are made again from it.
+    assert_eq!(sandbox.files("cache/variants"), Vec::<String>::new());
+    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(1);
+    assert_eq!(sandbox.read("out/speculation.csv"), table);
+    sandbox.run(&["report", "out"]).ends(0);
+    assert_eq!(sandbox.read("out/speculation.csv"), table);
 }

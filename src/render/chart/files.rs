@@ -2,7 +2,9 @@
 
 use super::error::ChartError;
 use super::scatter::{Figure, lay_out};
-use super::{bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speed, speed_surface, theme};
+use super::{
+    bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speculation, speed, speed_surface, theme,
+};
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,6 +38,7 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(speed_surface::figures(report));
     figures.extend(memory::figure(report));
     figures.extend(kv::figure(report));
+    figures.extend(speculation::figure(report));
     let mut taken = BTreeSet::new();
     for figure in &mut figures {
         let plain = file_name(&figure.name);

@@ -21,6 +21,7 @@ mod bpw_ppl;
 mod bpw_suite;
 mod frontier;
 mod memory;
+mod speculation;
 mod speed;
 mod speed_surface;
 

@@ -11,7 +11,7 @@ use super::theme::{
 };
 use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, crash, noise_floor, surface};
+use sample::{CROWD, LADDER, caches, crash, drafts, noise_floor, surface};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -303,6 +303,37 @@ fn a_surface_of_one_point_is_not_drawn_and_a_lost_point_is_said() {
     );
     let marks = figure.panels[0].marks.iter().filter(|m| m.name == "Q8_0");
     assert_eq!(marks.map(|m| m.x).collect::<Vec<_>>(), [0.0], "what there is, is drawn");
+}
+
+#[test]
+fn a_draft_is_a_line_over_its_lengths() {
+    let mut report = sample::report(&LADDER[..4]);
+    drafts(&mut report, &[("Q4_0", 1.4), ("small", 1.1)]);
+    report.speculation[7].ratio = None;
+    report.speculation[7].status = "crashed".into();
+    let all = scenes(&report);
+    let (figure, scene) = all.iter().find(|(f, _)| f.name == "speculation").expect("drawn");
+    check(figure, scene);
+    let [ratio, taken] = figure.panels.as_slice() else { panic!("{} panels", figure.panels.len()) };
+    assert_eq!((ratio.lines.len(), ratio.marks.len(), taken.marks.len()), (2, 7, 8));
+    assert_eq!(ratio.levels.iter().map(|l| l.y).collect::<Vec<_>>(), [1.0]);
+    assert!(figure.notes.contains(&"Not shown: small for base (crashed).".to_owned()), "{:?}", figure.notes);
+}
+
+#[test]
+fn a_quantized_cache_is_beside_the_variant_it_is_of() {
+    let mut report = sample::report(&LADDER[..6]);
+    assert!(figures(&report).iter().all(|f| f.name != "kv"), "nothing to show");
+    caches(&mut report, &[("q8_0", 0.53), ("q4_0", 0.28)]);
+    let all = scenes(&report);
+    let (figure, scene) = all.iter().find(|(f, _)| f.name == "kv").expect("drawn");
+    check(figure, scene);
+    let panel = &figure.panels[0];
+    let second = panel.marks.iter().filter(|m| m.look == scatter::Look::Second).count();
+    assert_eq!((panel.marks.len(), second, panel.legend.len()), (20, 14, 2));
+    let of = |name: &str| panel.marks.iter().find(|m| m.name == name).expect(name);
+    let (plain, small) = (of("Q4_K_M"), of("Q4_K_M/kv=q4_0"));
+    assert!(small.x < plain.x && small.y > plain.y, "less memory, more divergence");
 }
 
 #[test]

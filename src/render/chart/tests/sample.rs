@@ -1,7 +1,7 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, ComparisonRow, FrontierRow, MetricRow, Report, SpeedRow, SuiteSummary, VariantRow,
+    About, ComparisonRow, FrontierRow, MetricRow, Report, SpeculationRow, SpeedRow, SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -66,6 +66,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         frontier: Vec::new(),
         fallbacks: Vec::new(),
         speed: Vec::new(),
+        speculation: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
@@ -244,6 +245,52 @@ pub fn surface(report: &mut Report, depths: &[u32], parallel: &[u32]) {
                 push("parallel_tg", *depth, *parallel, tg * together / (0.8 + 0.2 * together) / slower);
             }
         }
+    }
+}
+
+/// Drafts for the base, by their names and the ratio of their shortest draft.
+pub fn drafts(report: &mut Report, drafts: &[(&str, f64)]) {
+    for (draft, ratio) in drafts {
+        for (step, length) in [2, 4, 8, 16].into_iter().enumerate() {
+            let ratio = ratio * 0.85_f64.powi(step as i32);
+            report.speculation.push(SpeculationRow {
+                target: "base".into(),
+                draft: (*draft).into(),
+                length: Some(length),
+                acceptance: Some(0.9 * 0.8_f64.powi(step as i32)),
+                ratio: Some(ratio),
+                ratio_ci_low: Some(ratio * 0.95),
+                ratio_ci_high: Some(ratio * 1.05),
+                status: "done".into(),
+                ..SpeculationRow::default()
+            });
+        }
+    }
+}
+
+/// Variants run with a quantized KV cache beside those that are there.
+pub fn caches(report: &mut Report, kinds: &[(&str, f64)]) {
+    for row in &mut report.variants {
+        (row.model_buffer_bytes, row.context_buffer_bytes) = (row.file_bytes, Some(20 << 20));
+    }
+    for (name, kind, share) in report
+        .variants
+        .iter()
+        .flat_map(|v| kinds.iter().map(|(kind, share)| (v.variant.clone(), *kind, *share)))
+        .collect::<Vec<_>>()
+    {
+        let own = format!("{name}/kv={kind}");
+        let rows: Vec<MetricRow> = report.metrics.iter().filter(|m| m.variant == name).cloned().collect();
+        report.metrics.extend(rows.into_iter().map(|m| MetricRow {
+            variant: own.clone(),
+            value: m.value.map(|v| v * 1.1),
+            ci_low: m.ci_low.map(|v| v * 1.1),
+            ci_high: m.ci_high.map(|v| v * 1.1),
+            ..m
+        }));
+        let Some(row) = report.variants.iter().find(|v| v.variant == name).cloned() else { continue };
+        let context = row.context_buffer_bytes.map(|b| (b as f64 * share) as u64);
+        report.variants.push(VariantRow { variant: own, context_buffer_bytes: context, ..row });
     }
 }
 
