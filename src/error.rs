@@ -117,6 +117,12 @@ pub enum Error {
         /// Of how many.
         trials: u64,
     },
+    /// Ctrl-C or SIGTERM in a command that keeps nothing half done.
+    #[error("interrupted before there was a result")]
+    Stopped {
+        /// The command.
+        again: String,
+    },
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; what was measured is kept")]
     Interrupted {
@@ -154,6 +160,7 @@ impl Error {
             Self::Diverged { .. } => Some(
                 "the kernels for one row and for several differ by more than rounding, or --tolerance is too small for this model".to_owned(),
             ),
+            Self::Stopped { again } => Some(format!("to begin again: {again}")),
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Io { .. } | Self::Worker(_) => None,
@@ -184,7 +191,7 @@ impl Error {
             Self::Fetch(_) => 5,
             Self::DoesNotFit(_) => 6,
             Self::TrialsFailed { .. } | Self::Diverged { .. } => 8,
-            Self::Interrupted { .. } => 130,
+            Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,
         }
     }

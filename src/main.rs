@@ -114,13 +114,16 @@ fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
 
 /// Tells the command that goes on, as it was typed.
 fn with_resume(error: Error) -> Error {
+    let typed = || {
+        let words = std::env::args();
+        words
+            .map(|w| if w.contains(char::is_whitespace) { format!("'{w}'") } else { w })
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     match error {
-        Error::Interrupted { .. } => {
-            let words: Vec<String> = std::env::args()
-                .map(|w| if w.contains(char::is_whitespace) { format!("'{w}'") } else { w })
-                .collect();
-            Error::Interrupted { resume: words.join(" ") }
-        }
+        Error::Interrupted { .. } => Error::Interrupted { resume: typed() },
+        Error::Stopped { .. } => Error::Stopped { again: typed() },
         other => other,
     }
 }

@@ -1,7 +1,13 @@
 //! The executor: takes work as (trial, range of items), hands it to workers one after the other, journals what comes
 //! back, retries once, and goes on. It never prints and never enters llama.cpp.
 
+mod records;
+mod sink;
 mod speculations;
+mod suites;
+mod texts;
+mod timing;
+mod variants;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,32 +15,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use self::sink::Sink;
 use crate::error::Error;
-use crate::files;
-use crate::gguf::{self, Described as _};
-use crate::journal::kept;
 use crate::journal::reader::{JournalError, TrialData, read_trial};
-use crate::journal::record::{FORMAT, Manifest, Outcome, Quantized, TrialFile};
-use crate::journal::writer::{ItemJournal, write_trial, writer_name};
-use crate::plan::corpus::LoadedCorpus;
+use crate::journal::record::Manifest;
+use crate::journal::writer::writer_name;
 use crate::plan::matrix::{self, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::{LoadedSuite, Scoring};
-use crate::plan::text::TextSuite;
-use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
-use crate::run::file_plan::{FilePlan, Refusal};
+use crate::run::file_plan::FilePlan;
 use crate::run::prepare::Prepared;
 use crate::run::variant_file;
-use crate::score::{base_store, token_file};
 use crate::worker::client::{WorkFailure, Worker};
-use crate::worker::protocol::{
-    ChoiceWork, Finished, LoadSpec, NoiseShape, Reply, Request, SampleWork, Status, StoreChoice, StoreUse,
-    SuiteCost, TextWork,
-};
-
-mod timing;
+use crate::worker::protocol::{Finished, LoadSpec, Reply, Request, Status};
 
 /// A piece of work: some items of one trial.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,14 +138,6 @@ impl<'a> Executor<'a> {
         Ok(self.trials)
     }
 
-    /// Deletes a file that nothing needs any more, unless it is to be kept or not ours.
-    fn release(&self, file: &FilePlan) -> Result<(), Error> {
-        if file.weights.ftype.is_some() && !self.prepared.config.keep_variants {
-            variant_file::release(&self.prepared.cache, file)?;
-        }
-        Ok(())
-    }
-
     /// The variants that share a file.
     fn variants_of(&self, file: &FilePlan) -> Vec<&'a Recipe> {
         self.prepared.config.recipes.iter().filter(|r| r.weights.same_file(&file.weights)).collect()
@@ -232,90 +218,6 @@ impl<'a> Executor<'a> {
         self.planned_items(&trial.spec).iter().copied().filter(|i| !have.contains(i)).collect()
     }
 
-    /// The variants' file: found, or made; or why it cannot be.
-    fn file(&mut self, file: &FilePlan, ids: &[usize]) -> Result<Result<PathBuf, String>, Error> {
-        let makers: Vec<usize> = ids
-            .iter()
-            .copied()
-            .filter(|i| self.trials.get(*i).is_some_and(|t| t.spec.kind == TrialKind::Quantize))
-            .collect();
-        let recorded = makers.iter().find_map(|i| match self.trials.get(*i)?.outcome.clone()? {
-            Outcome::Quantize(facts) => Some(facts),
-            _ => None,
-        });
-        if let Some((model, path, sha256)) = self.found(file)? {
-            let facts = match recorded.filter(|r| !r.tensor_digest.is_empty()) {
-                Some(facts) => facts,
-                None => variant_file::existing(&model, &sha256)?,
-            };
-            self.record_file(&makers, &facts)?;
-            return Ok(Ok(path));
-        }
-        if let Some(facts) = &recorded
-            && let Some(path) = variant_file::reuse(&self.prepared.cache, file, facts)
-        {
-            self.record_file(&makers, facts)?;
-            return Ok(Ok(path));
-        }
-        let Some(first) = makers.first().copied() else {
-            return Ok(Err(file.forecast.as_ref().err().map_or("not planned".to_owned(), Refusal::line)));
-        };
-        if self.has_failed(first) && self.prepared.config.no_retry {
-            let reason = self.trials.get(first).map_or("", |t| t.reason.as_str());
-            return Ok(Err(format!("its file could not be made: {reason}")));
-        }
-        if let Err(refusal) = &file.forecast {
-            let reason = refusal.line();
-            self.set(first, Status::Refused, &reason, 0, None)?;
-            self.ended(first)?;
-            return Ok(Err(format!("its file could not be made: {reason}")));
-        }
-        self.make_file(file, first, &makers, recorded.as_ref())
-    }
-
-    /// A file that is there already and not ours to make: the base, or somebody else's that fits it.
-    fn found(&self, file: &FilePlan) -> Result<Option<(gguf::Model, PathBuf, String)>, Error> {
-        if file.weights.is_base() {
-            let prepared = self.prepared;
-            let path = prepared.base_path.clone();
-            return Ok(Some((prepared.base_model.clone(), path, prepared.base.sha256.clone())));
-        }
-        let Some(found) = &file.found else { return Ok(None) };
-        Ok(Some((gguf::open_model(&found.path)?, found.path.clone(), found.sha256.clone())))
-    }
-
-    fn make_file(
-        &mut self,
-        file: &FilePlan,
-        first: usize,
-        makers: &[usize],
-        recorded: Option<&Quantized>,
-    ) -> Result<Result<PathBuf, String>, Error> {
-        self.started(first, 0, self.prepared.base_model.tensors().count() as u64);
-        let log = self.log(&file.weights.name)?;
-        let (failures, made) = self.attempts(first, |me| {
-            let (interrupted, events) = (me.interrupted, &mut *me.events);
-            let step = |done, total| events(&Event::Step { done, total });
-            variant_file::make(me.prepared, file, &log, interrupted, step)
-        })?;
-        let mut made = match made {
-            Ok(made) => made,
-            Err((status, reason)) => {
-                self.set(first, status, &reason, failures, None)?;
-                self.ended(first)?;
-                return Ok(Err(format!("its file could not be made: {reason}")));
-            }
-        };
-        if recorded.is_some_and(|r| r.sha256 != made.facts.sha256) {
-            self.note(format!("{} came out with other bytes than before", file.weights.name));
-        }
-        // The first making is the one whose time is on record.
-        made.facts.quantize_s = recorded.and_then(|r| r.quantize_s).or(made.facts.quantize_s);
-        self.record_file(makers, &made.facts)?;
-        let path = variant_file::path(&self.prepared.cache, file);
-        made.keep().map(Ok).map_err(|source| Error::Io { path, source })
-    }
-
     /// Does a piece of work, and once more at once after a failure that may pass. Returns how often it failed
     /// and what came out in the end.
     fn attempts<T>(
@@ -337,16 +239,6 @@ impl<'a> Executor<'a> {
         Ok((0, Err((Status::Skipped, String::new()))))
     }
 
-    fn record_file(&mut self, makers: &[usize], facts: &Quantized) -> Result<(), Error> {
-        for index in makers {
-            if self.trials.get(*index).is_some_and(|t| !self.is_done(t)) {
-                self.set(*index, Status::Done, "", 0, Some(Outcome::Quantize(facts.clone())))?;
-                self.ended(*index)?;
-            }
-        }
-        Ok(())
-    }
-
     fn run_trial(&mut self, index: usize, recipe: &Recipe, path: &Path) -> Result<(), Error> {
         let Some(trial) = self.trials.get(index).cloned() else { return Ok(()) };
         match trial.spec.kind {
@@ -355,213 +247,6 @@ impl<'a> Executor<'a> {
             TrialKind::Speed => self.run_speed(index, recipe, path),
             TrialKind::Suite | TrialKind::Noise => self.run_suite(index, &trial, recipe, path),
         }
-    }
-
-    /// The missing items of a suite, in one piece; what is left of it once more after a failure.
-    fn run_suite(
-        &mut self,
-        index: usize,
-        trial: &TrialData,
-        recipe: &Recipe,
-        path: &Path,
-    ) -> Result<(), Error> {
-        let Some(suite) = self.prepared.suite(&trial.spec.suite) else { return Ok(()) };
-        let planned = self.planned_items(&trial.spec).len() as u64;
-        let mut cost = match &trial.outcome {
-            Some(Outcome::Suite(cost)) => cost.clone(),
-            _ => SuiteCost::default(),
-        };
-        if trial.status != Status::Pending {
-            // More was asked for, or a failure is tried again: until that ends the tables say so.
-            self.set(index, Status::Pending, "", 0, None)?;
-        }
-        cost.items_cached += self.take_kept(index)?;
-        let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
-        self.started(index, planned - left as u64, planned);
-        let (failures, result) = self.attempts(index, |me| {
-            let missing = me.trials.get(index).map(|t| me.missing(t)).unwrap_or_default();
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let spent = me.piece(&Work { trial: &trial.spec, items: missing }, suite, recipe, path);
-            me.reread(index)?;
-            let spent = spent?;
-            me.tell_fallback(suite, cost.store.as_ref(), spent.store.as_ref());
-            cost.add(&spent);
-            match me.trials.get(index).map_or(0, |t| me.missing(t).len()) {
-                0 => Ok(()),
-                left => Err(bad_protocol(&format!("the worker left out {left} items"))),
-            }
-        })?;
-        let (status, reason) = result.map_or_else(|failure| failure, |()| (Status::Done, String::new()));
-        self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
-        self.keep(index);
-        self.ended(index)
-    }
-
-    /// Where the cache keeps the items of a trial, if it is one of the base.
-    fn kept_items(&self, trial: &TrialSpec) -> Option<PathBuf> {
-        let is_base = trial.variant == Recipe::base().variant();
-        is_base.then(|| self.prepared.cache.base_store().join(kept::file_name(&trial.id)))
-    }
-
-    /// Journals the missing items of the base that an earlier sweep left in the cache. Returns how many they were.
-    fn take_kept(&mut self, index: usize) -> Result<u64, Error> {
-        let Some(trial) = self.trials.get(index) else { return Ok(0) };
-        let Some(path) = self.kept_items(&trial.spec) else { return Ok(0) };
-        let missing: BTreeSet<u64> = self.missing(trial).into_iter().collect();
-        let mut journal = ItemJournal::new(self.folder, &trial.spec.id, &self.writer);
-        let mut taken = Vec::new();
-        for item in kept::read(&path).into_iter().filter(|item| missing.contains(&item.index)) {
-            journal.append(&item).map_err(|e| Error::NoSpace(unwritable(&e)))?;
-            taken.push(item);
-        }
-        journal.sync().map_err(|e| Error::NoSpace(unwritable(&e)))?;
-        let count = taken.len() as u64;
-        if let Some(trial) = self.trials.get_mut(index) {
-            trial.items.extend(taken);
-            trial.items.sort_by_key(|item| item.index);
-        }
-        Ok(count)
-    }
-
-    /// Leaves what is known of the base in the cache, for other sweeps. Best effort, as they can do without.
-    fn keep(&mut self, index: usize) {
-        let Some(trial) = self.trials.get(index) else { return };
-        let Some(path) = self.kept_items(&trial.spec) else { return };
-        if let Err(error) = kept::add(&path, &trial.items) {
-            self.note(format!("the base's items cannot be kept in {}: {error}", path.display()));
-        }
-    }
-
-    /// Says once that hidden states could not be kept.
-    fn tell_fallback(&mut self, suite: &LoadedSuite, before: Option<&StoreUse>, now: Option<&StoreUse>) {
-        let known = |fallback: &str| before.is_some_and(|b| b.fallback == fallback);
-        if let Some(store) = now.filter(|s| !s.fallback.is_empty() && !known(&s.fallback)) {
-            self.note(format!(
-                "{}: logits are kept, not hidden states: {}",
-                suite.suite.name, store.fallback
-            ));
-        }
-    }
-
-    /// Hands one piece of work to a worker and journals its items as they come.
-    fn piece(
-        &mut self,
-        work: &Work<'_>,
-        suite: &LoadedSuite,
-        recipe: &Recipe,
-        path: &Path,
-    ) -> Outcomes<SuiteCost> {
-        let requests = match &suite.suite.scoring {
-            Scoring::Choice(choice) => {
-                let wanted: Vec<_> = work
-                    .items
-                    .iter()
-                    .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?).cloned())
-                    .collect();
-                vec![Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })]
-            }
-            Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
-        };
-        let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
-        let total = self.planned_items(work.trial).len() as u64;
-        let done = total - work.items.len() as u64;
-        let mut sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
-        let spent = requests.iter().try_fold(SuiteCost::default(), |mut spent, request| {
-            match self.ask(recipe, path, request, Some(&mut sink))? {
-                Finished::Items(cost) => spent.add(&cost),
-                _ => return Err(bad_protocol("the worker answered another question")),
-            }
-            Ok(spent)
-        });
-        sink.close()?;
-        spent
-    }
-
-    /// One request a text of which chunks are wanted, each with its own store of the base.
-    fn text_requests(
-        &mut self,
-        work: &Work<'_>,
-        suite: &LoadedSuite,
-        text: &TextSuite,
-        recipe: &Recipe,
-    ) -> Outcomes<Vec<Request>> {
-        let is_noise = work.trial.kind == TrialKind::Noise;
-        let is_base = *recipe == Recipe::base() && !is_noise;
-        let noise = is_noise.then(|| NoiseShape::new(text.ctx, self.prepared.config.run.threads));
-        let mut requests = Vec::new();
-        for corpus in &suite.corpora {
-            let chunks = corpus.own(&work.items);
-            if chunks.is_empty() {
-                continue;
-            }
-            self.write_sampled(suite, corpus, text)?;
-            let mut wanted = self.text_work(suite, corpus, text, chunks);
-            if !is_base {
-                self.fill_base_store(&wanted)?;
-            }
-            (wanted.is_base, wanted.noise) = (is_base, noise);
-            requests.push(Request::Text(wanted));
-        }
-        Ok(requests)
-    }
-
-    /// Lets the base write a text that is not in the cache.
-    fn write_sampled(
-        &mut self,
-        suite: &LoadedSuite,
-        corpus: &LoadedCorpus,
-        text: &TextSuite,
-    ) -> Outcomes<()> {
-        let path = &corpus.text.path;
-        let Some(sampling) = corpus.sampling.filter(|_| !token_file::is_whole(path)) else { return Ok(()) };
-        self.note(format!("{}: the base writes {} tokens", suite.suite.name, sampling.tokens));
-        let io = |error: std::io::Error| WorkFailure::NoSpace(format!("{}: {error}", path.display()));
-        fs::create_dir_all(path.parent().unwrap_or(path)).map_err(io)?;
-        let output = files::temporary(path);
-        let request = Request::Sample(SampleWork { output: output.clone(), sampling, n_ctx: text.ctx });
-        let base = self.prepared.base_path.clone();
-        match self.ask(&Recipe::base(), &base, &request, None)? {
-            Finished::File => fs::rename(&output, path).map_err(io),
-            _ => Err(bad_protocol("the worker answered another question")),
-        }
-    }
-
-    fn text_work(
-        &self,
-        suite: &LoadedSuite,
-        corpus: &LoadedCorpus,
-        text: &TextSuite,
-        chunks: Vec<u64>,
-    ) -> TextWork {
-        TextWork {
-            text: corpus.text.clone(),
-            label: corpus.label.clone(),
-            first: corpus.first,
-            cut: *text,
-            chunks,
-            base_store: self.prepared.base_store(suite, corpus),
-            store: StoreChoice::Auto,
-            base_model: self.prepared.base_path.clone(),
-            base_sha256: self.prepared.base.sha256.clone(),
-            is_base: false,
-            store_only: false,
-            noise: None,
-        }
-    }
-
-    /// Evaluates the base on chunks that the cache has lost. Its items are on record already.
-    fn fill_base_store(&mut self, wanted: &TextWork) -> Outcomes<()> {
-        let lost = base_store::missing(&wanted.base_store, &wanted.chunks);
-        if lost.is_empty() {
-            return Ok(());
-        }
-        let request =
-            Request::Text(TextWork { chunks: lost, is_base: true, store_only: true, ..wanted.clone() });
-        let path = self.prepared.base_path.clone();
-        self.ask(&Recipe::base(), &path, &request, None)?;
-        Ok(())
     }
 
     /// Asks the worker that has `recipe` loaded, starting one if need be. A worker that failed is let go.
@@ -646,124 +331,6 @@ impl<'a> Executor<'a> {
             WorkFailure::Interrupted => Err(interrupted()),
         }
     }
-
-    fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
-        self.set(index, Status::Skipped, reason, 0, None)?;
-        self.ended(index)
-    }
-
-    /// Writes a trial's file and takes it in. `failures` are added to those on record.
-    fn set(
-        &mut self,
-        index: usize,
-        status: Status,
-        reason: &str,
-        failures: u32,
-        outcome: Option<Outcome>,
-    ) -> Result<(), Error> {
-        let Some(trial) = self.trials.get_mut(index) else { return Ok(()) };
-        trial.status = status;
-        reason.clone_into(&mut trial.reason);
-        trial.failures += failures;
-        trial.outcome = outcome.or(trial.outcome.take());
-        let file = TrialFile {
-            format: FORMAT,
-            spec: trial.spec.clone(),
-            status,
-            reason: trial.reason.clone(),
-            failures: trial.failures,
-            outcome: trial.outcome.clone(),
-        };
-        write_trial(self.folder, &file).map_err(|source| {
-            Error::Journal(JournalError::Write {
-                path: self.folder.join("trials").join(&file.spec.id),
-                source,
-            })
-        })
-    }
-
-    /// Takes in what the journals hold now.
-    fn reread(&mut self, index: usize) -> Outcomes<()> {
-        if let Some(trial) = self.trials.get_mut(index) {
-            let fresh = read_trial(self.folder, &trial.spec)
-                .map_err(|e| bad_protocol(&format!("the journal cannot be read back: {e}")))?;
-            trial.items = fresh.items;
-        }
-        Ok(())
-    }
-
-    fn started(&mut self, index: usize, done: u64, total: u64) {
-        if let Some(TrialSpec { id, kind, variant, suite, .. }) =
-            self.trials.get(index).map(|t| t.spec.clone())
-        {
-            (self.events)(&Event::TrialStarted { id, kind, variant, suite, total, done });
-        }
-    }
-
-    fn retrying(&mut self, index: usize, reason: &str) {
-        if let Some(id) = self.trials.get(index).map(|t| t.spec.id.clone()) {
-            (self.events)(&Event::Retry { id, reason: reason.to_owned() });
-        }
-    }
-
-    fn note(&mut self, message: String) {
-        (self.events)(&Event::Note { message });
-    }
-
-    /// A trial ended: everything derived is rewritten, so that a sweep stopped now leaves valid tables.
-    fn ended(&mut self, index: usize) -> Result<(), Error> {
-        let Some(trial) = self.trials.get(index) else { return Ok(()) };
-        let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
-        let event = Event::TrialEnded {
-            id,
-            kind,
-            variant,
-            suite,
-            status: trial.status,
-            reason: trial.reason.clone(),
-            work: estimate::work(self.prepared, &trial.spec),
-        };
-        derive::items(self.folder, trial)?;
-        let report = derive::tables(self.folder, self.manifest, &self.trials)?;
-        derive::charts(self.folder, &report)?;
-        (self.events)(&event);
-        Ok(())
-    }
-}
-
-/// Where the items of a piece of work go.
-struct Sink {
-    journal: ItemJournal,
-    /// Items that were asked for; anything else is a lie.
-    allowed: BTreeSet<u64>,
-    done: u64,
-    total: u64,
-}
-
-impl Sink {
-    fn take(&mut self, item: &crate::worker::protocol::ItemRecord) -> Outcomes<()> {
-        if !self.allowed.remove(&item.index) {
-            return Err(bad_protocol(&format!(
-                "the worker sent item {}, which was not asked for",
-                item.index
-            )));
-        }
-        self.journal.append(item).map_err(|e| disk(&e))?;
-        self.done += 1;
-        Ok(())
-    }
-
-    fn close(mut self) -> Outcomes<()> {
-        self.journal.sync().map_err(|e| disk(&e))
-    }
-}
-
-fn disk(error: &std::io::Error) -> WorkFailure {
-    WorkFailure::NoSpace(unwritable(error))
-}
-
-fn unwritable(error: &std::io::Error) -> String {
-    format!("the item journal cannot be written: {error}")
 }
 
 fn bad_protocol(reason: &str) -> WorkFailure {

@@ -366,6 +366,6 @@ fn stopped(failure: WorkFailure) -> Error {
         WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
         WorkFailure::Trial { reason, .. } => Error::Worker(reason),
         WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Interrupted { resume: "the same command".to_owned() },
+        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
     }
 }

@@ -122,7 +122,7 @@ pub fn quantize(
     };
     let log =
         tempfile::NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-    let ended = |failure| stopped(failure, &order.base);
+    let ended = |failure| unfinished(failure, order);
     let mut worker = Worker::start(log.path(), interrupted).map_err(ended)?;
     let forecast = source
         .forecast(&order.weights, imatrix, |request| worker.ask(request, PATIENCE, interrupted, |_| Ok(())))
@@ -233,6 +233,17 @@ fn unmade(failure: WorkFailure, order: &Order) -> Error {
         WorkFailure::Trial { reason, .. } => {
             Error::Worker(format!("{} could not be made: {reason}", order.output.display()))
         }
+        // llama.cpp's own words are about a stream.
+        WorkFailure::NoSpace(_) => {
+            Error::NoSpace(format!("no space left to write {}", order.output.display()))
+        }
+        other => unfinished(other, order),
+    }
+}
+
+fn unfinished(failure: WorkFailure, order: &Order) -> Error {
+    match failure {
+        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
         other => stopped(other, &order.base),
     }
 }

@@ -90,6 +90,25 @@ fn a_disk_that_runs_full_while_a_variant_is_made() {
 }
 
 #[test]
+fn a_disk_that_runs_full_while_one_file_is_made() {
+    let faulty = Faulty::new();
+    let Some(_disk) = Disk::mount(&faulty.sandbox.path("disk"), 80) else { return };
+    let filler = faulty.sandbox.path("disk/filler");
+    let settings = [
+        ("FAULT", "full_disk"),
+        ("REQUEST", "quantize"),
+        ("TIMES", "1"),
+        ("FILL", filler.to_str().expect("text")),
+    ];
+    let args = ["quantize", "tiny.gguf", "Q8_0", "disk/x.gguf", "--threads", "1"];
+    let full = Outcome::of(&faulty.command(&args, &settings).output().expect("started")).ends(7);
+    full.tells(&["x.gguf", "free some space"]);
+    assert_eq!(faulty.sandbox.files("disk"), ["filler"], "no part of a file is left");
+    fs::remove_file(filler).expect("freed");
+    faulty.sandbox.run(&args).ends(0);
+}
+
+#[test]
 fn a_cache_disk_without_its_margin() {
     let faulty = Faulty::new();
     let Some(_disk) = Disk::mount(&faulty.sandbox.path("disk"), 16) else { return };

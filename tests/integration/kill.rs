@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::records::{self, losses};
 use crate::sandbox::{Outcome, Sandbox, sweep_args};
 use crate::table::Table;
+use crate::worker::Faulty;
 
 /// How many kills, and the seed of their moments.
 const KILLS: &str = "BITFRONTIER_KILLS";
@@ -228,6 +229,28 @@ fn ctrl_c_ends_cleanly_and_says_how_to_go_on() {
     assert_eq!(leftovers(&sandbox), Vec::<String>::new());
     sandbox.sweep(&WHAT).ends(0);
     assert_eq!(losses(&sandbox.path("out")), Vec::<String>::new());
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_of_a_file_that_was_being_made() {
+    let faulty = Faulty::new();
+    let sandbox = &faulty.sandbox;
+    sandbox.write("old.gguf", "what was there before");
+    let args = ["quantize", "tiny.gguf", "Q8_0", "old.gguf", "--threads", "1"];
+    let settings = [("FAULT", "hang"), ("REQUEST", "quantize")];
+    let before = sandbox.files("");
+    let mut program = faulty.command(&args, &settings).spawn().expect("started");
+    let end = Instant::now() + Duration::from_mins(1);
+    while !sandbox.path("state/faults").exists() {
+        assert!(wait(&mut program, Duration::from_millis(5)) && Instant::now() < end, "nothing was begun");
+    }
+    kill_process(pid(&program), Signal::INT).expect("interrupted");
+    let stopped = Outcome::of(&program.wait_with_output().expect("waited")).ends(130);
+    stopped.tells(&["error: interrupted before there was a result (hint: to begin again: ", "Q8_0 old.gguf"]);
+    let mut after = sandbox.files("");
+    after.retain(|name| !name.starts_with("state/"));
+    assert_eq!(after, before, "no part of a file is left");
+    assert_eq!(sandbox.read("old.gguf"), "what was there before");
 }
 
 /// Trials that have anything on record.

@@ -113,7 +113,7 @@ fn a_sweep_lets_variants_and_other_models_draft() {
     sandbox.write("night.toml", NIGHT);
     sandbox.run(&["quantize", "tiny.gguf", "Q5_0", "small.gguf", "--threads", "1"]).ends(0);
     other_vocabulary(&sandbox);
-    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(1);
+    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(8);
     let table = sandbox.read("out/speculation.csv");
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 5, "{table}");
@@ -127,7 +127,7 @@ fn a_sweep_lets_variants_and_other_models_draft() {
     assert!(sandbox.path("out/charts/speculation.png").is_file());
     // The files are gone, the trial stays, and the tables are made again from it.
     assert_eq!(sandbox.files("cache/variants"), Vec::<String>::new());
-    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(1);
+    sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(8);
     assert_eq!(sandbox.read("out/speculation.csv"), table);
     sandbox.run(&["report", "out"]).ends(0);
     assert_eq!(sandbox.read("out/speculation.csv"), table);

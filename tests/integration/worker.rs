@@ -111,6 +111,8 @@ for line in requests:
         fill()
     if faulty and kind != "choice" and commits("abort"):
         abort()
+    if faulty and kind != "choice" and commits("hang"):
+        time.sleep(600)
     to_real.write(line)
     to_real.flush()
     items = 0

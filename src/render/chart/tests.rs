@@ -330,7 +330,7 @@ fn a_quantized_cache_is_beside_the_variant_it_is_of() {
     check(figure, scene);
     let panel = &figure.panels[0];
     let second = panel.marks.iter().filter(|m| m.look == scatter::Look::Second).count();
-    assert_eq!((panel.marks.len(), second, panel.legend.len()), (20, 14, 2));
+    assert_eq!((panel.marks.len(), second, panel.legend.len()), (18, 12, 2));
     let of = |name: &str| panel.marks.iter().find(|m| m.name == name).expect(name);
     let (plain, small) = (of("Q4_K_M"), of("Q4_K_M/kv=q4_0"));
     assert!(small.x < plain.x && small.y > plain.y, "less memory, more divergence");

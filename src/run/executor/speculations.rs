@@ -30,7 +30,7 @@ impl<'a> Executor<'a> {
                     self.run_pair(index, wanted, (target, &target_path), (draft, &draft_path))?;
                 }
                 (Err(reason), _) => {
-                    self.skip(index, &format!("the target {}: {reason}", target.variant()))?
+                    self.skip(index, &format!("the target {}: {reason}", target.variant()))?;
                 }
                 (_, Err(reason)) => self.skip(index, &format!("the draft {}: {reason}", draft.variant()))?,
             }

@@ -1,0 +1,97 @@
+//! What is written down: the trial, its items, and after every trial everything that is derived from them.
+
+use super::{Executor, Outcomes, bad_protocol};
+use crate::error::Error;
+use crate::journal::reader::{JournalError, read_trial};
+use crate::journal::record::{FORMAT, Outcome, TrialFile};
+use crate::journal::writer::write_trial;
+use crate::plan::matrix::TrialSpec;
+use crate::run::derive;
+use crate::run::estimate;
+use crate::run::event::Event;
+use crate::worker::protocol::Status;
+
+impl Executor<'_> {
+    pub(super) fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
+        self.set(index, Status::Skipped, reason, 0, None)?;
+        self.ended(index)
+    }
+
+    /// Writes a trial's file and takes it in. `failures` are added to those on record.
+    pub(super) fn set(
+        &mut self,
+        index: usize,
+        status: Status,
+        reason: &str,
+        failures: u32,
+        outcome: Option<Outcome>,
+    ) -> Result<(), Error> {
+        let Some(trial) = self.trials.get_mut(index) else { return Ok(()) };
+        trial.status = status;
+        reason.clone_into(&mut trial.reason);
+        trial.failures += failures;
+        trial.outcome = outcome.or(trial.outcome.take());
+        let file = TrialFile {
+            format: FORMAT,
+            spec: trial.spec.clone(),
+            status,
+            reason: trial.reason.clone(),
+            failures: trial.failures,
+            outcome: trial.outcome.clone(),
+        };
+        write_trial(self.folder, &file).map_err(|source| {
+            Error::Journal(JournalError::Write {
+                path: self.folder.join("trials").join(&file.spec.id),
+                source,
+            })
+        })
+    }
+
+    /// Takes in what the journals hold now.
+    pub(super) fn reread(&mut self, index: usize) -> Outcomes<()> {
+        if let Some(trial) = self.trials.get_mut(index) {
+            let fresh = read_trial(self.folder, &trial.spec)
+                .map_err(|e| bad_protocol(&format!("the journal cannot be read back: {e}")))?;
+            trial.items = fresh.items;
+        }
+        Ok(())
+    }
+
+    pub(super) fn started(&mut self, index: usize, done: u64, total: u64) {
+        if let Some(TrialSpec { id, kind, variant, suite, .. }) =
+            self.trials.get(index).map(|t| t.spec.clone())
+        {
+            (self.events)(&Event::TrialStarted { id, kind, variant, suite, total, done });
+        }
+    }
+
+    pub(super) fn retrying(&mut self, index: usize, reason: &str) {
+        if let Some(id) = self.trials.get(index).map(|t| t.spec.id.clone()) {
+            (self.events)(&Event::Retry { id, reason: reason.to_owned() });
+        }
+    }
+
+    pub(super) fn note(&mut self, message: String) {
+        (self.events)(&Event::Note { message });
+    }
+
+    /// A trial ended: everything derived is rewritten, so that a sweep stopped now leaves valid tables.
+    pub(super) fn ended(&mut self, index: usize) -> Result<(), Error> {
+        let Some(trial) = self.trials.get(index) else { return Ok(()) };
+        let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
+        let event = Event::TrialEnded {
+            id,
+            kind,
+            variant,
+            suite,
+            status: trial.status,
+            reason: trial.reason.clone(),
+            work: estimate::work(self.prepared, &trial.spec),
+        };
+        derive::items(self.folder, trial)?;
+        let report = derive::tables(self.folder, self.manifest, &self.trials)?;
+        derive::charts(self.folder, &report)?;
+        (self.events)(&event);
+        Ok(())
+    }
+}
