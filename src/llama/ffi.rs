@@ -259,6 +259,25 @@ impl ModelHandle {
         }
     }
 
+    /// The bytes that a token adds to a text; those of a special token only if `special`.
+    pub fn piece(&self, token: Token, special: bool) -> Vec<u8> {
+        let Some(token) = self.known(token) else { return Vec::new() };
+        let mut bytes = vec![0_u8; 32];
+        for _ in 0..2 {
+            let room = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+            // SAFETY: the buffer is passed with its true length, and the token is one of the vocabulary's.
+            let n = unsafe {
+                sys::llama_token_to_piece(self.vocab(), token, bytes.as_mut_ptr().cast(), room, 0, special)
+            };
+            let length = n.unsigned_abs() as usize;
+            bytes.resize(length, 0);
+            if n >= 0 {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// Tokens of a text; `None` if llama.cpp refuses (more than 2^31 tokens).
     pub fn tokenize(&self, text: &[u8], add_special: bool, parse_special: bool) -> Option<Vec<Token>> {
         let bytes = i32::try_from(text.len()).ok()?;

@@ -125,6 +125,11 @@ impl Model {
         self.handle.ends_generation(token)
     }
 
+    /// The bytes that a token adds to a text; those of a special token only if `special`.
+    pub fn piece(&self, token: Token, special: bool) -> Vec<u8> {
+        self.handle.piece(token, special)
+    }
+
     /// BOS and EOS as the vocabulary writes them; empty where it has none.
     pub fn bos_and_eos(&self) -> (String, String) {
         let text = |token: Option<Token>| token.and_then(|t| self.handle.token_text(t)).unwrap_or_default();
