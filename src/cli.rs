@@ -38,6 +38,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Evaluate one model on one suite of questions.
+    Eval(EvalArgs),
     /// Perplexity of a model on a text, and its KL divergence from a base.
     Perplexity(PerplexityArgs),
     /// Time one model: prompts, generation and time to first token, at any depth, by any number of sequences together.
@@ -208,6 +210,50 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    #[arg(value_name = "MODEL")]
+    pub gguf: String,
+    /// A suite by name, or the path of a suite file.
+    #[arg(value_name = "SUITE")]
+    pub suite: String,
+    /// So many items, those that a sweep takes with this limit [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// These items, in the order of the file, from 0, the end excluded.
+    #[arg(long, value_name = "A..B", conflicts_with = "limit")]
+    pub items: Option<String>,
+    /// Examples in front of every item [default: as the suite says].
+    #[arg(long, value_name = "K")]
+    pub fewshot: Option<u32>,
+    /// By whose definition choices are scored [default: as the suite says].
+    #[arg(long, value_name = "NAME")]
+    pub scoring: Option<ScoringArg>,
+    /// Decode every choice of every item by itself, with nothing shared.
+    #[arg(long)]
+    pub exact: bool,
+    /// Score so many of the items once more with nothing shared, and tell how far scores move.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, conflicts_with = "exact")]
+    pub noise: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the model is run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// By whose definition choices are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScoringArg {
+    /// lm-evaluation-harness.
+    LmEval,
+    /// llama-perplexity: the mean of ln p a token, as its --hellaswag, --winogrande and --multiple-choice have it.
+    LlamaPerplexity,
 }
 
 /// Arguments of `perplexity`.

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
-    RecipesCommand, ScoredArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs,
-    WhatArgs,
+    Cli, Command, EvalArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
+    RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand,
+    SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -19,6 +19,7 @@ use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlag
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
+use bitfrontier::plan::suite::ChoiceScoring;
 use bitfrontier::plan::target::Target;
 use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, speculation, suite};
@@ -29,7 +30,7 @@ use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
-use bitfrontier::run::{data, derive, forecast, found, imatrix, machine, prepare, speculate, speed};
+use bitfrontier::run::{data, derive, eval, forecast, found, imatrix, machine, prepare, speculate, speed};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Worker { parent } => return run_worker(parent),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
+        Command::Eval(args) => run_eval(&args),
         Command::Perplexity(args) => run_perplexity(args),
         Command::Imatrix(args) => run_imatrix(args),
         Command::Speed(args) => run_speed(args),
@@ -208,6 +210,37 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         print(&format!("{json}\n"));
     } else {
         print(&text_report::lines(&report));
+    }
+    Ok(())
+}
+
+fn run_eval(args: &EvalArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let question = eval::Question {
+        model: prepare::locate_model("model", &args.gguf.parse()?, &cache, false)?,
+        suite: args.suite.clone(),
+        pick: eval::Pick::new(args.limit, args.items.as_deref())?,
+        fewshot: args.fewshot,
+        scoring: args.scoring.map(|scoring| match scoring {
+            ScoringArg::LmEval => ChoiceScoring::LmEval,
+            ScoringArg::LlamaPerplexity => ChoiceScoring::LlamaPerplexity,
+        }),
+        exact: args.exact,
+        noise: args.noise,
+        threads: args.model.threads.unwrap_or_else(machine::cores),
+        offload: offload(&args.model).unwrap_or_default(),
+        yarn: args.model.yarn,
+    };
+    let items = Chunks::counting("item");
+    let evaluated =
+        eval::evaluate(&question, &cache, &interrupted, &mut |done, all| items.tell(done, Some(all)));
+    items.finish();
+    let evaluated = evaluated.map_err(with_resume)?;
+    if args.json {
+        print_json(&evaluated)?;
+    } else {
+        print(&evaluated.text());
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
         data_sha256: loaded.data_sha256.clone(),
         main_metric: suite.main_metric().to_owned(),
         chance: suite.chance(),
-        partial: suite.partial.clone(),
+        partial: suite.partial(),
         items_total: loaded.total,
         items_planned: loaded.planned.len() as u64,
         corpora: loaded.corpora.iter().filter(|corpus| !corpus.label.is_empty()).map(corpus_record).collect(),

@@ -1,8 +1,14 @@
 //! Multiple choice, scored as lm-evaluation-harness 0.4 does: the choice with the largest sum of ln p (`acc`), of
 //! ln p a character (`acc_norm`) and of ln p a byte (`acc_bytes`); the first maximum wins, as with numpy's argmax.
+//! Scored as llama-perplexity does there is one, the largest mean of ln p a token, which it calls `acc_norm`; of items
+//! with a single choice there is the share that greedy decoding would write (`acc`), and a perplexity.
+
+use std::ops::Range;
+
+use serde::Serialize;
 
 use super::measure::{Measure, Measured, failed_note};
-use crate::journal::record::{ChoiceScore, ItemRecord, ItemScore};
+use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemRecord, ItemScore};
 use crate::stats;
 
 /// Metrics of a suite of questions, in the order of [`Verdict::picked`].
@@ -31,8 +37,8 @@ impl Verdict {
 /// Why the item cannot be scored: it failed, it is no question, it has no choices, its answer is none of them,
 /// or a choice's log-probability is not finite.
 pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
-    let (answer, choices) = match score {
-        ItemScore::Choice { answer, choices, .. } => (*answer as usize, choices),
+    let (answer, choices, scoring) = match score {
+        ItemScore::Choice { answer, choices, scoring, .. } => (*answer as usize, choices, *scoring),
         ItemScore::Failed { reason } => return Err(reason.clone()),
         ItemScore::Chunk(_) => return Err("it is a chunk of a text and not a question".to_owned()),
     };
@@ -41,6 +47,13 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
     }
     if let Some(place) = choices.iter().position(|c| !c.logprob.is_finite()) {
         return Err(format!("the log-probability of choice {place}, counted from 0, is not finite"));
+    }
+    if scoring == ChoiceScoring::LlamaPerplexity {
+        let picked = first_maximum(choices, |c| c.logprob / f64::from(c.tokens));
+        return Ok(Verdict { picked: [picked; 3], answer });
+    }
+    if let [ChoiceScore { greedy: Some(greedy), .. }] = choices.as_slice() {
+        return Ok(Verdict { picked: [usize::from(!greedy); 3], answer });
     }
     let picked = [
         first_maximum(choices, |c| c.logprob),
@@ -61,6 +74,71 @@ fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -
     best.0
 }
 
+/// Places among [`METRICS`] of those that these items have.
+pub(super) fn known(items: &[ItemRecord]) -> Range<usize> {
+    let by_token = |item: &ItemRecord| {
+        matches!(item.score, ItemScore::Choice { scoring: ChoiceScoring::LlamaPerplexity, .. })
+    };
+    if items.iter().any(|item| only(item).is_some()) {
+        0..1
+    } else if items.iter().any(by_token) {
+        1..2
+    } else {
+        0..METRICS.len()
+    }
+}
+
+/// The choice of an item that has one, by which greedy decoding is judged.
+fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
+    match &item.score {
+        ItemScore::Choice { choices, .. } => match choices.as_slice() {
+            [choice @ ChoiceScore { greedy: Some(_), .. }] => Some(choice),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// lm-eval's `perplexity`: of a continuation, whatever its tokens.
+fn perplexity(items: &[ItemRecord]) -> Option<Measure> {
+    let logprobs: Vec<f64> =
+        items.iter().filter_map(only).map(|c| c.logprob).filter(|p| p.is_finite()).collect();
+    let mean = stats::mean(&logprobs)?;
+    let ppl = (-mean.point).exp();
+    let interval = ((-mean.interval.1).exp(), (-mean.interval.0).exp());
+    Some(Measure::new("ppl", ppl, Some(ppl * mean.standard_error), Some(interval)))
+}
+
+/// A metric over some items.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Share of the items.
+    pub value: f64,
+    /// Standard error; absent where one item is all there is.
+    pub stderr: Option<f64>,
+    /// Items that could be scored.
+    pub n: u64,
+}
+
+/// The accuracies over items.
+#[must_use]
+pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
+    let measured = measure(items);
+    let metric =
+        |m: &Measure| Some(Metric { name: m.metric, value: m.value?, stderr: m.stderr, n: measured.n });
+    measured.measures.iter().filter_map(metric).collect()
+}
+
+/// Whether a metric picks another choice by one score than by the other; if one cannot be judged, it does not.
+#[must_use]
+pub fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
+    let place = METRICS.iter().position(|m| *m == metric).unwrap_or(0);
+    let pick = |score| judge(score).ok().and_then(|verdict| verdict.picked.get(place).copied());
+    pick(a).zip(pick(b)).is_some_and(|(a, b)| a != b)
+}
+
 /// The three accuracies over the items that could be scored.
 pub(super) fn measure(items: &[ItemRecord]) -> Measured {
     let mut right = Vec::new();
@@ -72,12 +150,13 @@ pub(super) fn measure(items: &[ItemRecord]) -> Measured {
         }
     }
     let share = |metric: usize| right.iter().filter(|r| r.get(metric) == Some(&true)).count();
-    let measures = METRICS.into_iter().enumerate().filter_map(|(place, metric)| {
+    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(items).contains(place));
+    let measures = metrics.filter_map(|(place, metric)| {
         let estimate = stats::proportion(share(place), right.len())?;
         Some(Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval)))
     });
     Measured {
-        measures: measures.collect(),
+        measures: measures.chain(perplexity(items)).collect(),
         n: right.len() as u64,
         notes: failed_note(&failed).into_iter().collect(),
     }

@@ -1,7 +1,7 @@
 //! Every variant against the base on the items both have: the difference, the error of the *difference*, and the
 //! answers that flipped.
 
-use super::choice::{METRICS, judge};
+use super::choice::{METRICS, judge, known};
 use super::noise;
 use super::perplexity;
 use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
@@ -70,7 +70,12 @@ fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
             pairs.iter().filter_map(|(b, v)| Some((*b.get(place)?, *v.get(place)?))).collect();
         question_row(empty_row(trial, metric), &pairs)
     };
-    METRICS.into_iter().enumerate().map(row).collect()
+    METRICS
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| known(trial.items()).contains(place))
+        .map(row)
+        .collect()
 }
 
 /// Which metrics got an item right, by the item's index.

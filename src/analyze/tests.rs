@@ -110,9 +110,15 @@ fn question(index: u64, answer: u32, logprobs: &[f64]) -> ItemRecord {
         tokens: 1,
         chars: text.len() as u32,
         bytes: text.len() as u32,
+        greedy: None,
     });
-    let score =
-        ItemScore::Choice { prompt: "Well?".to_owned(), answer, choices: choices.collect(), truncated: 0 };
+    let score = ItemScore::Choice {
+        prompt: "Well?".to_owned(),
+        answer,
+        choices: choices.collect(),
+        truncated: 0,
+        scoring: Default::default(),
+    };
     ItemRecord { index, id: format!("q{index}"), score }
 }
 

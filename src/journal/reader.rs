@@ -198,8 +198,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn item(index: u64) -> ItemRecord {
-        let choice =
-            |logprob| ChoiceScore { text: "a\n\"b\"".to_owned(), logprob, tokens: 2, chars: 5, bytes: 5 };
+        let choice = |logprob| ChoiceScore {
+            text: "a\n\"b\"".to_owned(),
+            logprob,
+            tokens: 2,
+            chars: 5,
+            bytes: 5,
+            greedy: None,
+        };
         ItemRecord {
             index,
             id: format!("x/{index}"),
@@ -208,6 +214,7 @@ mod tests {
                 answer: 1,
                 choices: vec![choice(-1.5), choice(-0.1)],
                 truncated: 0,
+                scoring: Default::default(),
             },
         }
     }

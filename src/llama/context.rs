@@ -1,5 +1,6 @@
 //! A context with the shape one way of scoring needs, and the time it spent decoding.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use crate::llama::ffi::{Batch, ContextHandle, ContextOptions, Observer};
@@ -66,6 +67,16 @@ impl<'model> Context<'model> {
     /// Copies all of a sequence to another, which must be empty.
     pub fn copy(&mut self, from: i32, to: i32) {
         self.handle.copy(from, to);
+    }
+
+    /// Adds a sequence's tokens at these positions to another; `false` if the cache is not one for all sequences.
+    pub fn share(&mut self, from: i32, to: i32, positions: Range<i32>) -> bool {
+        self.handle.share(from, to, positions)
+    }
+
+    /// Forgets all sequences but one.
+    pub fn keep_only(&mut self, sequence: i32) {
+        self.handle.keep_only(sequence);
     }
 
     /// Forgets what the only sequence holds from a position on; `false` if its memory cannot do that (a recurrent

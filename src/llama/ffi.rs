@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::io::{self, Write as _};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -212,6 +213,14 @@ impl ModelHandle {
     pub fn has_decoder(&self) -> bool {
         // SAFETY: the model is alive.
         unsafe { sys::llama_model_has_decoder(self.0.as_ptr()) }
+    }
+
+    /// Whether layers keep a state instead of single tokens, so that sequences can share no part of it.
+    pub fn is_recurrent(&self) -> bool {
+        // SAFETY: the model is alive.
+        unsafe {
+            sys::llama_model_is_recurrent(self.0.as_ptr()) || sys::llama_model_is_hybrid(self.0.as_ptr())
+        }
     }
 
     /// The token that begins a text, if the vocabulary adds one by itself.
@@ -522,6 +531,7 @@ pub struct ContextHandle<'model> {
     n_batch: u32,
     n_seq_max: u32,
     n_outputs_max: usize,
+    kv_unified: bool,
     observing: Option<NonNull<Observing>>,
     /// Whether each token of the last batch has a row of logits.
     outputs: Vec<bool>,
@@ -594,6 +604,7 @@ impl<'model> ContextHandle<'model> {
             n_batch: options.n_batch,
             n_seq_max: options.n_seq_max,
             n_outputs_max: n_outputs_max as usize,
+            kv_unified: options.kv_unified,
             observing,
             outputs: Vec::new(),
         })
@@ -625,6 +636,29 @@ impl<'model> ContextHandle<'model> {
         if from != to && own.contains(&from) && own.contains(&to) {
             // SAFETY: as above; whole sequences may be copied between streams of the cache.
             unsafe { sys::llama_memory_seq_cp(sys::llama_get_memory(self.raw.as_ptr()), from, to, -1, -1) };
+        }
+    }
+
+    /// Adds a sequence's tokens at these positions to another; nothing is computed and no memory taken. `false` if the
+    /// cache is not one for all sequences, since llama.cpp copies only whole sequences between streams.
+    pub fn share(&mut self, from: i32, to: i32, positions: Range<i32>) -> bool {
+        let own = 0..self.n_seq_max.cast_signed();
+        let valid = self.kv_unified && from != to && own.contains(&from) && own.contains(&to);
+        if valid && !positions.is_empty() {
+            // SAFETY: as above; both sequences lie in the only stream, in which any range may be copied.
+            unsafe {
+                let memory = sys::llama_get_memory(self.raw.as_ptr());
+                sys::llama_memory_seq_cp(memory, from, to, positions.start, positions.end);
+            }
+        }
+        valid
+    }
+
+    /// Forgets all sequences but one.
+    pub fn keep_only(&mut self, sequence: i32) {
+        if (0..self.n_seq_max.cast_signed()).contains(&sequence) {
+            // SAFETY: as above; the sequence is one of the context's own.
+            unsafe { sys::llama_memory_seq_keep(sys::llama_get_memory(self.raw.as_ptr()), sequence) };
         }
     }
 

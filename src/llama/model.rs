@@ -120,6 +120,11 @@ impl Model {
         self.handle.bos().or_else(|| self.handle.eos()).or_else(|| self.handle.newline())
     }
 
+    /// Whether its memory is a state (of some layers at least), not one cell a token.
+    pub fn is_recurrent(&self) -> bool {
+        self.handle.is_recurrent()
+    }
+
     /// Whether a token ends what a model generates.
     pub fn ends_generation(&self, token: Token) -> bool {
         self.handle.ends_generation(token)

@@ -1,16 +1,18 @@
 //! Items as they are scored: data and template become a context and its choices, in the parent, once for all
 //! variants, so that every variant sees the same text.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::Path;
 
 use crate::plan::error::PlanError;
 use crate::plan::suite::ChoiceSuite;
 use crate::plan::template::Template;
 
 /// A multiple-choice item, rendered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ChoiceItem {
     /// Position in the data file, from 0.
     pub index: u64,
@@ -20,37 +22,89 @@ pub struct ChoiceItem {
     pub context: String,
     /// What stands between context and choice.
     pub delimiter: String,
-    /// The choices.
+    /// The choices; ends of the context where there is a `continuation`.
     pub choices: Vec<String>,
+    /// What is scored behind each choice, in suites of partial evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<String>,
     /// Index of the right one.
     pub answer: u32,
 }
 
-/// Renders every line of a JSON-lines file. Few-shot examples are the last `fewshot` lines and are kept out of
-/// the items, since the packaged files have no train split.
-pub fn choice_items(path: &Path, text: &str, suite: &ChoiceSuite) -> Result<Vec<ChoiceItem>, PlanError> {
-    let rows: Vec<(usize, Value)> = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(i, line)| match serde_json::from_str(line) {
-            Ok(value @ Value::Object(_)) => Ok((i + 1, value)),
-            Ok(_) => Err(bad(path, i + 1, "not a JSON object".to_owned())),
-            Err(error) => Err(bad(path, i + 1, format!("not valid JSON: {error}"))),
-        })
-        .collect::<Result<_, _>>()?;
-    let evaluated = rows.len().saturating_sub(suite.fewshot as usize);
+/// A JSON-lines file: its path, for messages, and its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// What is in it.
+    pub text: &'a str,
+}
+
+/// Renders every line. Few-shot examples are the first `fewshot` lines of the examples' file; without one they are the
+/// last `fewshot` lines, which are then kept out of the items. Where the suite groups its lines, all this group by
+/// group.
+pub fn choice_items(
+    data: Lines<'_>,
+    examples: Option<Lines<'_>>,
+    suite: &ChoiceSuite,
+) -> Result<Vec<ChoiceItem>, PlanError> {
     let render = Renderer::new(suite)?;
-    let header = rows
-        .iter()
-        .skip(evaluated)
-        .map(|(line, row)| render.example(path, *line, row))
-        .collect::<Result<String, _>>()?;
+    let mut rows = render.rows(data)?;
+    let shots = suite.fewshot as usize;
+    let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let examples = match examples {
+        Some(file) if shots > 0 => Some((file.path, render.rows(file)?)),
+        Some(_) => None,
+        None => Some((data.path, kept_out(&mut rows, shots))),
+    };
+    for (path, row) in examples.iter().flat_map(|(path, rows)| rows.iter().map(move |row| (path, row))) {
+        let header = headers.entry(row.group.clone()).or_default();
+        if header.len() < shots {
+            header.push(render.example(path, row)?);
+        }
+    }
+    let none = Vec::new();
     rows.iter()
-        .take(evaluated)
         .enumerate()
-        .map(|(index, (line, row))| render.item(path, *line, index as u64, row, &header))
+        .map(|(index, row)| {
+            let header = headers.get(&row.group).unwrap_or(&none);
+            if header.len() < shots {
+                let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
+                let message = format!("{shots} examples{of} are asked for, and there are {}", header.len());
+                return Err(bad(data.path, row.line, message));
+            }
+            render.item(data.path, row, index as u64, &header.concat())
+        })
         .collect()
+}
+
+/// Takes the last `shots` rows of each group out.
+fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in rows.iter() {
+        *left.entry(&row.group).or_default() += 1;
+    }
+    let is_item: Vec<bool> = rows
+        .iter()
+        .map(|row| {
+            let left = left.entry(&row.group).or_default();
+            *left -= 1;
+            *left >= shots
+        })
+        .collect();
+    let mut is_item = is_item.into_iter();
+    let (items, examples) = rows.drain(..).partition(|_| is_item.next().unwrap_or(true));
+    *rows = items;
+    examples
+}
+
+/// A line of a file.
+struct Row {
+    /// Its number, from 1.
+    line: usize,
+    value: Value,
+    /// Lines of one group share their examples.
+    group: String,
 }
 
 fn bad(path: &Path, line: usize, message: String) -> PlanError {
@@ -59,53 +113,150 @@ fn bad(path: &Path, line: usize, message: String) -> PlanError {
 
 struct Renderer<'suite> {
     suite: &'suite ChoiceSuite,
+    description: Template,
     context: Template,
     choices: Template,
+    continuation: Option<Template>,
     answer: Template,
     id: Template,
+    group: Option<Template>,
 }
 
 impl<'suite> Renderer<'suite> {
     fn new(suite: &'suite ChoiceSuite) -> Result<Self, PlanError> {
+        let optional = |name, source: &Option<String>| {
+            source.as_ref().map(|source| Template::new(name, source)).transpose()
+        };
         Ok(Self {
             suite,
+            description: Template::new("description", &suite.description)?,
             context: Template::new("doc_to_text", &suite.doc_to_text)?,
             choices: Template::new("doc_to_choice", &suite.doc_to_choice)?,
+            continuation: optional("doc_to_continuation", &suite.doc_to_continuation)?,
             answer: Template::new("doc_to_target", &suite.doc_to_target)?,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
+            group: optional("doc_to_group", &suite.doc_to_group)?,
         })
     }
 
-    fn item(
-        &self,
-        path: &Path,
-        line: usize,
-        index: u64,
-        row: &Value,
-        header: &str,
-    ) -> Result<ChoiceItem, PlanError> {
-        let fail = |message| bad(path, line, message);
-        let choices = self.choices.list(row).map_err(fail)?;
-        if choices.len() < 2 || choices.iter().any(String::is_empty) {
+    fn rows(&self, file: Lines<'_>) -> Result<Vec<Row>, PlanError> {
+        let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let rows = lines.map(|(i, text)| {
+            let line = i + 1;
+            let fail = |message| bad(file.path, line, message);
+            let value = match serde_json::from_str(text) {
+                Ok(value @ Value::Object(_)) => value,
+                Ok(_) => return Err(fail("not a JSON object".to_owned())),
+                Err(error) => return Err(fail(format!("not valid JSON: {error}"))),
+            };
+            let group = self.group.as_ref().map(|group| group.text(&value)).transpose().map_err(fail)?;
+            Ok(Row { line, value, group: group.unwrap_or_default() })
+        });
+        rows.collect()
+    }
+
+    fn item(&self, path: &Path, row: &Row, index: u64, header: &str) -> Result<ChoiceItem, PlanError> {
+        let fail = |message| bad(path, row.line, message);
+        let value = &row.value;
+        let choices = self.choices.list(value).map_err(fail)?;
+        let only = self.suite.only;
+        if only && (choices.len() != 1 || choices.iter().any(String::is_empty)) {
+            return Err(fail(format!("{} choices, or an empty one, where there is only one", choices.len())));
+        }
+        if !only && (choices.len() < 2 || choices.iter().any(String::is_empty)) {
             return Err(fail(format!("{} choices, some of them empty, or fewer than two", choices.len())));
         }
-        let answer = self.answer.text(row).map_err(fail)?;
+        let answer = self.answer.text(value).map_err(fail)?;
         let answer = answer
             .trim()
             .parse::<u32>()
             .ok()
             .filter(|a| (*a as usize) < choices.len())
             .ok_or_else(|| fail(format!("the right answer {answer:?} is not the index of a choice")))?;
-        let context = format!("{header}{}", self.context.text(row).map_err(fail)?);
-        let id = self.id.text(row).map_err(fail)?;
+        let continuation = self.continuation.as_ref().map(|c| c.text(value)).transpose().map_err(fail)?;
+        let description = self.description.text(value).map_err(fail)?;
+        let context = format!("{description}{header}{}", self.context.text(value).map_err(fail)?);
+        let id = self.id.text(value).map_err(fail)?;
         let id = if id.is_empty() { index.to_string() } else { id };
-        Ok(ChoiceItem { index, id, context, delimiter: self.suite.target_delimiter.clone(), choices, answer })
+        let delimiter = self.suite.target_delimiter.clone();
+        Ok(ChoiceItem { index, id, context, delimiter, choices, continuation, answer })
     }
 
     /// An example with its answer, as it stands in the few-shot header.
-    fn example(&self, path: &Path, line: usize, row: &Value) -> Result<String, PlanError> {
-        let item = self.item(path, line, 0, row, "")?;
-        let right = item.choices.get(item.answer as usize).cloned().unwrap_or_default();
-        Ok(format!("{}{}{right}{}", item.context, item.delimiter, self.suite.fewshot_delimiter))
+    fn example(&self, path: &Path, row: &Row) -> Result<String, PlanError> {
+        let item = self.item(path, row, 0, "")?;
+        let description = self.description.text(&row.value).map_err(|why| bad(path, row.line, why))?;
+        let question = item.context.strip_prefix(&description).unwrap_or(&item.context);
+        let right = item.choices.get(item.answer as usize).map_or("", String::as_str);
+        let answer = match &item.continuation {
+            Some(end) => format!("{right}{}{}", item.delimiter, end.trim()),
+            None => format!("{}{right}", item.delimiter),
+        };
+        Ok(format!("{question}{answer}{}", self.suite.fewshot_delimiter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suite(fewshot: u32, group: Option<&str>) -> ChoiceSuite {
+        let text = r#"
+            doc_to_id = "{{ q }}"
+            doc_to_text = "Q: {{ q }}\nA:"
+            doc_to_choice = '["yes", "no"]'
+            doc_to_target = "{{ a }}"
+        "#;
+        let mut suite: ChoiceSuite = toml::from_str(text).expect("parses");
+        suite.fewshot = fewshot;
+        suite.doc_to_group = group.map(str::to_owned);
+        suite
+    }
+
+    const DATA: &str = r#"{"q": 1, "a": 0, "g": "x"}
+{"q": 2, "a": 1, "g": "y"}
+
+{"q": 3, "a": 0, "g": "x"}
+{"q": 4, "a": 1, "g": "y"}
+"#;
+
+    fn lines(text: &str) -> Lines<'_> {
+        Lines { path: Path::new("data.jsonl"), text }
+    }
+
+    fn contexts(items: &[ChoiceItem]) -> Vec<&str> {
+        items.iter().map(|item| item.context.as_str()).collect()
+    }
+
+    #[test]
+    fn the_last_lines_are_the_examples_where_there_are_no_others() {
+        let items = choice_items(lines(DATA), None, &suite(1, None)).expect("rendered");
+        let header = "Q: 4\nA: no\n\n";
+        assert_eq!(contexts(&items), [1, 2, 3].map(|q| format!("{header}Q: {q}\nA:")));
+        let items = choice_items(lines(DATA), None, &suite(1, Some("{{ g }}"))).expect("rendered");
+        assert_eq!(contexts(&items), ["Q: 3\nA: yes\n\nQ: 1\nA:", "Q: 4\nA: no\n\nQ: 2\nA:"]);
+        assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn a_file_of_examples_gives_its_first_lines() {
+        let mut suite = suite(1, Some("{{ g }}"));
+        suite.description = "About {{ g }}.\n".to_owned();
+        let items = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect("rendered");
+        assert_eq!(items.len(), 4);
+        assert_eq!(items[3].context, "About y.\nQ: 2\nA: no\n\nQ: 4\nA:");
+        suite.fewshot = 3;
+        let error = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect_err("too few").to_string();
+        assert!(error.contains("line 1") && error.contains("3 examples of \"x\""), "{error}");
+    }
+
+    #[test]
+    fn a_shared_continuation_stands_behind_the_right_choice() {
+        let mut suite = suite(1, None);
+        suite.doc_to_text = String::new();
+        suite.doc_to_continuation = Some(" is it.".to_owned());
+        let items = choice_items(lines(DATA), None, &suite).expect("rendered");
+        assert_eq!(items[0].context, "no is it.\n\n");
+        assert_eq!(items[0].continuation.as_deref(), Some(" is it."));
     }
 }

@@ -195,7 +195,14 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
     let options = shared.options;
     let shape = match &suite.suite.scoring {
         Scoring::Choice(choice) => {
-            json!({"way": "multiple_choice", "n_ctx": choice.ctx, "fewshot": choice.fewshot})
+            let shares = if choice.exact { "nothing" } else { "prefixes" };
+            json!({
+                "way": "multiple_choice",
+                "n_ctx": choice.ctx,
+                "fewshot": choice.fewshot,
+                "scoring": choice.scoring,
+                "shares": shares,
+            })
         }
         Scoring::Text(text) => text_shape(text),
     };

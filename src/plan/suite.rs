@@ -9,19 +9,27 @@ use toml::Spanned;
 
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
-use crate::plan::items::{ChoiceItem, choice_items};
+use crate::plan::items::{ChoiceItem, Lines, choice_items};
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
     ("hellaswag", include_str!("../../suites/hellaswag.toml")),
     ("piqa", include_str!("../../suites/piqa.toml")),
+    ("winogrande", include_str!("../../suites/winogrande.toml")),
+    ("boolq", include_str!("../../suites/boolq.toml")),
+    ("openbookqa", include_str!("../../suites/openbookqa.toml")),
+    ("truthfulqa_mc1", include_str!("../../suites/truthfulqa_mc1.toml")),
+    ("mmlu", include_str!("../../suites/mmlu.toml")),
+    ("commonsense_qa", include_str!("../../suites/commonsense_qa.toml")),
+    ("social_iqa", include_str!("../../suites/social_iqa.toml")),
     ("texts", include_str!("../../suites/texts.toml")),
     ("chat", include_str!("../../suites/chat.toml")),
     ("self_sampled", include_str!("../../suites/self_sampled.toml")),
+    ("lambada", include_str!("../../suites/lambada.toml")),
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
@@ -48,6 +56,8 @@ struct SuiteFile {
     #[serde(default)]
     source: Vec<DataSource>,
     #[serde(default)]
+    fewshot_source: Vec<DataSource>,
+    #[serde(default)]
     corpus: Vec<Spanned<CorpusTable>>,
     metric: Vec<Metric>,
     choice: Option<ChoiceSuite>,
@@ -65,12 +75,14 @@ pub struct Suite {
     pub version: u32,
     /// Licence of the data.
     pub licence: String,
-    /// Why the set is only part of the original; empty if whole.
+    /// Why the set is only part of the original, as the file says; empty if whole. See [`Self::partial`].
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
     pub note: String,
     /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
     pub sources: Vec<DataSource>,
+    /// Where the few-shot examples can be had, if not from the questions themselves.
+    pub fewshot_sources: Vec<DataSource>,
     /// The texts; empty for questions.
     pub corpora: Vec<Corpus>,
     /// Metrics, the main one first.
@@ -128,6 +140,15 @@ pub struct ChoiceSuite {
     /// What stands between context and choice.
     #[serde(default = "space")]
     pub target_delimiter: String,
+    /// Template of what is scored behind each choice. Choices are then ends of the context (partial evaluation).
+    #[serde(default)]
+    pub doc_to_continuation: Option<String>,
+    /// Template of the group whose examples an item gets; absent: all are one.
+    #[serde(default)]
+    pub doc_to_group: Option<String>,
+    /// Template of what stands in front of the examples.
+    #[serde(default)]
+    pub description: String,
     /// Examples in front of every item.
     #[serde(default)]
     pub fewshot: u32,
@@ -137,6 +158,34 @@ pub struct ChoiceSuite {
     /// Tokens an item may take, all its choices together.
     #[serde(default = "choice_ctx")]
     pub ctx: u32,
+    /// By whose definition choices are scored.
+    #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
+    pub scoring: ChoiceScoring,
+    /// Items have one choice: it is right if greedy decoding would write it (lm-eval's `loglikelihood` output type).
+    #[serde(default)]
+    pub only: bool,
+    /// Decode every choice of every item by itself, with nothing shared.
+    #[serde(default)]
+    pub exact: bool,
+}
+
+/// By whose definition choices are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChoiceScoring {
+    /// lm-evaluation-harness: sums of ln p over the continuation, as they are, a character and a byte.
+    #[default]
+    LmEval,
+    /// llama-perplexity's `--hellaswag`, `--winogrande` and `--multiple-choice`: means of ln p a token.
+    LlamaPerplexity,
+}
+
+impl ChoiceScoring {
+    /// Whether it is what suites have that say nothing of it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn space() -> String {
@@ -207,7 +256,9 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         (None, Some(text)) => Scoring::Text(text),
         _ => return Err(missing("needs either a [choice] or a [text] table", "see suites/piqa.toml")),
     };
-    let known: &[&str] = match scoring {
+    let known: &[&str] = match &scoring {
+        Scoring::Choice(choice) if choice.only => &["acc", "ppl"],
+        Scoring::Choice(choice) if !choice.scoring.is_default() => &["acc_norm"],
         Scoring::Choice(_) => &["acc", "acc_norm", "acc_bytes"],
         Scoring::Text(_) => &["kld_mean", "ppl", "ppl_ratio", "same_top_p"],
     };
@@ -268,6 +319,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         partial: raw.partial,
         note: raw.note,
         sources,
+        fewshot_sources: raw.fewshot_source,
         corpora,
         metrics: raw.metric,
         scoring,
@@ -281,7 +333,19 @@ impl Suite {
             Matter::Text(sources) | Matter::Chat(sources) => Some(sources.as_slice()),
             Matter::Sampled(_) => None,
         });
-        Some(self.sources.as_slice()).filter(|s| !s.is_empty()).into_iter().chain(texts).collect()
+        let questions = [self.sources.as_slice(), self.fewshot_sources.as_slice()];
+        questions.into_iter().filter(|s| !s.is_empty()).chain(texts).collect()
+    }
+
+    /// Why the set is only part of the original, its examples included; empty if it is whole.
+    pub fn partial(&self) -> String {
+        let Scoring::Choice(choice) = &self.scoring else { return self.partial.clone() };
+        if choice.fewshot == 0 || !self.fewshot_sources.is_empty() {
+            return self.partial.clone();
+        }
+        let group = if choice.doc_to_group.is_some() { " of each group" } else { "" };
+        let examples = format!("the last {}{group} are the examples and not asked", choice.fewshot);
+        if self.partial.is_empty() { examples } else { format!("{}; {examples}", self.partial) }
     }
 
     /// The metric shown where there is room for one.
@@ -314,12 +378,16 @@ pub struct LoadedSuite {
     pub items: Vec<ChoiceItem>,
 }
 
-/// Reads the items of a multiple-choice suite; nothing for a text.
-pub fn load_items(suite: &Suite, data: &Path) -> Result<Vec<ChoiceItem>, PlanError> {
+/// Reads the items of a multiple-choice suite, and its examples if they have a file of their own; nothing for a text.
+pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result<Vec<ChoiceItem>, PlanError> {
     let Scoring::Choice(choice) = &suite.scoring else { return Ok(Vec::new()) };
-    let text =
-        fs::read_to_string(data).map_err(|source| PlanError::Read { path: data.to_owned(), source })?;
-    choice_items(data, &text, choice)
+    let read = |path: &Path| {
+        fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
+    };
+    let text = read(data)?;
+    let shown = examples.map(read).transpose()?;
+    let shown = examples.zip(shown.as_deref()).map(|(path, text)| Lines { path, text });
+    choice_items(Lines { path: data, text: &text }, shown, choice)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde_json::Value;
 
 use crate::plan::error::PlanError;
@@ -54,9 +55,9 @@ fn wrong(error: &Error, source: &str, name: &str) -> PlanError {
     }
 }
 
-/// `list.index(x)`, which lm-eval's task files use and jinja inherits from Python.
+/// `list.index(x)` and what else lm-eval's task files use of what jinja inherits from Python.
 fn python_method(
-    _state: &mut State<'_, '_>,
+    state: &mut State<'_, '_>,
     value: &minijinja::Value,
     method: &str,
     args: &[minijinja::Value],
@@ -67,7 +68,7 @@ fn python_method(
                 Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in the list"))
             })
         }
-        _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        _ => unknown_method_callback(state, value, method, args),
     }
 }
 

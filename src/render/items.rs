@@ -113,7 +113,7 @@ fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
         reason: failed.unwrap_or_default(),
         ..QuestionRow::default()
     };
-    let ItemScore::Choice { prompt, answer, choices, truncated } = &item.score else { return row };
+    let ItemScore::Choice { prompt, answer, choices, truncated, .. } = &item.score else { return row };
     let texts: Vec<&str> = choices.iter().map(|c| c.text.as_str()).collect();
     // JSON has no infinity: serde_json writes null for it.
     let logprobs: Vec<f64> = choices.iter().map(|c| c.logprob).collect();
@@ -168,9 +168,15 @@ mod tests {
 
     fn question(logprobs: [f64; 2]) -> ItemScore {
         let choices = ["a, \"b\"", "line\nbreak"].into_iter().zip(logprobs).map(|(text, logprob)| {
-            ChoiceScore { text: text.to_owned(), logprob, tokens: 1, chars: 2, bytes: 20 }
+            ChoiceScore { text: text.to_owned(), logprob, tokens: 1, chars: 2, bytes: 20, greedy: None }
         });
-        ItemScore::Choice { prompt: "Q?".to_owned(), answer: 1, choices: choices.collect(), truncated: 3 }
+        ItemScore::Choice {
+            prompt: "Q?".to_owned(),
+            answer: 1,
+            choices: choices.collect(),
+            truncated: 3,
+            scoring: Default::default(),
+        }
     }
 
     fn unpacked(items: &[ItemRecord]) -> String {

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
 use crate::files;
 use crate::plan::error::{PlanError, nearest};
+use crate::plan::items::ChoiceItem;
 use crate::plan::suite::{self, DataSource, Suite};
 
 /// Sources that begin so name a file that comes with the program.
@@ -25,6 +26,12 @@ pub fn fetch_all(
     progress: &dyn Fn(FetchEvent<'_>),
 ) -> Result<Vec<PathBuf>, Error> {
     suite.data().into_iter().map(|places| fetch_one(suite, places, cache, fetcher, progress)).collect()
+}
+
+/// The items of a multiple-choice suite from its data files, found in the order of [`Suite::data`].
+pub fn items(suite: &Suite, paths: &[PathBuf]) -> Result<Vec<ChoiceItem>, Error> {
+    let (Some(questions), examples) = (paths.first(), paths.get(1)) else { return Ok(Vec::new()) };
+    Ok(suite::load_items(suite, questions, examples.map(PathBuf::as_path))?)
 }
 
 /// A data file of a suite that is in the cache, or can be fetched if that was asked for.

@@ -80,7 +80,7 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
                 suite: s.suite.name.clone(),
                 items: s.planned.len() as u64,
                 of: s.total,
-                partial: s.suite.partial.clone(),
+                partial: s.suite.partial(),
             })
             .collect(),
         refusal,

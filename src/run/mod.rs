@@ -5,6 +5,7 @@ mod corpora;
 pub mod data;
 pub mod derive;
 pub mod estimate;
+pub mod eval;
 pub mod event;
 pub mod executor;
 pub mod file_plan;

@@ -280,9 +280,11 @@ fn load_suite(
     let mut data_sha256: Vec<String> = corpora.iter().map(|corpus| corpus.key.clone()).collect();
     let mut items = Vec::new();
     let (total, planned) = if let Scoring::Choice(_) = &suite.scoring {
-        let data = data::locate(&suite, &suite.sources, cache, false)?;
-        data_sha256.push(sha256_file(&data).map_err(|source| Error::Io { path: data.clone(), source })?);
-        items = suite::load_items(&suite, &data)?;
+        let paths = data::locate_all(&suite, cache, false)?;
+        for path in &paths {
+            data_sha256.push(sha256_file(path).map_err(|source| Error::Io { path: path.clone(), source })?);
+        }
+        items = data::items(&suite, &paths)?;
         let total = items.len() as u64;
         let limit = config.limit_of(&suite.name).unwrap_or(total).min(total);
         let order = fingerprint::seeded_order(total, config.seed, &suite.name);

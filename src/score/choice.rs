@@ -1,168 +1,242 @@
-//! Multiple choice by log-likelihood, as lm-eval defines it, with the work that choices share done once.
+//! Multiple choice by log-likelihood: items become sequences of tokens, which are scored as branches of a prefix tree.
 //!
-//! A choice's score is the sum of ln p over the tokens of its continuation, given the context. Tokens are
-//! lm-eval's: spaces at the end of the context move to the continuation, and the continuation is what
-//! `tokens(context + continuation)` has beyond the length of `tokens(context)`. The choices' common token
-//! prefix is decoded once for all of them in one batch; an item's numbers depend on nothing but the item.
+//! By lm-eval's definition spaces at the end of the context move to the continuation, and the continuation is what
+//! `tokens(context + continuation)` has beyond the length of `tokens(context)`. By llama-perplexity's it begins where
+//! the choices' tokens begin to differ, or, of two contexts with a shared continuation, where its `--winogrande` says.
+//! Items are taken in groups whose trees fit into the cache; within a window they are sorted by their tokens, so that
+//! neighbours have most in common. An item's numbers depend on its group by the last digits only (llama.cpp's kernels
+//! round by the shape of a batch); the same list of items gives the same numbers.
 
-use crate::llama::context::Context;
-use crate::llama::ffi::{Batch, ContextOptions, Token};
+use crate::llama::ffi::Token;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::items::ChoiceItem;
-use crate::score::divergence::log_probs;
+use crate::plan::suite::ChoiceScoring;
+use crate::score::branches::{Branches, Likelihood, Room};
 use crate::score::item::{ChoiceScore, ItemScore};
+use crate::score::prefix_tree::{Sequence, Tree, common};
 
 /// Most choices an item may have.
-pub const MAX_CHOICES: u32 = 32;
-/// Most tokens computed at once; llama.cpp's default.
-const N_UBATCH: u32 = 512;
+pub const MAX_CHOICES: usize = 32;
+/// Items that are tokenised and sorted together.
+const WINDOW: usize = 1024;
 
-/// How the context is shaped: one buffer of `n_ctx` cells for all choices of an item.
-pub fn context_options(n_ctx: u32, template: ContextOptions) -> ContextOptions {
-    ContextOptions {
-        n_ctx,
-        n_batch: n_ctx,
-        n_ubatch: N_UBATCH,
-        n_seq_max: MAX_CHOICES,
-        kv_unified: true,
-        ..template
-    }
+/// Items in their order, as sequences.
+struct Prepared<'a> {
+    item: &'a ChoiceItem,
+    sequences: Vec<Sequence>,
+    truncated: u32,
+    /// Tokens and branches of its own tree.
+    size: (usize, usize),
 }
 
-/// One choice as tokens: what is decoded, and where its continuation begins.
-#[derive(Debug, Clone, PartialEq)]
-struct Sequence {
-    tokens: Vec<Token>,
-    /// Index of the first token of the continuation; at least 1.
-    continuation: usize,
-}
-
-/// Scores an item of which `longest` tokens are decoded at the most. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors end the trial.
-pub fn score_item(
+/// Scores items of which `longest` tokens are decoded at the most, and tells each. What cannot be scored is a
+/// [`ItemScore::Failed`]; only llama.cpp's errors and those of `told` end the trial.
+pub fn score_items<E: From<LlamaError>>(
     model: &Model,
-    context: &mut Context<'_>,
-    item: &ChoiceItem,
+    branches: &mut Branches<'_>,
+    items: &[ChoiceItem],
+    scoring: ChoiceScoring,
     longest: usize,
-) -> Result<ItemScore, LlamaError> {
-    if item.choices.len() > MAX_CHOICES as usize {
-        return Ok(failed(format!("{} choices; at most {MAX_CHOICES} can be scored", item.choices.len())));
+    told: &mut dyn FnMut(&ChoiceItem, ItemScore) -> Result<(), E>,
+) -> Result<(), E> {
+    for window in items.chunks(WINDOW) {
+        let mut prepared = Vec::with_capacity(window.len());
+        for item in window {
+            match prepare(model, item, scoring, longest)? {
+                Ok(one) => prepared.push(one),
+                Err(reason) => told(item, ItemScore::Failed { reason })?,
+            }
+        }
+        prepared.sort_by(|a, b| a.first().cmp(b.first()));
+        let mut left = prepared.as_slice();
+        while !left.is_empty() {
+            let (group, rest) = left.split_at(group(left, branches.kept(), branches.room()));
+            for (one, sums) in group.iter().zip(score_group(branches, group)?) {
+                told(one.item, one.score(scoring, &sums))?;
+            }
+            left = rest;
+        }
     }
+    Ok(())
+}
+
+/// How many items one tree takes, of which `kept` is decoded already; at least one.
+fn group(items: &[Prepared<'_>], kept: &[Token], room: Room) -> usize {
+    let mut taken = Room { cells: 0, fresh: 0, branches: 0 };
+    let mut before: Option<&[Token]> = None;
+    let fits = items.iter().take_while(|item| {
+        let (tokens, branches) = item.size;
+        taken.cells += tokens - before.map_or(0, |before| common(before, item.first()));
+        taken.fresh += tokens - common(before.unwrap_or(kept), item.first());
+        taken.branches += branches;
+        before = Some(item.first());
+        taken.cells <= room.cells && taken.fresh <= room.fresh && taken.branches <= room.branches
+    });
+    fits.count().max(1)
+}
+
+/// Likelihoods, item by item and choice by choice.
+fn score_group(
+    branches: &mut Branches<'_>,
+    group: &[Prepared<'_>],
+) -> Result<Vec<Vec<Option<Likelihood>>>, LlamaError> {
+    let sequences: Vec<&Sequence> = group.iter().flat_map(|item| &item.sequences).collect();
+    let too_large = group.iter().any(|item| item.size.0 > branches.room().cells);
+    let sums = if too_large {
+        // A single item: its choices in turn.
+        let mut sums = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            sums.extend(branches.score(&[sequence])?);
+        }
+        sums
+    } else {
+        branches.score(&sequences)?
+    };
+    let mut sums = sums.into_iter();
+    Ok(group.iter().map(|item| sums.by_ref().take(item.sequences.len()).collect()).collect())
+}
+
+/// An item as sequences, or why it cannot be scored.
+fn prepare<'a>(
+    model: &Model,
+    item: &'a ChoiceItem,
+    scoring: ChoiceScoring,
+    longest: usize,
+) -> Result<Result<Prepared<'a>, String>, LlamaError> {
+    if item.choices.len() > MAX_CHOICES {
+        return Ok(Err(format!("{} choices; at most {MAX_CHOICES} can be scored", item.choices.len())));
+    }
+    let whole = match scoring {
+        ChoiceScoring::LmEval => by_lm_eval(model, item)?,
+        ChoiceScoring::LlamaPerplexity => by_llama_perplexity(model, item)?,
+    };
+    let Some(whole) = whole else {
+        return Ok(Err("the context or a choice has no tokens".to_owned()));
+    };
     let mut truncated = 0;
-    let mut sequences = Vec::with_capacity(item.choices.len());
-    for choice in &item.choices {
-        let Some(sequence) = sequence(model, &item.context, &format!("{}{choice}", item.delimiter))? else {
-            return Ok(failed("the context or a choice has no tokens".to_owned()));
-        };
+    let mut sequences = Vec::with_capacity(whole.len());
+    for sequence in whole {
         let (sequence, cut) = cut_left(sequence, longest);
         let Some(sequence) = sequence else {
-            return Ok(failed(format!("a choice alone is longer than {longest} tokens")));
+            return Ok(Err(format!("a choice alone is longer than {longest} tokens")));
         };
         truncated = truncated.max(cut);
         sequences.push(sequence);
     }
-    let sums = if tree_size(&sequences) <= longest {
-        score_together(context, &sequences)?
-    } else {
-        let mut sums = Vec::with_capacity(sequences.len());
-        for sequence in &sequences {
-            sums.extend(score_together(context, std::slice::from_ref(sequence))?);
-        }
-        sums
-    };
-    if sums.iter().any(Option::is_none) {
-        return Ok(failed("a logit is not finite".to_owned()));
+    let tree = Tree::grow(&sequences.iter().collect::<Vec<_>>());
+    Ok(Ok(Prepared { item, sequences, truncated, size: (tree.nodes.len(), tree.leaves) }))
+}
+
+impl Prepared<'_> {
+    fn first(&self) -> &[Token] {
+        self.sequences.first().map_or(&[], Sequence::path)
     }
-    let choices = item
-        .choices
-        .iter()
-        .zip(&sequences)
-        .zip(sums)
-        .map(|((text, sequence), sum)| ChoiceScore {
+
+    fn score(&self, scoring: ChoiceScoring, sums: &[Option<Likelihood>]) -> ItemScore {
+        if sums.iter().any(Option::is_none) {
+            return ItemScore::Failed { reason: "a logit is not finite".to_owned() };
+        }
+        let alone = sums.len() == 1;
+        let parts = self.item.choices.iter().zip(&self.sequences).zip(sums);
+        let choices = parts.map(|((text, sequence), sum)| ChoiceScore {
             text: text.clone(),
-            logprob: sum.unwrap_or(f64::NAN),
-            tokens: (sequence.tokens.len() - sequence.continuation) as u32,
+            logprob: sum.map_or(f64::NAN, |sum| sum.logprob),
+            greedy: sum.filter(|_| alone).map(|sum| sum.greedy),
+            tokens: sequence.scored().len() as u32,
             chars: text.chars().count() as u32,
             bytes: text.len() as u32,
-        })
-        .collect();
-    Ok(ItemScore::Choice { prompt: item.context.clone(), answer: item.answer, choices, truncated })
+        });
+        ItemScore::Choice {
+            prompt: self.item.context.clone(),
+            answer: self.item.answer,
+            choices: choices.collect(),
+            truncated: self.truncated,
+            scoring,
+        }
+    }
 }
 
-fn failed(reason: String) -> ItemScore {
-    ItemScore::Failed { reason }
+/// lm-eval's `_encode_pair` for each choice; `None` if a part has no tokens. An empty context is the token that texts
+/// begin with.
+fn by_lm_eval(model: &Model, item: &ChoiceItem) -> Result<Option<Vec<Sequence>>, LlamaError> {
+    let mut known: Option<(&str, usize)> = None;
+    let mut sequences = Vec::with_capacity(item.choices.len());
+    let contexts: Vec<String> = match &item.continuation {
+        Some(_) => item.choices.iter().map(|choice| format!("{}{choice}", item.context)).collect(),
+        None => vec![item.context.clone(); item.choices.len()],
+    };
+    for (choice, context) in item.choices.iter().zip(&contexts) {
+        let continuation = item.continuation.as_deref().map_or(choice.as_str(), str::trim);
+        let continuation = format!("{}{continuation}", item.delimiter);
+        let trimmed = context.trim_end();
+        let prefix = match known {
+            Some((text, tokens)) if text == trimmed => tokens,
+            _ => model.tokenize(trimmed)?.len(),
+        };
+        known = Some((trimmed, prefix));
+        let tokens = if context.is_empty() {
+            let start = model.start().into_iter().filter(|_| prefix == 0);
+            start.chain(model.tokenize(&continuation)?).collect()
+        } else {
+            model.tokenize(format!("{context}{continuation}"))?
+        };
+        let prefix = if context.is_empty() { prefix.max(1) } else { prefix };
+        if prefix == 0 || prefix >= tokens.len() {
+            return Ok(None);
+        }
+        sequences.push(Sequence { tokens, continuation: prefix });
+    }
+    Ok(Some(sequences))
 }
 
-/// lm-eval's `_encode_pair`; `None` if either part has no tokens.
-fn sequence(model: &Model, context: &str, continuation: &str) -> Result<Option<Sequence>, LlamaError> {
-    let trimmed = context.trim_end();
-    let spaces = &context[trimmed.len()..];
-    let whole = model.tokenize(format!("{trimmed}{spaces}{continuation}"))?;
-    let prefix = model.tokenize(trimmed)?.len();
-    Ok((prefix > 0 && prefix < whole.len()).then_some(Sequence { tokens: whole, continuation: prefix }))
+/// llama-perplexity's: `--hellaswag` and `--multiple-choice` score what is not common to all choices; `--winogrande`
+/// scores the shared continuation but for its last token. Where a continuation is too short for that it scores the
+/// option too; there the tool takes the second option's first logits from a wrong place, and we from the right one.
+fn by_llama_perplexity(model: &Model, item: &ChoiceItem) -> Result<Option<Vec<Sequence>>, LlamaError> {
+    const LEAST_TRAILING: usize = 3;
+    let end = item.continuation.as_deref().unwrap_or("");
+    let delimiter = if item.continuation.is_some() { "" } else { item.delimiter.as_str() };
+    let mut all = Vec::with_capacity(item.choices.len());
+    let mut bases = Vec::with_capacity(item.choices.len());
+    for choice in &item.choices {
+        let until_choice = format!("{}{delimiter}{choice}", item.context);
+        bases.push(model.tokenize(&until_choice)?.len());
+        all.push(model.tokenize(format!("{until_choice}{end}"))?);
+    }
+    let first = all.first().cloned().unwrap_or_default();
+    let alike = all.iter().map(|tokens| common(tokens, &first)).min().unwrap_or(0);
+    // A choice that another begins with has at least its last token scored.
+    let shortest = all.iter().map(Vec::len).min().unwrap_or(0);
+    let alike = alike.min(shortest.saturating_sub(1));
+    if alike == 0 {
+        return Ok(None);
+    }
+    let Some(_) = item.continuation else {
+        let sequences = all.into_iter().map(|tokens| Sequence { tokens, continuation: alike });
+        return Ok(Some(sequences.collect()));
+    };
+    let skips_option = all.iter().all(|tokens| tokens.len() - alike > LEAST_TRAILING);
+    let sequences = all.into_iter().zip(bases).map(|(mut tokens, base)| {
+        let continuation = if skips_option { base } else { alike };
+        if tokens.len() > continuation + 1 {
+            tokens.pop();
+        }
+        Sequence { tokens, continuation }
+    });
+    let sequences: Vec<Sequence> = sequences.collect();
+    Ok(sequences.iter().all(|s| s.continuation < s.tokens.len()).then_some(sequences))
 }
 
 /// Drops tokens from the left until at most `longest` are decoded (the last token never is); `None` if the
 /// continuation alone does not fit.
 fn cut_left(mut sequence: Sequence, longest: usize) -> (Option<Sequence>, u32) {
-    let cut = (sequence.tokens.len() - 1).saturating_sub(longest);
+    let cut = sequence.path().len().saturating_sub(longest);
     if cut >= sequence.continuation {
         return (None, cut as u32);
     }
     sequence.tokens.drain(..cut);
     sequence.continuation -= cut;
     (Some(sequence), cut as u32)
-}
-
-/// Length of the tokens that all sequences begin with, short of the last token of any (which is not decoded).
-fn shared_prefix(sequences: &[Sequence]) -> usize {
-    let Some((first, rest)) = sequences.split_first() else { return 0 };
-    let shortest = sequences.iter().map(|s| s.tokens.len() - 1).min().unwrap_or(0);
-    (0..shortest).take_while(|i| rest.iter().all(|s| s.tokens.get(*i) == first.tokens.get(*i))).count()
-}
-
-/// Tokens decoded when the shared prefix is decoded once.
-fn tree_size(sequences: &[Sequence]) -> usize {
-    let shared = shared_prefix(sequences);
-    shared + sequences.iter().map(|s| s.tokens.len() - 1 - shared).sum::<usize>()
-}
-
-/// Sum of ln p of each sequence's continuation, all decoded in one batch; `None` where not finite.
-fn score_together(context: &mut Context<'_>, sequences: &[Sequence]) -> Result<Vec<Option<f64>>, LlamaError> {
-    let shared = shared_prefix(sequences);
-    let everyone: Vec<i32> = (0..sequences.len() as i32).collect();
-    let first_scored = sequences.iter().map(|s| s.continuation - 1).min().unwrap_or(0);
-    let mut batch = Batch::default();
-    if let Some(first) = sequences.first() {
-        for (position, token) in first.tokens.iter().take(shared).enumerate() {
-            batch.push(*token, position as i32, &everyone, position >= first_scored);
-        }
-    }
-    let mut begins = Vec::with_capacity(sequences.len());
-    for (id, sequence) in sequences.iter().enumerate() {
-        begins.push(batch.len());
-        let decoded = sequence.tokens.len() - 1;
-        for (position, token) in sequence.tokens.iter().enumerate().take(decoded).skip(shared) {
-            batch.push(*token, position as i32, &[id as i32], position + 1 >= sequence.continuation);
-        }
-    }
-    context.clear();
-    context.decode(&batch)?;
-    sequences
-        .iter()
-        .zip(begins)
-        .map(|(sequence, begin)| {
-            let row = |position: usize| {
-                if position < shared { position } else { begin + position - shared }
-            };
-            let mut sum = Some(0.0);
-            for next in sequence.continuation..sequence.tokens.len() {
-                let token = sequence.tokens.get(next).map_or(0, |t| t.unsigned_abs() as usize);
-                let lp = log_probs(context.logits(row(next - 1))?, std::iter::once(token));
-                sum = sum.zip(lp.and_then(|lp| lp.first().copied())).map(|(sum, lp)| sum + lp);
-            }
-            Ok(sum)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -174,16 +248,6 @@ mod tests {
     }
 
     #[test]
-    fn the_last_token_is_not_part_of_the_prefix() {
-        let same = [sequence(&[1, 2, 3], 2), sequence(&[1, 2, 3], 2)];
-        assert_eq!((shared_prefix(&same), tree_size(&same)), (2, 2));
-        let two = [sequence(&[1, 2, 3, 4], 2), sequence(&[1, 2, 5], 2)];
-        assert_eq!((shared_prefix(&two), tree_size(&two)), (2, 3));
-        let none = [sequence(&[1, 9], 1), sequence(&[2, 9], 1)];
-        assert_eq!((shared_prefix(&none), tree_size(&none)), (0, 2));
-    }
-
-    #[test]
     fn long_items_lose_their_left() {
         let (kept, cut) = cut_left(sequence(&[1, 2, 3, 4, 5, 6], 4), 3);
         assert_eq!((kept, cut), (Some(sequence(&[3, 4, 5, 6], 2)), 2));
@@ -191,5 +255,29 @@ mod tests {
         assert_eq!(kept, None);
         let (kept, cut) = cut_left(sequence(&[1, 2, 3], 1), 3);
         assert_eq!((kept, cut), (Some(sequence(&[1, 2, 3], 1)), 0));
+    }
+
+    #[test]
+    fn groups_fill_the_cells_and_hold_one_item_at_least() {
+        let item = ChoiceItem::default();
+        let prepared = |tokens: &[Token], size| Prepared {
+            item: &item,
+            sequences: vec![sequence(tokens, 1)],
+            truncated: 0,
+            size,
+        };
+        let items = [
+            prepared(&[1, 2, 3, 4], (10, 2)),
+            prepared(&[1, 2, 9, 4], (10, 2)),
+            prepared(&[5, 6, 7, 8], (10, 2)),
+        ];
+        let taken = |kept, cells, fresh, branches| group(&items, kept, Room { cells, fresh, branches });
+        assert_eq!(taken(&[], 5, 99, 9), 1);
+        assert_eq!(taken(&[], 17, 99, 9), 1);
+        assert_eq!(taken(&[], 18, 99, 9), 2);
+        assert_eq!(taken(&[], 28, 99, 9), 3);
+        assert_eq!(taken(&[], 28, 99, 5), 2);
+        assert_eq!(taken(&[], 28, 17, 9), 1);
+        assert_eq!(taken(&[1, 7], 28, 17, 9), 2);
     }
 }

@@ -38,12 +38,12 @@ pub fn divergence(base: &[f32], variant: &[f32], token: usize) -> Option<Diverge
     })
 }
 
-/// ln p of several tokens under one row of logits; `None` if a logit is not finite.
-pub fn log_probs(row: &[f32], tokens: impl Iterator<Item = usize>) -> Option<Vec<f64>> {
+/// ln p of several tokens under one row of logits, and whether each is the most likely; `None` if a logit is not finite.
+pub fn log_probs(row: &[f32], tokens: impl Iterator<Item = usize>) -> Option<Vec<(f64, bool)>> {
     let max = finite_max(row)?;
     let (z, _, _) = sums(row, row, max, max);
     let log_z = z.ln();
-    tokens.map(|t| row.get(t).map(|l| f64::from(*l) - f64::from(max) - log_z)).collect()
+    tokens.map(|t| row.get(t).map(|l| (f64::from(*l) - f64::from(max) - log_z, *l >= max))).collect()
 }
 
 const LANES: usize = 16;

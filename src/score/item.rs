@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::suite::ChoiceScoring;
 use crate::stats::Moments;
 
 /// One line of an item journal.
@@ -30,6 +31,9 @@ pub enum ItemScore {
         /// Tokens cut from the left because the item was longer than the context.
         #[serde(default)]
         truncated: u32,
+        /// By whose definition it was scored.
+        #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
+        scoring: ChoiceScoring,
     },
     /// One chunk of a text.
     Chunk(ChunkScore),
@@ -53,6 +57,9 @@ pub struct ChoiceScore {
     pub chars: u32,
     /// Bytes of the choice, without the delimiter.
     pub bytes: u32,
+    /// Of a choice that is the only one: whether greedy decoding would write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greedy: Option<bool>,
 }
 
 /// Scores of the scored positions of one chunk, in order. All arrays have the same length.

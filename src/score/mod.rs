@@ -2,6 +2,7 @@
 
 pub mod base_store;
 pub mod batched;
+pub mod branches;
 pub mod choice;
 pub mod compare;
 pub mod divergence;
@@ -12,6 +13,7 @@ pub mod kld_file;
 pub mod llama_perplexity;
 pub mod noise;
 pub mod perplexity;
+pub mod prefix_tree;
 pub mod reference;
 pub mod sample;
 pub mod sampler;

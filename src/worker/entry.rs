@@ -17,7 +17,6 @@ use crate::llama::quantize;
 use crate::plan::chat::{self, ChatTemplate};
 use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
-use crate::score::choice;
 use crate::score::compare::score_chunks;
 use crate::score::kld_file::{KldReader, KldWriter};
 use crate::score::noise;
@@ -26,10 +25,11 @@ use crate::score::reference::{Comparer, Keep, Keeper};
 use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
 use crate::worker::bench::{Bench, BenchError};
+use crate::worker::choice;
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, BenchSpec, ChatWork, ChoiceWork, CountWork, Fallback, Finished, FlashAttn, ImatrixWork,
+    BatchedWork, BenchSpec, ChatWork, ChoiceItem, CountWork, Fallback, Finished, FlashAttn, ImatrixWork,
     ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL, QuantizeDone,
     QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork, Status,
     SuiteCost, SurfaceWork, TextWork,
@@ -143,7 +143,13 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Batched(work) => {
                 with_model(loaded.as_ref(), |m, s| batched(m, s, &work, &mut texts, &replies))
             }
-            Request::Choice(work) => with_model(loaded.as_ref(), |m, s| choices(m, s, &work, &replies)),
+            Request::Choice(work) => with_model(loaded.as_ref(), |m, s| {
+                set_pool(s.threads);
+                let template = template(m, s, work.n_ctx)?;
+                let told =
+                    |question: &ChoiceItem, score| item(&replies, question.index, question.id.clone(), score);
+                choice::answer(m, s, &work, template, told)
+            }),
             Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speculate(work) => with_model(loaded.as_ref(), |m, s| speculate(m, s, &work, &replies)),
             Request::Bench(spec) => {
@@ -342,24 +348,6 @@ fn batched(
     Ok(cost)
 }
 
-fn choices(
-    model: &Model,
-    spec: &LoadSpec,
-    work: &ChoiceWork,
-    replies: &Replies,
-) -> Result<Finished, Failure> {
-    let begun = Instant::now();
-    let options = choice::context_options(work.n_ctx, template(model, spec, work.n_ctx)?);
-    let mut context = Context::new(model, options)?;
-    let trained = if spec.yarn { work.n_ctx } else { model.context_length() };
-    let longest = work.n_ctx.min(trained) as usize;
-    for question in &work.items {
-        let score = choice::score_item(model, &mut context, question, longest)?;
-        item(replies, question.index, question.id.clone(), score)?;
-    }
-    Ok(cost(begun, &context, None))
-}
-
 fn item(replies: &Replies, index: u64, id: String, score: ItemScore) -> Result<(), Failure> {
     send(replies, &Reply::Item(ItemRecord { index, id, score })).map_err(|error| Failure {
         status: Status::BadProtocol,
@@ -373,6 +361,7 @@ fn cost(begun: Instant, context: &Context<'_>, store: Option<&BaseStore>) -> Fin
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: context.decode_s,
         tokens_decoded: context.tokens_decoded,
+        tokens_naive: 0,
         items_cached: 0,
         store: store.map(BaseStore::summary),
     })

@@ -2,6 +2,7 @@
 //! recorded outcome of one trial, and the parent's side of it.
 
 pub mod bench;
+pub mod choice;
 pub mod client;
 pub mod entry;
 pub mod imatrix;

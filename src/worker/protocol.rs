@@ -16,6 +16,7 @@ pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
 pub use crate::plan::speculation::Prompt;
 pub use crate::plan::speed::{SpeedGrid, SpeedKind, SpeedPoint, SpeedShape};
+pub use crate::plan::suite::ChoiceScoring;
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
@@ -283,6 +284,12 @@ pub struct ChoiceWork {
     pub n_ctx: u32,
     /// Items, rendered by the parent.
     pub items: Vec<ChoiceItem>,
+    /// By whose definition.
+    #[serde(default)]
+    pub scoring: ChoiceScoring,
+    /// Every choice decoded by itself.
+    #[serde(default)]
+    pub exact: bool,
 }
 
 /// A text whose activations make an importance matrix.
@@ -654,6 +661,9 @@ pub struct SuiteCost {
     pub decode_s: f64,
     /// Tokens decoded.
     pub tokens_decoded: u64,
+    /// Tokens that scoring item by item and choice by choice would have decoded; 0 where nothing is shared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_naive: u64,
     /// Items that an earlier sweep had measured and the cache kept; none of the above was spent on them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub items_cached: u64,
@@ -673,6 +683,7 @@ impl SuiteCost {
         self.wall_s += other.wall_s;
         self.decode_s += other.decode_s;
         self.tokens_decoded += other.tokens_decoded;
+        self.tokens_naive += other.tokens_naive;
         self.items_cached += other.items_cached;
         self.store = other.store.clone().or(self.store.take());
     }

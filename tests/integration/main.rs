@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_input_disk;
 mod corpora;
+mod eval;
 mod imatrix;
 mod kill;
 mod layering;

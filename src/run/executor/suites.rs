@@ -124,7 +124,12 @@ impl Executor<'_> {
                     .iter()
                     .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?).cloned())
                     .collect();
-                vec![Request::Choice(ChoiceWork { n_ctx: choice.ctx, items: wanted })]
+                vec![Request::Choice(ChoiceWork {
+                    n_ctx: choice.ctx,
+                    items: wanted,
+                    scoring: choice.scoring,
+                    exact: choice.exact,
+                })]
             }
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
         };

@@ -1,0 +1,371 @@
+//! One suite on one file: what `bitfrontier eval` asks of a worker. Items are those of a sweep, and so are their scores;
+//! nothing is journalled, because a suite on one file takes minutes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::analyze::choice::{Metric, flipped, metrics};
+use crate::error::Error;
+use crate::fetch::Cache;
+use crate::gguf::{self, Described as _};
+use crate::plan::config::Offload;
+use crate::plan::fingerprint;
+use crate::plan::suite::{self, ChoiceScoring, ChoiceSuite, Scoring, Suite};
+use crate::run::{data, estimate};
+use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::protocol::{
+    ChoiceItem, ChoiceWork, Finished, ItemRecord, ItemScore, LoadSpec, Reply, Request, Status, SuiteCost,
+};
+
+/// Seed of the order of items, as in a sweep that is not told another.
+const SEED: u64 = 1;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The model's file.
+    pub model: PathBuf,
+    /// The suite's name, or its file.
+    pub suite: String,
+    /// Which of its items.
+    pub pick: Pick,
+    /// Examples in front of every item, if not as many as the suite says.
+    pub fewshot: Option<u32>,
+    /// By whose definition, if not by the suite's.
+    pub scoring: Option<ChoiceScoring>,
+    /// Every choice decoded by itself.
+    pub exact: bool,
+    /// Items that are scored once more, every choice by itself.
+    pub noise: usize,
+    /// Threads given to llama.cpp.
+    pub threads: u32,
+    /// What goes to a GPU.
+    pub offload: Offload,
+    /// Stretch contexts beyond the model's by YaRN.
+    pub yarn: bool,
+}
+
+/// Which items of a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// All.
+    All,
+    /// So many: the sample that a sweep takes.
+    Sample(u64),
+    /// These, in the order of the file.
+    Range(Range<u64>),
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluated {
+    /// The model's file.
+    pub model: String,
+    /// The suite.
+    pub suite: String,
+    /// Its title.
+    pub title: String,
+    /// Why the data are only part of the original; absent if whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub partial: String,
+    /// What else to know of the suite.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// By whose definition.
+    pub scoring: ChoiceScoring,
+    /// Examples in front of every item.
+    pub fewshot: u32,
+    /// Whether every choice was decoded by itself.
+    pub exact: bool,
+    /// Items evaluated, of all there are.
+    pub items: u64,
+    /// Items of the suite.
+    pub of: u64,
+    /// Of those evaluated, how many could not be scored.
+    pub failed: u64,
+    /// Score of a guesser on the first metric.
+    pub chance: Option<f64>,
+    /// What came of it, the suite's main metric first.
+    pub metrics: Vec<Metric>,
+    /// How far scores move when nothing is shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
+    /// Tokens decoded.
+    pub tokens_decoded: u64,
+    /// Tokens that item-by-item, choice-by-choice scoring would have decoded.
+    pub tokens_naive: u64,
+    /// Wall seconds of the whole command.
+    pub wall_s: f64,
+    /// Seconds within `llama_decode`.
+    pub decode_s: f64,
+    /// llama.cpp's version.
+    pub llama_cpp: String,
+}
+
+/// How far scores move when the same items are scored with every choice decoded by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Noise {
+    /// Items scored twice.
+    pub items: u64,
+    /// Mean of the absolute difference of a choice's ln p, in nats.
+    pub logprob_mean: f64,
+    /// The largest.
+    pub logprob_max: f64,
+    /// Items of which another choice was picked, by the first metric.
+    pub flips: u64,
+}
+
+impl Pick {
+    /// What `--limit` and `--items` say, of which one may be given.
+    pub fn new(limit: Option<u64>, items: Option<&str>) -> Result<Self, Error> {
+        let Some(text) = items else { return Ok(limit.map_or(Self::All, Self::Sample)) };
+        let ends = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let range = ends.map(|(first, end): (u64, u64)| first..end).filter(|range| !range.is_empty());
+        range.map(Self::Range).ok_or_else(|| {
+            let hint = "write --items 0..200: from 0, the end excluded".to_owned();
+            Error::Refused { reason: format!("--items {text:?} is no range of items"), hint: Some(hint) }
+        })
+    }
+
+    /// Positions in the file.
+    fn of(&self, total: u64, suite: &str) -> Result<Vec<u64>, Error> {
+        let limit = match self {
+            Self::Range(range) if range.end > total => {
+                let reason =
+                    format!("--items {}..{}: suite {suite} has {total} items", range.start, range.end);
+                return Err(Error::Refused { reason, hint: Some(format!("--items 0..{total} is all")) });
+            }
+            Self::Range(range) => return Ok(range.clone().collect()),
+            Self::All => total,
+            Self::Sample(limit) => *limit,
+        };
+        let order = fingerprint::seeded_order(total, SEED, suite);
+        Ok(order.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+}
+
+/// Carries it out. `progress` hears of items done, of how many.
+pub fn evaluate(
+    question: &Question,
+    cache: &Cache,
+    interrupted: &AtomicBool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Evaluated, Error> {
+    let begun = Instant::now();
+    let (suite, choice) = asked(question)?;
+    let all = data::items(&suite, &data::locate_all(&suite, cache, false)?)?;
+    let picked = question.pick.of(all.len() as u64, &suite.name)?;
+    let items: Vec<ChoiceItem> =
+        picked.iter().filter_map(|i| all.get(usize::try_from(*i).ok()?).cloned()).collect();
+    if items.is_empty() {
+        return Err(crate::plan::error::PlanError::NoItems { suite: suite.name }.into());
+    }
+    let mut asking = Asking::start(question, interrupted)?;
+    let again: Vec<ChoiceItem> = items.iter().take(question.noise).cloned().collect();
+    let total = (items.len() + again.len()) as u64;
+    let mut done = 0;
+    let mut tell = || {
+        done += 1;
+        progress(done, total);
+    };
+    let (records, cost) = asking.score(&choice, items, choice.exact, &mut tell)?;
+    let exact = if again.is_empty() {
+        Vec::new()
+    } else {
+        let (exact, _) = asking.score(&choice, again, true, &mut tell)?;
+        exact
+    };
+    let mut metrics = metrics(&records);
+    metrics.sort_by_key(|metric| metric.name != suite.main_metric());
+    Ok(Evaluated {
+        model: question.model.display().to_string(),
+        partial: suite.partial(),
+        title: suite.title.clone(),
+        note: suite.note.clone(),
+        scoring: choice.scoring,
+        fewshot: choice.fewshot,
+        exact: choice.exact,
+        items: records.len() as u64,
+        of: all.len() as u64,
+        failed: records.iter().filter(|r| matches!(r.score, ItemScore::Failed { .. })).count() as u64,
+        chance: suite.chance(),
+        noise: noise(&records, &exact, suite.main_metric()),
+        metrics,
+        tokens_decoded: cost.tokens_decoded,
+        tokens_naive: cost.tokens_naive,
+        wall_s: begun.elapsed().as_secs_f64(),
+        decode_s: cost.decode_s,
+        llama_cpp: asking.worker.native.llama_cpp.clone(),
+        suite: suite.name,
+    })
+}
+
+/// The suite as it was asked for.
+fn asked(question: &Question) -> Result<(Suite, ChoiceSuite), Error> {
+    let mut suite = suite::parse(&suite::find(&question.suite, "SUITE")?)?;
+    let Scoring::Choice(choice) = &mut suite.scoring else {
+        return Err(Error::Refused {
+            reason: format!("suite {} is a text, which `eval` does not score", suite.name),
+            hint: Some("`bitfrontier perplexity MODEL --text FILE` does".to_owned()),
+        });
+    };
+    choice.fewshot = question.fewshot.unwrap_or(choice.fewshot);
+    choice.scoring = question.scoring.unwrap_or(choice.scoring);
+    choice.exact |= question.exact;
+    let choice = choice.clone();
+    Ok((suite, choice))
+}
+
+/// Compares scores with those of the same items decoded alone.
+fn noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -> Option<Noise> {
+    let alone: BTreeMap<u64, &ItemScore> = alone.iter().map(|item| (item.index, &item.score)).collect();
+    let pairs = shared.iter().filter_map(|item| Some((&item.score, *alone.get(&item.index)?)));
+    let (mut items, mut flips, mut moved) = (0, 0, Vec::new());
+    for (shared, alone) in pairs {
+        let (ItemScore::Choice { choices: a, .. }, ItemScore::Choice { choices: b, .. }) = (shared, alone)
+        else {
+            continue;
+        };
+        items += 1;
+        flips += u64::from(flipped(shared, alone, metric));
+        moved.extend(a.iter().zip(b).map(|(a, b)| (a.logprob - b.logprob).abs()));
+    }
+    (!moved.is_empty()).then(|| Noise {
+        items,
+        logprob_mean: moved.iter().sum::<f64>() / moved.len() as f64,
+        logprob_max: moved.iter().copied().fold(0.0, f64::max),
+        flips,
+    })
+}
+
+/// A worker with the model.
+struct Asking<'a> {
+    worker: Worker,
+    size: (u64, u64),
+    interrupted: &'a AtomicBool,
+    /// The worker's output; its last lines tell why it died.
+    _log: NamedTempFile,
+}
+
+impl<'a> Asking<'a> {
+    fn start(question: &Question, interrupted: &'a AtomicBool) -> Result<Self, Error> {
+        let about = gguf::open_model(&question.model)?;
+        let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        let size = (about.weights(), about.file_bytes());
+        let mut asking = Self { worker, size, interrupted, _log: log };
+        let request = Request::Load(LoadSpec {
+            model: question.model.clone(),
+            threads: question.threads,
+            offload: question.offload.clone(),
+            kv: ("f16".to_owned(), "f16".to_owned()),
+            yarn: question.yarn,
+        });
+        asking.ask(&request, &mut |_| {})?;
+        Ok(asking)
+    }
+
+    fn ask(&mut self, request: &Request, item: &mut dyn FnMut(ItemRecord)) -> Result<Finished, Error> {
+        let patience = estimate::silence(self.size.0, self.size.1, request);
+        let answer = self.worker.ask(request, patience, self.interrupted, |reply| {
+            if let Reply::Item(record) = reply {
+                item(record);
+            }
+            Ok(())
+        });
+        answer.map_err(stopped)
+    }
+
+    /// Scores items; what they are in the order of the file.
+    fn score(
+        &mut self,
+        suite: &ChoiceSuite,
+        items: Vec<ChoiceItem>,
+        exact: bool,
+        tell: &mut dyn FnMut(),
+    ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
+        let asked = items.len();
+        let work = ChoiceWork { n_ctx: suite.ctx, items, scoring: suite.scoring, exact };
+        let mut records = Vec::with_capacity(asked);
+        let finished = self.ask(&Request::Choice(work), &mut |record| {
+            records.push(record);
+            tell();
+        })?;
+        let Finished::Items(cost) = finished else {
+            return Err(Error::Worker("the worker answered another question".to_owned()));
+        };
+        if records.len() != asked {
+            return Err(Error::Worker(format!("the worker scored {} of {asked} items", records.len())));
+        }
+        records.sort_by_key(|record| record.index);
+        Ok((records, cost))
+    }
+}
+
+fn stopped(failure: WorkFailure) -> Error {
+    match failure {
+        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. }
+        | WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
+        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
+        WorkFailure::NoSpace(what) => Error::NoSpace(what),
+        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
+    }
+}
+
+impl Evaluated {
+    /// The answer for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!("{}: {}", self.suite, self.title)];
+        lines.extend(
+            [("partial", &self.partial), ("note", &self.note)]
+                .into_iter()
+                .filter(|(_, text)| !text.is_empty())
+                .map(|(what, text)| format!("{what}: {text}")),
+        );
+        let failed =
+            if self.failed > 0 { format!(", {} could not be scored", self.failed) } else { String::new() };
+        lines.push(format!("{} of {} items, {} shots{failed}", self.items, self.of, self.fewshot));
+        for metric in &self.metrics {
+            let stderr = metric.stderr.map_or(String::new(), |e| format!(" +- {e:.4}"));
+            lines.push(format!("{:<10} {:.4}{stderr}  (n {})", metric.name, metric.value, metric.n));
+        }
+        if let Some(chance) = self.chance {
+            lines.push(format!("a guesser scores {chance:.4}"));
+        }
+        if let Some(noise) = self.noise {
+            lines.push(format!(
+                "numeric noise, {} items decoded alone: ln p moves by {:.4} on average, {:.4} at most; {} answers flip",
+                noise.items, noise.logprob_mean, noise.logprob_max, noise.flips
+            ));
+        }
+        lines.push(format!(
+            "{} tokens decoded, {} choice by choice; {:.1} s, of which {:.1} s decoding",
+            self.tokens_decoded, self.tokens_naive, self.wall_s, self.decode_s
+        ));
+        lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_in_file_order_and_samples_are_a_sweeps() {
+        let range = Pick::new(None, Some("2..5")).expect("a range");
+        assert_eq!(range.of(9, "piqa").expect("there"), [2, 3, 4]);
+        assert!(range.of(4, "piqa").is_err());
+        for wrong in ["", "3", "5..2", "2..2", "a..b", "-1..2"] {
+            assert!(Pick::new(None, Some(wrong)).is_err(), "{wrong}");
+        }
+        let sample = Pick::new(Some(3), None).expect("a sample").of(9, "piqa").expect("there");
+        assert_eq!(sample, fingerprint::seeded_order(9, SEED, "piqa")[..3]);
+    }
+}
