@@ -576,7 +576,8 @@ impl<'model> ContextHandle<'model> {
             params.swa_full = options.swa_full;
             params.no_perf = true;
             if options.n_outputs_max > 0 {
-                params.n_outputs_max = options.n_outputs_max;
+                // llama.cpp reserves a row for every sequence, and aborts if they are more than this.
+                params.n_outputs_max = options.n_outputs_max.max(options.n_seq_max);
             }
             if let Some(observing) = observing {
                 params.cb_eval = Some(on_tensor);
