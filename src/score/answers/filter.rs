@@ -1,0 +1,162 @@
+//! Filters that take the answer out of a generated text, as lm-eval's task files name them (`filter_list`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::AnswerError;
+use super::pattern::Pattern;
+use super::python;
+
+/// A pipeline with a name: GSM8K has `strict-match` and `flexible-extract`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// Its name, which tells its metrics from those of the other pipelines.
+    pub name: String,
+    /// The steps, in order.
+    #[serde(rename = "filter")]
+    pub steps: Vec<Step>,
+}
+
+/// One step. What lm-eval calls `function` is the kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "function", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Each answer becomes one of the pattern's matches in it: the first group of it that is not empty, or the whole
+    /// of it if there are no groups.
+    Regex {
+        /// What is looked for.
+        #[serde(default = "gsm8k_pattern")]
+        regex_pattern: Pattern,
+        /// Which match: 0 is the first, -1 the last.
+        #[serde(default)]
+        group_select: i64,
+        /// What stands for an answer in which there is none.
+        #[serde(default = "invalid")]
+        fallback: String,
+    },
+    /// White space at both ends goes.
+    RemoveWhitespace,
+    /// Letters become small.
+    Lowercase,
+    /// Letters become capitals.
+    Uppercase,
+    /// Each answer is looked up.
+    Map {
+        /// What stands for what.
+        mapping_dict: BTreeMap<String, Scalar>,
+        /// What stands for all others.
+        default_value: Scalar,
+    },
+    /// Of an item's samples, the first.
+    TakeFirst,
+    /// Of an item's samples, the first k.
+    TakeFirstK {
+        /// How many.
+        k: usize,
+    },
+    /// Of an item's samples, the most frequent; among equals the first.
+    MajorityVote,
+}
+
+/// A value of a lookup table, which task files write with or without quotation marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A whole number.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+impl Scalar {
+    fn text(&self) -> String {
+        match self {
+            Self::Integer(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+fn gsm8k_pattern() -> Pattern {
+    #[expect(clippy::expect_used, reason = "a constant, compiled by a test")]
+    Pattern::new(r"#### (\-?[0-9\.\,]+)").expect("compiles")
+}
+
+fn invalid() -> String {
+    "[invalid]".to_owned()
+}
+
+impl Filters {
+    /// The answer in one generated text.
+    ///
+    /// # Errors
+    /// If a pattern needs too many steps, or a step wants more samples.
+    pub fn apply(&self, response: &str) -> Result<String, AnswerError> {
+        Ok(self.apply_all(&[response])?.into_iter().next().unwrap_or_default())
+    }
+
+    /// What the steps leave of an item's samples. Without a step that chooses there are as many as before; lm-eval
+    /// scores the first.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_all<T: AsRef<str>>(&self, responses: &[T]) -> Result<Vec<String>, AnswerError> {
+        let samples = responses.iter().map(|r| r.as_ref().to_owned()).collect();
+        self.steps.iter().try_fold(samples, |samples, step| step.apply(samples))
+    }
+}
+
+impl Step {
+    fn apply(&self, mut samples: Vec<String>) -> Result<Vec<String>, AnswerError> {
+        match self {
+            Self::Regex { regex_pattern, group_select, fallback } => {
+                return samples.iter().map(|s| extract(s, regex_pattern, *group_select, fallback)).collect();
+            }
+            Self::RemoveWhitespace => each(&mut samples, |s| python::strip(s).to_owned()),
+            Self::Lowercase => each(&mut samples, |s| s.to_lowercase()),
+            Self::Uppercase => each(&mut samples, |s| s.to_uppercase()),
+            Self::Map { mapping_dict, default_value } => {
+                each(&mut samples, |s| mapping_dict.get(s).unwrap_or(default_value).text());
+            }
+            Self::TakeFirst => samples.truncate(1),
+            Self::TakeFirstK { k } => {
+                if samples.len() < *k {
+                    return Err(AnswerError::TooFewAnswers { wanted: *k, answers: samples.len() });
+                }
+                samples.truncate(*k);
+            }
+            Self::MajorityVote => samples = majority(&samples).into_iter().collect(),
+        }
+        Ok(samples)
+    }
+}
+
+fn each(samples: &mut [String], change: impl Fn(&str) -> String) {
+    for sample in samples {
+        *sample = change(sample);
+    }
+}
+
+fn extract(text: &str, pattern: &Pattern, select: i64, fallback: &str) -> Result<String, AnswerError> {
+    let matches = pattern.find_all(text)?;
+    let index = usize::try_from(if select < 0 { select + matches.len() as i64 } else { select });
+    let chosen = index.ok().and_then(|i| matches.get(i));
+    let answer = match chosen.map(Vec::as_slice) {
+        // A lone group may be empty; of several, the first that is not.
+        Some([only]) => Some(*only),
+        Some(groups) => groups.iter().copied().find(|group| !group.is_empty()),
+        None => None,
+    };
+    Ok(python::strip(answer.unwrap_or(fallback)).to_owned())
+}
+
+fn majority(samples: &[String]) -> Option<String> {
+    let mut votes: HashMap<&str, usize> = HashMap::new();
+    for sample in samples {
+        *votes.entry(sample).or_default() += 1;
+    }
+    let most = votes.values().copied().max()?;
+    samples.iter().find(|s| votes.get(s.as_str()) == Some(&most)).cloned()
+}

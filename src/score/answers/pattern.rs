@@ -1,0 +1,153 @@
+//! Regular expressions as Python's `re` finds them.
+
+use std::ops::Range;
+
+use fancy_regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::error::AnswerError;
+pub use super::translate::Flags;
+use super::translate::translate;
+
+/// A compiled regular expression, written in Python's notation.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern {
+    python: String,
+    anywhere: Regex,
+    /// The same, but an empty match must lie behind the place where the search begins.
+    onward: Regex,
+}
+
+/// The places of one match in a text: the whole of it, then its groups.
+type Places = Vec<Option<Range<usize>>>;
+
+impl Pattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// If it is none, or has something that there is no equal for.
+    pub fn new(python: &str) -> Result<Self, AnswerError> {
+        Self::with_flags(python, Flags::default())
+    }
+
+    /// Compiles a pattern with flags.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_flags(python: &str, flags: Flags) -> Result<Self, AnswerError> {
+        let refused = |reason| AnswerError::Pattern { pattern: python.to_owned(), reason };
+        let ours = translate(python, flags).map_err(refused)?;
+        let compiled = |text: &str| {
+            Regex::new(text).map_err(|error| refused(format!("does not compile ({})", first_line(&error))))
+        };
+        let onward = format!(r"(?:{ours})(?!\G)");
+        Ok(Self { python: python.to_owned(), anywhere: compiled(&ours)?, onward: compiled(&onward)? })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.python
+    }
+
+    /// Whether it matches anywhere (`re.search`).
+    ///
+    /// # Errors
+    /// If it needs too many steps.
+    pub fn is_in(&self, text: &str) -> Result<bool, AnswerError> {
+        self.anywhere.is_match(text).map_err(|_| self.too_slow(text))
+    }
+
+    /// How often it matches (the length of `re.findall`).
+    ///
+    /// # Errors
+    /// If it needs too many steps.
+    pub fn count(&self, text: &str) -> Result<usize, AnswerError> {
+        Ok(self.places(text)?.len())
+    }
+
+    /// Its matches (`re.findall`): the groups of each, a missing one empty, or the whole match if there are none.
+    ///
+    /// # Errors
+    /// If it needs too many steps.
+    pub fn find_all<'t>(&self, text: &'t str) -> Result<Vec<Vec<&'t str>>, AnswerError> {
+        let slice = |place: &Option<Range<usize>>| place.clone().and_then(|p| text.get(p)).unwrap_or_default();
+        let groups = |places: Places| match places.as_slice() {
+            [_, groups @ ..] if !groups.is_empty() => groups.iter().map(slice).collect(),
+            whole => whole.iter().map(slice).collect(),
+        };
+        Ok(self.places(text)?.into_iter().map(groups).collect())
+    }
+
+    /// What stands between its matches (`re.split` of a pattern without groups).
+    ///
+    /// # Errors
+    /// If it needs too many steps.
+    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<&'t str>, AnswerError> {
+        let mut parts = Vec::new();
+        let mut end = 0;
+        for places in self.places(text)? {
+            if let Some(Some(place)) = places.into_iter().next() {
+                parts.extend(text.get(end..place.start));
+                end = place.end;
+            }
+        }
+        parts.extend(text.get(end..));
+        Ok(parts)
+    }
+
+    /// The text without its matches (`re.sub` with nothing).
+    ///
+    /// # Errors
+    /// If it needs too many steps.
+    pub fn remove(&self, text: &str) -> Result<String, AnswerError> {
+        Ok(self.split(text)?.concat())
+    }
+
+    /// Python's order of matches: the next search begins where the last match ended, and an empty match is
+    /// followed by anything but the same again.
+    fn places(&self, text: &str) -> Result<Vec<Places>, AnswerError> {
+        let mut found = Vec::new();
+        let (mut at, mut after_empty) = (0, false);
+        loop {
+            let regex = if after_empty { &self.onward } else { &self.anywhere };
+            let captures = regex.captures_from_pos(text, at).map_err(|_| self.too_slow(text))?;
+            let Some(captures) = captures else { return Ok(found) };
+            let places: Places = captures.iter().map(|group| group.map(|g| g.start()..g.end())).collect();
+            let Some(Some(whole)) = places.first() else { return Ok(found) };
+            (at, after_empty) = (whole.end, whole.is_empty());
+            found.push(places);
+        }
+    }
+
+    fn too_slow(&self, text: &str) -> AnswerError {
+        AnswerError::Backtracking { pattern: self.python.clone(), chars: text.chars().count() }
+    }
+}
+
+fn first_line(error: &fancy_regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.python == other.python && self.anywhere.as_str() == other.anywhere.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl TryFrom<String> for Pattern {
+    type Error = AnswerError;
+
+    fn try_from(python: String) -> Result<Self, AnswerError> {
+        Self::new(&python)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.python
+    }
+}
