@@ -103,6 +103,42 @@ FENCES = ["```json\n%s\n```", "```JSON\n%s\n```", "```Json\n%s```", "```\n%s\n``
           "```json```json\n%s\n``````", "```python\n%s\n```"]
 
 
+# Items of our own, one for every kind of instruction: what the fixtures are made of.
+OWN_ITEMS = [
+    ("keywords:existence", {"keywords": ["river", "Piano"]}),
+    ("keywords:frequency", {"keyword": " dog ", "frequency": 2, "relation": "at least"}),
+    ("keywords:forbidden_words", {"forbidden_words": ["tree", "sky"]}),
+    ("keywords:letter_frequency", {"letter": "Z", "let_frequency": 3, "let_relation": "less than"}),
+    ("language:response_language", {"language": "hi"}),
+    ("length_constraints:number_sentences", {"num_sentences": 3, "relation": "less than"}),
+    ("length_constraints:number_paragraphs", {"num_paragraphs": 2}),
+    ("length_constraints:number_words", {"num_words": 12, "relation": "at least"}),
+    ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 3, "nth_paragraph": 2, "first_word": "Stone"}),
+    ("detectable_content:number_placeholders", {"num_placeholders": 3}),
+    ("detectable_content:postscript", {"postscript_marker": "P.P.S"}),
+    ("detectable_content:postscript", {"postscript_marker": "NB:"}),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 2}),
+    ("detectable_format:constrained_response", {}),
+    ("detectable_format:number_highlighted_sections", {"num_highlights": 2}),
+    ("detectable_format:multiple_sections", {"section_spliter": "Part", "num_sections": 2}),
+    ("detectable_format:json_format", {}),
+    ("detectable_format:title", {}),
+    ("combination:two_responses", {}),
+    ("combination:repeat_prompt", {"prompt_to_repeat": "Name three colours. Be short."}),
+    ("startend:end_checker", {"end_phrase": "That is all."}),
+    ("startend:quotation", {}),
+    ("change_case:capital_word_frequency", {"capital_frequency": 3, "capital_relation": "at least"}),
+    ("change_case:english_capital", {}),
+    ("change_case:english_lowercase", {}),
+    ("punctuation:no_comma", {}),
+]
+
+
+def own_items():
+    return [{"key": i, "prompt": "", "instruction_id_list": [kind], "kwargs": [args]}
+            for i, (kind, args) in enumerate(OWN_ITEMS)]
+
+
 def some(rng, least, most):
     return [rng.choice(SENTENCES) for _ in range(rng.randint(least, most))]
 

@@ -118,19 +118,37 @@ def gsm8k():
     return [p["filter"] for p in task["filter_list"]], {name: metric[name] for name in names}
 
 
-def filter_rows(rng, sums):
+def own_pipelines():
+    """Pipelines and ways of matching that use every filter and every option."""
+    pattern = {"function": "regex", "regex_pattern": r"(?i)answer\w*\s*(?:is)?:?\s*([^\s.]+)|(\d+)$", "group_select": -1}
+    pipelines = [
+        [pattern, {"function": "take_first"}],
+        [{"function": "regex", "regex_pattern": r"\b\w*5\b|^", "fallback": " none "}, {"function": "uppercase"}, {"function": "take_first"}],
+        [{"function": "lowercase"}, {"function": "remove_whitespace"}, {"function": "take_first"}],
+        [{"function": "take_first_k", "k": 3}, {"function": "regex", "regex_pattern": r"[\d,]*\d"}, {"function": "majority_vote"},
+         {"function": "take_first"}],
+        [{"function": "regex", "regex_pattern": "Yes|yes|True"}, {"function": "map", "mapping_dict": {"Yes": 1, "yes": 1}, "default_value": 0},
+         {"function": "take_first"}],
+    ]
+    matchings = [{}, {"ignore_case": True}, {"ignore_punctuation": True}, {"ignore_numbers": True, "regexes_to_ignore": ["^\\s+", "\\s+$", "\\$"]}]
+    return pipelines, matchings
+
+
+def filter_rows(rng, sums, own):
     pipelines, options = gsm8k()
     answers = list(answer_texts.sum_answers(rng, sums))
     for reference, text in answers:
         for steps in pipelines:
             yield {"suite": "gsm8k", **scored(steps, options, [text], reference)}
-    others, matchings = task_pipelines()
+    others, matchings = own_pipelines() if own else task_pipelines()
     texts = [text for _, text in answers]
     for steps in others:
         wanted = max([step.get("k", 1) for step in steps])
         for text in answer_texts.shorter(rng, texts, 12):
             responses = [text] + [rng.choice(texts) for _ in range(wanted - 1)]
-            yield {"suite": "pipelines", **scored(steps, rng.choice(matchings), responses, rng.choice(texts))}
+            answer, _ = filtered(steps, responses)
+            reference = rng.choice([answer or "", rng.choice(texts)])
+            yield {"suite": "pipelines", **scored(steps, rng.choice(matchings), responses, reference)}
     for options in matchings:
         for text in answer_texts.shorter(rng, texts, 12):
             reference = rng.choice([text, text.upper(), text.strip(), text.replace(",", ""), f" {text}."])
@@ -140,7 +158,7 @@ def filter_rows(rng, sums):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--ifeval", type=Path, required=True, help="the data file, in its original format")
+    parser.add_argument("--ifeval", type=Path, help="the data file, in its original format; items of our own without it")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--answers", type=int, required=True, help="answers to each of IFEval's prompts, at least 2")
     parser.add_argument("--sums", type=int, required=True, help="answers to sums")
@@ -148,9 +166,11 @@ def main():
     logging.disable(logging.ERROR)
     random.seed(args.seed)
     assert langdetect.detect(answer_texts.LANGUAGES["de"]) == "de"
-    items = [json.loads(line) for line in args.ifeval.read_text(encoding="utf-8").splitlines() if line.strip()]
+    items = answer_texts.own_items()
+    if args.ifeval:
+        items = [json.loads(line) for line in args.ifeval.read_text(encoding="utf-8").splitlines() if line.strip()]
     write(args.folder / "ifeval.jsonl", ifeval_rows(answer_texts.generator(args.seed), items, args.answers))
-    write(args.folder / "filters.jsonl", filter_rows(answer_texts.generator(args.seed + 1), args.sums))
+    write(args.folder / "filters.jsonl", filter_rows(answer_texts.generator(args.seed + 1), args.sums, not args.ifeval))
 
 
 if __name__ == "__main__":

@@ -48,3 +48,34 @@ impl ExactMatch {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gsm8k_compares_numbers_without_their_dress() {
+        let gsm8k: ExactMatch = toml::from_str(
+            r##"regexes_to_ignore = [",", "\\$", "(?s).*#### ", "\\.$"]
+                ignore_case = true"##,
+        )
+        .expect("parses");
+        for (answer, reference, equal) in [
+            ("$1,200.", "so\n#### 1200", true),
+            ("1200.5", "1200", false),
+            ("1200.0", "1200", false),
+            ("[INVALID]", "[invalid]", true),
+            (" 12", "12", false),
+        ] {
+            assert_eq!(gsm8k.matches(answer, reference).expect("matches"), equal, "{answer} {reference}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_counts() {
+        let strict = ExactMatch::default();
+        assert!(strict.matches("a", "a").expect("matches") && !strict.matches("A", "a").expect("matches"));
+        let loose = ExactMatch { ignore_punctuation: true, ignore_numbers: true, ..ExactMatch::default() };
+        assert!(loose.matches("a-1_b!", "ab2").expect("matches") && !loose.matches("a…", "a").expect("matches"));
+    }
+}

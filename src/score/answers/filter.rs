@@ -160,3 +160,88 @@ fn majority(samples: &[String]) -> Option<String> {
     let most = votes.values().copied().max()?;
     samples.iter().find(|s| votes.get(s.as_str()) == Some(&most)).cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As lm-eval's gsm8k task (version 3) has them.
+    const GSM8K: &str = r##"
+        [[filter_list]]
+        name = "strict-match"
+        filter = [{ function = "regex", regex_pattern = "#### (\\-?[0-9\\.\\,]+)" }, { function = "take_first" }]
+
+        [[filter_list]]
+        name = "flexible-extract"
+        filter = [
+            { function = "regex", group_select = -1, regex_pattern = "(-?[$0-9.,]{2,})|(-?[0-9]+)" },
+            { function = "take_first" },
+        ]
+    "##;
+
+    #[derive(Deserialize)]
+    struct File {
+        filter_list: Vec<Filters>,
+    }
+
+    fn steps(toml: &str) -> Result<Filters, toml::de::Error> {
+        toml::from_str(&format!("name = \"x\"\nfilter = {toml}"))
+    }
+
+    #[test]
+    fn gsm8k_has_a_strict_and_a_flexible_answer() {
+        let file: File = toml::from_str(GSM8K).expect("parses");
+        let [strict, flexible] = file.filter_list.as_slice() else { panic!("two pipelines") };
+        let cases = [
+            ("She has 3 left.\n#### 3", "3", "3"),
+            ("#### 1,200.\n#### 7", "1,200.", "7"),
+            ("The answer is $18.", "[invalid]", "$18."),
+            ("##### -5 apples, 2 pears", "-5", "2"),
+            ("####5 and a - b", "[invalid]", "5"),
+            ("none", "[invalid]", "[invalid]"),
+            ("", "[invalid]", "[invalid]"),
+        ];
+        for (text, exact, loose) in cases {
+            assert_eq!(strict.apply(text).expect("filters"), exact, "{text}");
+            assert_eq!(flexible.apply(text).expect("filters"), loose, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_pattern_is_gsm8ks() {
+        let filters = steps(r#"[{ function = "regex" }]"#).expect("parses");
+        assert_eq!(filters.apply("#### 4").expect("filters"), "4");
+    }
+
+    #[test]
+    fn samples_are_chosen_among() {
+        let filters = steps(
+            r#"[{ function = "take_first_k", k = 4 }, { function = "remove_whitespace" }, { function = "uppercase" },
+                { function = "majority_vote" }, { function = "lowercase" }]"#,
+        )
+        .expect("parses");
+        assert_eq!(filters.apply_all(&["b", " a", "A ", "B", "b"]).expect("filters"), ["b"]);
+        let error = filters.apply("a").expect_err("too few");
+        assert_eq!(error.to_string(), "the filter take_first_k wants 4 answers, and there are 1");
+    }
+
+    #[test]
+    fn a_table_is_looked_up() {
+        let filters = steps(r#"[{ function = "map", mapping_dict = { A = 0, B = "one" }, default_value = -1 }]"#);
+        let filters = filters.expect("parses");
+        assert_eq!(filters.apply_all(&["A", "B", "C"]).expect("filters"), ["0", "one", "-1"]);
+    }
+
+    #[test]
+    fn unknown_steps_and_keys_are_refused() {
+        for (toml, reason) in [
+            (r#"[{ function = "multi_choice_regex" }]"#, "unknown variant `multi_choice_regex`"),
+            (r#"[{ function = "regex", group = 1 }]"#, "unknown field `group`"),
+            (r#"[{ function = "regex", regex_pattern = "(a" }]"#, "cannot be taken: it has a group that does not end"),
+            (r#"[{ function = "map", mapping_dict = {} }]"#, "missing field `default_value`"),
+        ] {
+            let error = steps(toml).expect_err(toml).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -151,3 +151,95 @@ impl From<Pattern> for String {
         pattern.python
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pattern(python: &str) -> Pattern {
+        Pattern::new(python).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Groups of each match, as `re.findall` of CPython 3.11 gives them.
+    #[test]
+    fn matches_are_pythons() {
+        let cases: &[(&str, &str, &[&[&str]])] = &[
+            (r"(-?[$0-9.,]{2,})|(-?[0-9]+)", "5 for $1,000.", &[&["", "5"], &["$1,000.", ""]]),
+            (r"a*", "ab", &[&["a"], &[""], &[""]]),
+            (r"|a", "a", &[&[""], &["a"], &[""]]),
+            (r"\w+", "हिन्दी a_1", &[&["ह"], &["न"], &["द"], &["a_1"]]),
+            (r"a\s", "a\u{1c}a\u{200b}", &[&["a\u{1c}"]]),
+            (r"\bé\b", "é é\u{301} xé", &[&["é"], &["é"]]),
+            (r"a$", "a\na\n", &[&["a"]]),
+            (r"(?m)^a$", "a\na\n", &[&["a"], &["a"]]),
+            (r"a.b", "a\nba\rb", &[&["a\rb"]]),
+            (r"(?s)a.b", "a\nb", &[&["a\nb"]]),
+            (r"x{,2}y", "xxxy y", &[&["xxy"], &["y"]]),
+            (r"x{a}|{,", "x{a} {,", &[&["x{a}"], &["{,"]]),
+            (r"[]a]+|[^]b]", "]a]b", &[&["]a]"]]),
+            (r"[[&&a--z~~]+", "[&az~-", &[&["[&az~-"]]),
+            (r"(?i)\x41\u0042\103", "abc", &[&["abc"]]),
+            (r"(?i)i+", "iIİı", &[&["iIİı"]]),
+            (r"(?i)[h-j]+", "İK\u{131}", &[&["İ"], &["\u{131}"]]),
+            (r"(a)(?P<n>b)?\1(?P=n)", "aa abab", &[&["a", "b"]]),
+            (r"(?<=is )(.*)(?=.)", "it is ok.", &[&["ok"]]),
+            (r"a(?#a comment)b(?i:c)", "abC ABC", &[&["abC"]]),
+            (r"(a)?(?(1)b|c)", "ab c", &[&["a"], &[""]]),
+            (r"\<\d\>", "<7> <٣>", &[&["<7>"], &["<٣>"]]),
+            (r"a\Z", "a\n a", &[&["a"]]),
+        ];
+        for (python, text, matches) in cases {
+            assert_eq!(&pattern(python).find_all(text).expect("finds"), matches, "{python} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_refused_with_its_reason() {
+        let cases = [
+            (r"(?x) a", "has the flag `x`"),
+            (r"a(?i)b", "has flags that are not at its start"),
+            (r"\p{L}", "has the escape `\\p`"),
+            (r"(a", "has a group that does not end"),
+            (r"a)", "has a `)` too many"),
+            (r"[a", "has a `[` without its `]`"),
+            (r"[z-a]", "has the range `z-a`, which is empty"),
+            (r"\", "ends with a backslash"),
+            (r"*a", "does not compile"),
+            (r"(?<n>a)", "has a group that begins with `(?` and is of no known kind"),
+        ];
+        for (python, reason) in cases {
+            let error = Pattern::new(python).expect_err(python);
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_endless_search_is_an_error() {
+        let endless = pattern(r"(?=(a+a+)+b)");
+        let error = endless.count(&"a".repeat(60)).expect_err("gives up");
+        assert!(matches!(error, AnswerError::Backtracking { chars: 60, .. }), "{error}");
+    }
+
+    #[test]
+    fn text_is_split_and_removed_as_python_does() {
+        assert_eq!(pattern(r"\s?,").split("a ,b,,c").expect("splits"), ["a", "b", "", "c"]);
+        assert_eq!(pattern(r"(?s).*#### ").remove("a\n#### 1 #### 2").expect("removes"), "2");
+        assert_eq!(pattern(r"\.$").remove("1.5.\n").expect("removes"), "1.5\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_compiled_or_refused(python in r"[\\(\[){}\]?*+|^$.a-z0-9:<>=!P,#-]{0,12}", text in ".{0,8}") {
+            if let Ok(pattern) = Pattern::new(&python) {
+                let _ = pattern.find_all(&text);
+            }
+        }
+
+        #[test]
+        fn a_quoted_text_finds_itself(text in ".{1,8}") {
+            let quoted: String = text.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+            prop_assert!(pattern(&quoted).is_in(&text).expect("finds"));
+        }
+    }
+}

@@ -159,7 +159,7 @@ fn fetched_punkt(folder: &Path) -> Punkt {
 fn recorded_outputs_get_lm_evals_verdicts() {
     let folder = PathBuf::from(std::env::var_os("BITFRONTIER_ANSWERS").expect("BITFRONTIER_ANSWERS names the folder"));
     let ifeval = folder.join("ifeval.jsonl");
-    let fetched = compare_ifeval(&ifeval, &Checker::new(fetched_punkt(&folder.join("punkt"))), true);
+    let fetched = compare_ifeval(&ifeval, &Checker::new(fetched_punkt(&folder.join("llama-index-core"))), true);
     print("IFEval", &fetched);
     let own = compare_ifeval(&ifeval, &Checker::new(Punkt::own()), false);
     print("IFEval without the fetched parameters", &own);

@@ -262,3 +262,56 @@ fn closing_marks(chars: &[char]) -> Option<(usize, usize)> {
     let ends = rest.is_empty() || space > 0 || rest.starts_with(&['-', '-']);
     (marks > 0 && ends).then_some((marks, space))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What NLTK's splitter makes of these with its English parameters; here the common ones are enough.
+    #[test]
+    fn sentences_end_where_the_reference_ends_them() {
+        let cases: &[(&str, &[&str])] = &[
+            ("One. Two! Three?", &["One.", "Two!", "Three?"]),
+            ("Mr. Stone left at 5 p.m. yesterday. He ran.", &["Mr. Stone left at 5 p.m. yesterday.", "He ran."]),
+            ("(Really.) Yes.", &["(Really.)", "Yes."]),
+            ("He said \"Stop!\" and left.", &["He said \"Stop!\"", "and left."]),
+            ("Version 2.0 is out", &["Version 2.0 is out"]),
+            ("J. Miller wrote. It is 3.50... maybe more.", &["J. Miller wrote.", "It is 3.50... maybe more."]),
+            ("Go!!! Now", &["Go!!!", "Now"]),
+            ("Yes.No.Maybe", &["Yes.No.Maybe"]),
+            ("Wait . . . what", &["Wait . . . what"]),
+            ("a\n\nb", &["a\n\nb"]),
+            ("  \n", &[]),
+            ("", &[]),
+        ];
+        for (text, sentences) in cases {
+            assert_eq!(&Punkt::own().split(text), sentences, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn fetched_parameters_decide() {
+        let punkt = Punkt::parse("zyx\n", "##number##\tinc\n", "maybe\n", "stone\t36\nqueen\t6").expect("parses");
+        assert_eq!(punkt.split("A zyx. Apple"), ["A zyx. Apple"], "an abbreviation");
+        assert_eq!(punkt.split("A zyx. Stone"), ["A zyx. Stone"], "seen inside of sentences with a capital");
+        assert_eq!(punkt.split("A zyx. Maybe"), ["A zyx.", "Maybe"], "a word that begins sentences");
+        assert_eq!(punkt.split("In 12. Inc is"), ["In 12. Inc is"], "a collocation");
+        assert_eq!(punkt.split("In 12. Ink is"), ["In 12.", "Ink is"]);
+    }
+
+    #[test]
+    fn broken_parameters_are_named() {
+        let error = Punkt::parse("", "a\tb\nab", "", "").expect_err("refused").to_string();
+        assert_eq!(error, "collocations.tab of the sentence splitter's parameters, line 2: is not two words");
+        assert!(Punkt::parse("", "", "", "a\tb").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn sentences_keep_all_but_white_space(text in "[a-cA-C .?!\"')\u{201d}\n-]{0,40}") {
+            let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(bare(&Punkt::own().split(&text).concat()), bare(&text));
+        }
+    }
+}

@@ -106,3 +106,29 @@ fn cut_sentence(sentence: &str) -> Vec<String> {
     }
     python::words(&text).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_as_runs() {
+        assert_eq!(count("don't stop-gap 1,000 a_b हिन्दी e\u{301}te\u{301}"), 9);
+        assert_eq!(count(" ... "), 0);
+    }
+
+    /// As NLTK 3.10.4 cuts them.
+    #[test]
+    fn words_are_cut_as_the_treebank_does() {
+        let cases = [
+            ("DON'T STOP, OK?", "DO N'T STOP , OK ?"),
+            ("I CANNOT. We're gonna go.", "I CAN NOT . We 're gon na go ."),
+            ("\"A-B\" costs $3.50 (50%).", "`` A-B '' costs $ 3.50 ( 50 % ) ."),
+            ("JOHN'S 'Tis 10:30; A/B--C...", "JOHN 'S 'T is 10:30 ; A/B -- C ..."),
+            ("«Oui», dit-il: “No.”", "« Oui » , dit-il : “ No . ”"),
+        ];
+        for (text, words) in cases {
+            assert_eq!(cut(text, &Punkt::own()).join(" "), words, "{text}");
+        }
+    }
+}

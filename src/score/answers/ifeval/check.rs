@@ -211,3 +211,44 @@ fn two_responses(text: &str) -> bool {
     let filled: Vec<&&str> = parts.iter().filter(|part| !part.is_empty()).collect();
     !hole && matches!(filled.as_slice(), [first, second] if first != second)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn verdict(id: &str, kwargs: &serde_json::Value, response: &str) -> (bool, bool) {
+        let instruction = Instruction::parse(id, kwargs.as_object().expect("an object")).expect("parses");
+        let verdict = Checker::new(Punkt::own()).check(&[instruction], response).expect("checks");
+        (verdict.prompt_strict(), verdict.prompt_loose())
+    }
+
+    #[test]
+    fn loose_forms_leave_out_lines_and_asterisks() {
+        let quoted = |response: &str| verdict("startend:quotation", &json!({}), response);
+        assert_eq!(quoted("\"a\""), (true, true));
+        assert_eq!(quoted("Sure:\n\"a\""), (false, true));
+        assert_eq!(quoted("\"a\"\nBye"), (false, true));
+        assert_eq!(quoted("Sure:\n*\"a\"*\nBye"), (false, true));
+        assert_eq!(quoted("Sure:\nok\n\"a\"\nBye"), (false, false));
+        assert_eq!(quoted("  "), (false, false), "nothing follows no instruction");
+    }
+
+    #[test]
+    fn each_instruction_may_be_followed_in_another_form() {
+        let instructions = [
+            Instruction::parse("startend:quotation", &serde_json::Map::new()).expect("parses"),
+            Instruction::parse("startend:end_checker", json!({"end_phrase": "Bye"}).as_object().expect("map")).expect("parses"),
+        ];
+        let verdict = Checker::new(Punkt::own()).check(&instructions, "\"a\"\nBye").expect("checks");
+        assert_eq!(verdict, Verdict { strict: vec![false, true], loose: vec![true, true] });
+    }
+
+    /// lm-eval counts any letter but a to z as one it draws at random; the prompt's is counted here.
+    #[test]
+    fn a_character_that_is_no_letter_is_counted() {
+        let kwargs = json!({"letter": "!", "let_relation": "at least", "let_frequency": 2});
+        assert_eq!(verdict("keywords:letter_frequency", &kwargs, "a! b!"), (true, true));
+        assert_eq!(verdict("keywords:letter_frequency", &kwargs, "a! b"), (false, false));
+    }
+}

@@ -270,3 +270,53 @@ fn postscript(marker: &str) -> Result<Pattern, AnswerError> {
     };
     Pattern::with_flags(&pattern, Flags { multi_line: true, ..Flags::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(id: &str, kwargs: &Value) -> Result<Instruction, AnswerError> {
+        Instruction::parse(id, kwargs.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn an_item_has_an_instruction_for_each_id() {
+        let kwargs = json!([{"relation": "at least", "num_words": 300, "keyword": null}, {}]);
+        let kwargs: Vec<Map<String, Value>> = serde_json::from_value(kwargs).expect("maps");
+        let all = Instruction::parse_all(&["length_constraints:number_words", "punctuation:no_comma"], &kwargs);
+        let bound = Bound { relation: Relation::AtLeast, count: 300 };
+        assert_eq!(all.expect("parses"), [Instruction::Words(bound), Instruction::NoComma]);
+        assert!(Instruction::parse_all(&["punctuation:no_comma"], &kwargs).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            ("a:b", json!({}), "no IFEval instruction is called \"a:b\""),
+            ("punctuation:no_comma", json!({"n": 1}), "the IFEval instruction punctuation:no_comma knows no argument n"),
+            ("length_constraints:number_words", json!({"relation": "at least", "num_words": 0}), "lacks its argument num_words"),
+            ("length_constraints:number_words", json!({"relation": "at most", "num_words": 2}), "has the relation \"at most\""),
+            ("detectable_format:number_bullet_lists", json!({"num_bullets": 2.5}), "has 2.5 for num_bullets, which is no count"),
+            ("keywords:existence", json!({"keywords": ["a", 1]}), "which is no list of words"),
+            ("keywords:existence", json!({"keywords": ["(a"]}), "it has a group that does not end"),
+            ("keywords:letter_frequency", json!({"letter": "ab", "let_relation": "at least", "let_frequency": 1}), "has \"ab\" as its letter"),
+            (
+                "length_constraints:nth_paragraph_first_word",
+                json!({"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}),
+                "wants paragraph 3 of 2",
+            ),
+        ];
+        for (id, kwargs, message) in cases {
+            let error = parse(id, &kwargs).expect_err(id);
+            assert!(error.to_string().contains(message), "{error}");
+            assert!(!error.hint().is_empty());
+        }
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point() {
+        let bullets = parse("detectable_format:number_bullet_lists", &json!({"num_bullets": 3.0}));
+        assert_eq!(bullets.expect("parses"), Instruction::Bullets(3));
+    }
+}
