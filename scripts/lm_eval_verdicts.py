@@ -74,7 +74,7 @@ def filtered(steps, responses):
     except (IndexError, AssertionError) as error:
         return None, type(error).__name__
     left = instance.filtered_resps["x"]
-    return (left if isinstance(left, str) else str(left[0])), None
+    return str(left[0] if isinstance(left, list) else left), None
 
 
 def scored(steps, options, responses, reference):

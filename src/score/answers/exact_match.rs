@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn gsm8k_compares_numbers_without_their_dress() {
         let gsm8k: ExactMatch = toml::from_str(
-            r##"regexes_to_ignore = [",", "\\$", "(?s).*#### ", "\\.$"]
-                ignore_case = true"##,
+            r#"regexes_to_ignore = [",", "\\$", "(?s).*#### ", "\\.$"]
+                ignore_case = true"#,
         )
         .expect("parses");
         for (answer, reference, equal) in [

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     /// As lm-eval's gsm8k task (version 3) has them.
-    const GSM8K: &str = r##"
+    const GSM8K: &str = r#####"
         [[filter_list]]
         name = "strict-match"
         filter = [{ function = "regex", regex_pattern = "#### (\\-?[0-9\\.\\,]+)" }, { function = "take_first" }]
@@ -177,7 +177,7 @@ mod tests {
             { function = "regex", group_select = -1, regex_pattern = "(-?[$0-9.,]{2,})|(-?[0-9]+)" },
             { function = "take_first" },
         ]
-    "##;
+    "#####;
 
     #[derive(Deserialize)]
     struct File {

@@ -86,6 +86,10 @@ impl Translator {
         }
     }
 
+    fn emit(&mut self, piece: &str) {
+        self.out.push_str(piece);
+    }
+
     fn global_flags(&mut self) -> Result<(), String> {
         loop {
             let begin = self.at;
@@ -134,7 +138,7 @@ impl Translator {
 
     fn literal(&mut self, c: char) {
         if self.flags.ignore_case && ALL_I.contains(c) {
-            self.out.push_str(&format!("[{ALL_I}]"));
+            self.emit(&format!("[{ALL_I}]"));
         } else {
             self.out.push_str(&quoted(c));
         }
@@ -157,8 +161,8 @@ impl Translator {
         self.at += inside.chars().count() + 1;
         let least = if least.is_empty() { "0" } else { least };
         match most {
-            None => self.out.push_str(&format!("{{{least}}}")),
-            Some(most) => self.out.push_str(&format!("{{{least},{most}}}")),
+            None => self.emit(&format!("{{{least}}}")),
+            Some(most) => self.emit(&format!("{{{least},{most}}}")),
         }
     }
 
@@ -170,16 +174,16 @@ impl Translator {
             return Ok(());
         } else if self.skip("P=") {
             let name = self.until(')')?;
-            self.out.push_str(&format!("(?:\\k<{name}>)"));
+            self.emit(&format!("(?:\\k<{name}>)"));
             return Ok(());
         } else if self.skip("P<") {
             let name = self.until('>')?;
-            self.out.push_str(&format!("(?P<{name}>"));
+            self.emit(&format!("(?P<{name}>"));
         } else if self.skip("(") {
             let condition = self.until(')')?;
-            self.out.push_str(&format!("(?({condition})"));
+            self.emit(&format!("(?({condition})"));
         } else if let Some(kind) = [":", "=", "!", "<=", "<!", ">"].into_iter().find(|kind| self.skip(kind)) {
-            self.out.push_str(&format!("(?{kind}"));
+            self.emit(&format!("(?{kind}"));
         } else {
             return self.scoped_flags();
         }
@@ -204,14 +208,14 @@ impl Translator {
     fn escape(&mut self) -> Result<(), String> {
         let c = self.next().ok_or("ends with a backslash")?;
         match c {
-            'b' => self.out.push_str(&format!("(?:(?<=[{WORD}])(?![{WORD}])|(?<![{WORD}])(?=[{WORD}]))")),
-            'B' => self.out.push_str(&format!("(?:(?<=[{WORD}])(?=[{WORD}])|(?<![{WORD}])(?![{WORD}]))")),
+            'b' => self.emit(&format!("(?:(?<=[{WORD}])(?![{WORD}])|(?<![{WORD}])(?=[{WORD}]))")),
+            'B' => self.emit(&format!("(?:(?<=[{WORD}])(?=[{WORD}])|(?<![{WORD}])(?![{WORD}]))")),
             'A' => self.out.push_str(r"\A"),
             'Z' => self.out.push_str(r"\z"),
             '1'..='9' => return self.back_reference(c),
             _ => match self.escaped(c, false)? {
                 Member::One(c) => self.literal(c),
-                Member::Set(set) => self.out.push_str(&format!("[{set}]")),
+                Member::Set(set) => self.emit(&format!("[{set}]")),
             },
         }
         Ok(())
@@ -232,7 +236,7 @@ impl Translator {
             digits.pop();
             self.at -= 1;
         }
-        self.out.push_str(&format!("(?:\\{digits})"));
+        self.emit(&format!("(?:\\{digits})"));
         Ok(())
     }
 
@@ -305,7 +309,8 @@ impl Translator {
             has_i |= ALL_I.chars().any(|i| (low..=high).contains(&i));
             out.push_str(&quoted(low));
             if high > low {
-                out.push_str(&format!("-{}", quoted(high)));
+                out.push('-');
+                out.push_str(&quoted(high));
             }
         }
         if has_i && self.flags.ignore_case {
