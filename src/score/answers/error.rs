@@ -70,7 +70,9 @@ impl AnswerError {
             Self::Pattern { .. } => "patterns are read as Python's re reads them; rewrite this one",
             Self::Backtracking { .. } => "write the pattern without nested repetitions",
             Self::TooFewAnswers { .. } => "sample more answers an item, or lower the filter's k",
-            Self::UnknownInstruction { .. } => "check its spelling; there are 25, such as punctuation:no_comma",
+            Self::UnknownInstruction { .. } => {
+                "check its spelling; there are 25, such as punctuation:no_comma"
+            }
             Self::Argument { .. } | Self::Unpaired { .. } => "correct the item in the data file",
             Self::Parameters { .. } => "fetch the file again",
         }

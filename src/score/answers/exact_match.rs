@@ -76,6 +76,8 @@ mod tests {
         let strict = ExactMatch::default();
         assert!(strict.matches("a", "a").expect("matches") && !strict.matches("A", "a").expect("matches"));
         let loose = ExactMatch { ignore_punctuation: true, ignore_numbers: true, ..ExactMatch::default() };
-        assert!(loose.matches("a-1_b!", "ab2").expect("matches") && !loose.matches("a…", "a").expect("matches"));
+        assert!(
+            loose.matches("a-1_b!", "ab2").expect("matches") && !loose.matches("a…", "a").expect("matches")
+        );
     }
 }

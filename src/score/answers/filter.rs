@@ -28,7 +28,7 @@ pub enum Step {
     Regex {
         /// What is looked for.
         #[serde(default = "gsm8k_pattern")]
-        regex_pattern: Pattern,
+        regex_pattern: Box<Pattern>,
         /// Which match: 0 is the first, -1 the last.
         #[serde(default)]
         group_select: i64,
@@ -79,9 +79,9 @@ impl Scalar {
     }
 }
 
-fn gsm8k_pattern() -> Pattern {
+fn gsm8k_pattern() -> Box<Pattern> {
     #[expect(clippy::expect_used, reason = "a constant, compiled by a test")]
-    Pattern::new(r"#### (\-?[0-9\.\,]+)").expect("compiles")
+    Box::new(Pattern::new(r"#### (\-?[0-9\.\,]+)").expect("compiles"))
 }
 
 fn invalid() -> String {
@@ -115,8 +115,8 @@ impl Step {
                 return samples.iter().map(|s| extract(s, regex_pattern, *group_select, fallback)).collect();
             }
             Self::RemoveWhitespace => each(&mut samples, |s| python::strip(s).to_owned()),
-            Self::Lowercase => each(&mut samples, |s| s.to_lowercase()),
-            Self::Uppercase => each(&mut samples, |s| s.to_uppercase()),
+            Self::Lowercase => each(&mut samples, str::to_lowercase),
+            Self::Uppercase => each(&mut samples, str::to_uppercase),
             Self::Map { mapping_dict, default_value } => {
                 each(&mut samples, |s| mapping_dict.get(s).unwrap_or(default_value).text());
             }
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_table_is_looked_up() {
-        let filters = steps(r#"[{ function = "map", mapping_dict = { A = 0, B = "one" }, default_value = -1 }]"#);
+        let filters =
+            steps(r#"[{ function = "map", mapping_dict = { A = 0, B = "one" }, default_value = -1 }]"#);
         let filters = filters.expect("parses");
         assert_eq!(filters.apply_all(&["A", "B", "C"]).expect("filters"), ["0", "one", "-1"]);
     }
@@ -237,7 +238,10 @@ mod tests {
         for (toml, reason) in [
             (r#"[{ function = "multi_choice_regex" }]"#, "unknown variant `multi_choice_regex`"),
             (r#"[{ function = "regex", group = 1 }]"#, "unknown field `group`"),
-            (r#"[{ function = "regex", regex_pattern = "(a" }]"#, "cannot be taken: it has a group that does not end"),
+            (
+                r#"[{ function = "regex", regex_pattern = "(a" }]"#,
+                "cannot be taken: it has a group that does not end",
+            ),
             (r#"[{ function = "map", mapping_dict = {} }]"#, "missing field `default_value`"),
         ] {
             let error = steps(toml).expect_err(toml).to_string();

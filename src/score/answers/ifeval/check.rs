@@ -94,10 +94,11 @@ impl Checker {
             Instruction::TwoResponses => two_responses(text),
             Instruction::RepeatPrompt(prompt) => stripped.to_lowercase().starts_with(prompt.as_str()),
             Instruction::End(phrase) => stripped.trim_matches('"').to_lowercase().ends_with(phrase.as_str()),
-            Instruction::Quotation => stripped.len() > 1 && stripped.starts_with('"') && stripped.ends_with('"'),
-            Instruction::CapitalWords(bound) => {
-                bound.holds(words::cut(text, &self.punkt).iter().filter(|word| python::is_upper(word)).count())
+            Instruction::Quotation => {
+                stripped.len() > 1 && stripped.starts_with('"') && stripped.ends_with('"')
             }
+            Instruction::CapitalWords(bound) => bound
+                .holds(words::cut(text, &self.punkt).iter().filter(|word| python::is_upper(word)).count()),
             Instruction::EnglishCapitals => python::is_upper(text) && is_english(text),
             Instruction::EnglishLowercase => python::is_lower(text) && is_english(text),
             Instruction::NoComma => !text.contains(','),
@@ -137,7 +138,8 @@ fn forms(response: &str) -> Vec<String> {
     let last = |lines: &[&str]| lines.len().saturating_sub(1);
     let without_last = lines.get(..last(&lines)).unwrap_or_default();
     let without_both = without_first.get(..last(without_first)).unwrap_or_default();
-    let cut = [without_first, without_last, without_both].map(|lines| python::strip(&lines.join("\n")).to_owned());
+    let cut =
+        [without_first, without_last, without_both].map(|lines| python::strip(&lines.join("\n")).to_owned());
     let mut forms = vec![response.replace('*', "")];
     for form in cut {
         forms.push(form.replace('*', ""));
@@ -157,7 +159,7 @@ fn paragraphs(text: &str) -> Result<Option<u64>, AnswerError> {
     let last = parts.len() - 1;
     let empty = |part: &&str| python::strip(part).is_empty();
     let inside = parts.iter().take(last).skip(1);
-    if inside.clone().any(|part| empty(part)) {
+    if inside.clone().any(&empty) {
         return Ok(None);
     }
     let ends = [0, last].into_iter().take(parts.len()).filter(|i| parts.get(*i).is_some_and(empty)).count();
@@ -238,7 +240,11 @@ mod tests {
     fn each_instruction_may_be_followed_in_another_form() {
         let instructions = [
             Instruction::parse("startend:quotation", &serde_json::Map::new()).expect("parses"),
-            Instruction::parse("startend:end_checker", json!({"end_phrase": "Bye"}).as_object().expect("map")).expect("parses"),
+            Instruction::parse(
+                "startend:end_checker",
+                json!({"end_phrase": "Bye"}).as_object().expect("map"),
+            )
+            .expect("parses"),
         ];
         let verdict = Checker::new(Punkt::own()).check(&instructions, "\"a\"\nBye").expect("checks");
         assert_eq!(verdict, Verdict { strict: vec![false, true], loose: vec![true, true] });

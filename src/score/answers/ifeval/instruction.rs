@@ -116,7 +116,10 @@ impl Instruction {
     ///
     /// # Errors
     /// As [`Self::parse`], or if there are more of one than of the other.
-    pub fn parse_all<T: AsRef<str>>(ids: &[T], kwargs: &[Map<String, Value>]) -> Result<Vec<Self>, AnswerError> {
+    pub fn parse_all<T: AsRef<str>>(
+        ids: &[T],
+        kwargs: &[Map<String, Value>],
+    ) -> Result<Vec<Self>, AnswerError> {
         if ids.len() != kwargs.len() {
             return Err(AnswerError::Unpaired { ids: ids.len(), kwargs: kwargs.len() });
         }
@@ -134,10 +137,10 @@ struct Arguments<'a> {
 impl Arguments<'_> {
     fn instruction(&mut self) -> Result<Instruction, AnswerError> {
         Ok(match self.id {
-            "keywords:existence" => Instruction::Keywords(self.patterns("keywords", |word| word.to_owned())?),
+            "keywords:existence" => Instruction::Keywords(self.patterns("keywords", str::to_owned)?),
             "keywords:frequency" => {
                 let keyword = self.text("keyword")?;
-                Instruction::KeywordFrequency(self.pattern(&keyword)?, self.bound("relation", "frequency")?)
+                Instruction::KeywordFrequency(in_any_case(&keyword)?, self.bound("relation", "frequency")?)
             }
             "keywords:forbidden_words" => {
                 Instruction::ForbiddenWords(self.patterns("forbidden_words", |word| format!(r"\b{word}\b"))?)
@@ -155,7 +158,9 @@ impl Arguments<'_> {
             "length_constraints:number_paragraphs" => Instruction::Paragraphs(self.number("num_paragraphs")?),
             "length_constraints:number_words" => Instruction::Words(self.bound("relation", "num_words")?),
             "length_constraints:nth_paragraph_first_word" => self.first_word()?,
-            "detectable_content:number_placeholders" => Instruction::Placeholders(self.number("num_placeholders")?),
+            "detectable_content:number_placeholders" => {
+                Instruction::Placeholders(self.number("num_placeholders")?)
+            }
             "detectable_content:postscript" => {
                 let marker = self.text("postscript_marker")?;
                 Instruction::Postscript(postscript(&marker)?)
@@ -172,7 +177,9 @@ impl Arguments<'_> {
             "detectable_format:json_format" => Instruction::Json,
             "detectable_format:title" => Instruction::Title,
             "combination:two_responses" => Instruction::TwoResponses,
-            "combination:repeat_prompt" => Instruction::RepeatPrompt(self.text("prompt_to_repeat")?.to_lowercase()),
+            "combination:repeat_prompt" => {
+                Instruction::RepeatPrompt(self.text("prompt_to_repeat")?.to_lowercase())
+            }
             "startend:end_checker" => Instruction::End(self.text("end_phrase")?.to_lowercase()),
             "startend:quotation" => Instruction::Quotation,
             "change_case:capital_word_frequency" => {
@@ -229,24 +236,27 @@ impl Arguments<'_> {
         Ok(Bound { relation, count: self.number(count)? })
     }
 
-    fn pattern(&self, pattern: &str) -> Result<Pattern, AnswerError> {
-        Pattern::with_flags(pattern, Flags { ignore_case: true, ..Flags::default() })
-    }
-
     fn patterns(&mut self, name: &'static str, to: fn(&str) -> String) -> Result<Vec<Pattern>, AnswerError> {
         let value = self.value(name)?.clone();
-        let words = value.as_array().and_then(|words| words.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-        let words = words.ok_or_else(|| self.wrong(format!("has {value} for {name}, which is no list of words")))?;
-        words.into_iter().map(|word| self.pattern(&to(word))).collect()
+        let words =
+            value.as_array().and_then(|words| words.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        let words =
+            words.ok_or_else(|| self.wrong(format!("has {value} for {name}, which is no list of words")))?;
+        words.into_iter().map(|word| in_any_case(&to(word))).collect()
     }
 
     fn all_used(&self) -> Result<(), AnswerError> {
-        let unknown = |(name, value): &(&String, &Value)| !self.used.contains(&name.as_str()) && !is_missing(value);
+        let unknown =
+            |(name, value): &(&String, &Value)| !self.used.contains(&name.as_str()) && !is_missing(value);
         match self.kwargs.iter().find(unknown) {
             Some((name, _)) => Err(self.wrong(format!("knows no argument {name}"))),
             None => Ok(()),
         }
     }
+}
+
+fn in_any_case(pattern: &str) -> Result<Pattern, AnswerError> {
+    Pattern::with_flags(pattern, Flags { ignore_case: true, ..Flags::default() })
 }
 
 /// What Python takes for false.
@@ -284,7 +294,8 @@ mod tests {
     fn an_item_has_an_instruction_for_each_id() {
         let kwargs = json!([{"relation": "at least", "num_words": 300, "keyword": null}, {}]);
         let kwargs: Vec<Map<String, Value>> = serde_json::from_value(kwargs).expect("maps");
-        let all = Instruction::parse_all(&["length_constraints:number_words", "punctuation:no_comma"], &kwargs);
+        let all =
+            Instruction::parse_all(&["length_constraints:number_words", "punctuation:no_comma"], &kwargs);
         let bound = Bound { relation: Relation::AtLeast, count: 300 };
         assert_eq!(all.expect("parses"), [Instruction::Words(bound), Instruction::NoComma]);
         assert!(Instruction::parse_all(&["punctuation:no_comma"], &kwargs).is_err());
@@ -294,13 +305,33 @@ mod tests {
     fn what_is_wrong_is_named() {
         let cases = [
             ("a:b", json!({}), "no IFEval instruction is called \"a:b\""),
-            ("punctuation:no_comma", json!({"n": 1}), "the IFEval instruction punctuation:no_comma knows no argument n"),
-            ("length_constraints:number_words", json!({"relation": "at least", "num_words": 0}), "lacks its argument num_words"),
-            ("length_constraints:number_words", json!({"relation": "at most", "num_words": 2}), "has the relation \"at most\""),
-            ("detectable_format:number_bullet_lists", json!({"num_bullets": 2.5}), "has 2.5 for num_bullets, which is no count"),
+            (
+                "punctuation:no_comma",
+                json!({"n": 1}),
+                "the IFEval instruction punctuation:no_comma knows no argument n",
+            ),
+            (
+                "length_constraints:number_words",
+                json!({"relation": "at least", "num_words": 0}),
+                "lacks its argument num_words",
+            ),
+            (
+                "length_constraints:number_words",
+                json!({"relation": "at most", "num_words": 2}),
+                "has the relation \"at most\"",
+            ),
+            (
+                "detectable_format:number_bullet_lists",
+                json!({"num_bullets": 2.5}),
+                "has 2.5 for num_bullets, which is no count",
+            ),
             ("keywords:existence", json!({"keywords": ["a", 1]}), "which is no list of words"),
             ("keywords:existence", json!({"keywords": ["(a"]}), "it has a group that does not end"),
-            ("keywords:letter_frequency", json!({"letter": "ab", "let_relation": "at least", "let_frequency": 1}), "has \"ab\" as its letter"),
+            (
+                "keywords:letter_frequency",
+                json!({"letter": "ab", "let_relation": "at least", "let_frequency": 1}),
+                "has \"ab\" as its letter",
+            ),
             (
                 "length_constraints:nth_paragraph_first_word",
                 json!({"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}),

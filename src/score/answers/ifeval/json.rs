@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn python_takes_more_than_the_standard() {
-        for text in ["NaN", "[Infinity, -Infinity]", r#""\ud800""#, " {\"a\" : [1, {}]}\n", "-0.5e+3", "1E5", "[]"] {
+        for text in
+            ["NaN", "[Infinity, -Infinity]", r#""\ud800""#, " {\"a\" : [1, {}]}\n", "-0.5e+3", "1E5", "[]"]
+        {
             assert!(is_json(text), "{text}");
         }
         assert!(is_json(&"[".repeat(100_000).chain_closed(100_000)));
@@ -180,9 +182,32 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_wrong() {
-        let wrong =
-            ["", "{", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "01", "1.", ".5", "+1", "-", "1 2", "\"a\nb\"", "tru"];
-        for text in wrong.into_iter().chain(["\u{feff}1", "[1}", "{\"a\"}", "\"\\x41\"", "\u{a0}1", "]", "1e", "-Inf"]) {
+        let wrong = [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "'a'",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "-",
+            "1 2",
+            "\"a\nb\"",
+            "tru",
+        ];
+        for text in wrong.into_iter().chain([
+            "\u{feff}1",
+            "[1}",
+            "{\"a\"}",
+            "\"\\x41\"",
+            "\u{a0}1",
+            "]",
+            "1e",
+            "-Inf",
+        ]) {
             assert!(!is_json(text), "{text}");
         }
         assert!(is_json(&"9".repeat(4300)) && !is_json(&"9".repeat(4301)));
