@@ -6,9 +6,22 @@ use serde_json::Value;
 /// Characters of an id: 80 bits, enough for 2^40 trials before two are likely to meet.
 const LENGTH: usize = 20;
 
-/// Hash of a JSON value. Object keys are sorted by `serde_json`'s map, so equal values have equal ids.
+/// Hash of a JSON value. Equal values have equal ids, whatever the order of their keys.
 pub fn of(settings: &Value) -> String {
-    short(&blake3::hash(settings.to_string().as_bytes()))
+    short(&blake3::hash(sorted(settings).to_string().as_bytes()))
+}
+
+/// The value with its keys in order: `serde_json` keeps them sorted or as they came, depending on what else is linked.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(values) => values.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
 }
 
 /// Hash of several texts, in order.

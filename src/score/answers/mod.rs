@@ -1,0 +1,15 @@
+//! Scoring generated text: what is taken out of it, what it is compared with, which instructions it follows.
+//!
+//! Everything here is a pure function of text. The reference is lm-evaluation-harness, run on Python; where its
+//! verdict hangs on how Python reads text, that is reproduced (`python`, `pattern`), not approximated.
+
+pub mod english;
+pub mod error;
+pub mod exact_match;
+pub mod filter;
+pub mod ifeval;
+pub mod pattern;
+mod python;
+#[cfg(test)]
+mod recorded;
+mod translate;
