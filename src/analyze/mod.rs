@@ -21,7 +21,7 @@ mod variant;
 mod tests;
 
 // Scores of single items are shown too, and `render` sees nothing but this room.
-pub use crate::journal::record::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
+pub use crate::journal::record::{ChoiceScore, ChoiceScoring, ChunkScore, F32Array, ItemRecord, ItemScore};
 pub use report::Report;
 pub use speed::rows_of;
 pub use summary::report;

@@ -4,8 +4,9 @@ use super::report::{MetricRow, Report};
 use super::{perplexity, report};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{
-    BaseModel, ChoiceScore, ChunkScore, CorpusRecord, F32Array, ItemRecord, ItemScore, Machine, Manifest,
-    Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec, VariantRecord,
+    BaseModel, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord, ItemScore,
+    Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec,
+    VariantRecord,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -117,7 +118,7 @@ fn question(index: u64, answer: u32, logprobs: &[f64]) -> ItemRecord {
         answer,
         choices: choices.collect(),
         truncated: 0,
-        scoring: Default::default(),
+        scoring: ChoiceScoring::default(),
     };
     ItemRecord { index, id: format!("q{index}"), score }
 }

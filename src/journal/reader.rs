@@ -193,7 +193,7 @@ pub(super) fn parse_line(line: &[u8]) -> Option<ItemRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{ChoiceScore, ItemScore, TrialKind};
+    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, TrialKind};
     use crate::journal::writer::{ItemJournal, line, write_trial};
     use proptest::prelude::*;
 
@@ -214,7 +214,7 @@ mod tests {
                 answer: 1,
                 choices: vec![choice(-1.5), choice(-0.1)],
                 truncated: 0,
-                scoring: Default::default(),
+                scoring: ChoiceScoring::default(),
             },
         }
     }

@@ -195,13 +195,13 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
     let options = shared.options;
     let shape = match &suite.suite.scoring {
         Scoring::Choice(choice) => {
-            let shares = if choice.exact { "nothing" } else { "prefixes" };
+            let in_common = if choice.exact { "nothing" } else { "prefixes" };
             json!({
                 "way": "multiple_choice",
                 "n_ctx": choice.ctx,
                 "fewshot": choice.fewshot,
                 "scoring": choice.scoring,
-                "shares": shares,
+                "shares": in_common,
             })
         }
         Scoring::Text(text) => text_shape(text),

@@ -118,6 +118,7 @@ pub struct Metric {
 
 /// How items are scored.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a sweep has a handful of suites")]
 pub enum Scoring {
     /// By the log-probabilities of choices.
     Choice(ChoiceSuite),

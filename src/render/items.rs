@@ -159,7 +159,7 @@ fn chunk_rows(index: u64, chunk: &ChunkScore) -> Vec<TokenRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::{ChoiceScore, F32Array};
+    use crate::analyze::{ChoiceScore, ChoiceScoring, F32Array};
     use std::io::Read as _;
 
     fn item(index: u64, score: ItemScore) -> ItemRecord {
@@ -175,7 +175,7 @@ mod tests {
             answer: 1,
             choices: choices.collect(),
             truncated: 3,
-            scoring: Default::default(),
+            scoring: ChoiceScoring::default(),
         }
     }
 

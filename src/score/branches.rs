@@ -17,8 +17,8 @@ use crate::score::prefix_tree::{Node, Sequence, Tree};
 
 /// Most tokens of one decode, all computed at once; llama.cpp's default.
 const PIECE: u32 = 512;
-/// Most branches of a tree: llama.cpp has no more than 256 sequences, and the first is the kept path.
-const BRANCHES: u32 = 255;
+/// Most sequences that llama.cpp has; the first is the kept path. It wants a cell for each.
+const SEQUENCES: u32 = 256;
 /// Memory for the logits of one decode.
 const LOGIT_BYTES: u32 = 128 << 20;
 /// Tokens of a tree that are worth decoding together. Attention reads every cell of the cache, also those of other
@@ -59,6 +59,7 @@ pub struct Branches<'model> {
     pub tokens_naive: u64,
     kept: Vec<Token>,
     cells: usize,
+    branches: usize,
     outputs: usize,
     apart: bool,
 }
@@ -72,7 +73,7 @@ impl<'model> Branches<'model> {
         let options = ContextOptions {
             n_batch: piece,
             n_ubatch: piece,
-            n_seq_max: if apart { 1 } else { BRANCHES + 1 },
+            n_seq_max: if apart { 1 } else { SEQUENCES.min(template.n_ctx) },
             kv_unified: true,
             n_outputs_max: outputs,
             ..template
@@ -82,6 +83,7 @@ impl<'model> Branches<'model> {
             tokens_naive: 0,
             kept: Vec::new(),
             cells: template.n_ctx as usize,
+            branches: (options.n_seq_max as usize).saturating_sub(1),
             outputs: outputs as usize,
             apart,
         })
@@ -89,7 +91,7 @@ impl<'model> Branches<'model> {
 
     /// What a tree may take.
     pub fn room(&self) -> Room {
-        Room { cells: self.cells, fresh: GROUP, branches: BRANCHES as usize }
+        Room { cells: self.cells, fresh: GROUP, branches: self.branches }
     }
 
     /// The path that is decoded already.

@@ -81,7 +81,8 @@ fn score_group(
     group: &[Prepared<'_>],
 ) -> Result<Vec<Vec<Option<Likelihood>>>, LlamaError> {
     let sequences: Vec<&Sequence> = group.iter().flat_map(|item| &item.sequences).collect();
-    let too_large = group.iter().any(|item| item.size.0 > branches.room().cells);
+    let room = branches.room();
+    let too_large = group.iter().any(|item| item.size.0 > room.cells || item.size.1 > room.branches);
     let sums = if too_large {
         // A single item: its choices in turn.
         let mut sums = Vec::with_capacity(sequences.len());
