@@ -59,7 +59,7 @@ pub struct Branches<'model> {
     pub tokens_naive: u64,
     kept: Vec<Token>,
     cells: usize,
-    branches: usize,
+    most: usize,
     outputs: usize,
     apart: bool,
 }
@@ -83,7 +83,7 @@ impl<'model> Branches<'model> {
             tokens_naive: 0,
             kept: Vec::new(),
             cells: template.n_ctx as usize,
-            branches: (options.n_seq_max as usize).saturating_sub(1),
+            most: (options.n_seq_max as usize).saturating_sub(1),
             outputs: outputs as usize,
             apart,
         })
@@ -91,7 +91,7 @@ impl<'model> Branches<'model> {
 
     /// What a tree may take.
     pub fn room(&self) -> Room {
-        Room { cells: self.cells, fresh: GROUP, branches: self.branches }
+        Room { cells: self.cells, fresh: GROUP, branches: self.most }
     }
 
     /// The path that is decoded already.

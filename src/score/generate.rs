@@ -229,7 +229,8 @@ impl<'model> Generator<'model> {
         let mut batch = Batch::default();
         let mut rows = Vec::new();
         let most = self.context.n_batch();
-        let busy: Vec<usize> = (0..slots.len()).filter(|s| slots.get(*s).is_some_and(Option::is_some)).collect();
+        let busy: Vec<usize> =
+            (0..slots.len()).filter(|s| slots.get(*s).is_some_and(Option::is_some)).collect();
         // Answers first: a long prompt must not hold them up for more than one decode.
         for writes in [true, false] {
             for slot in &busy {
@@ -274,12 +275,7 @@ impl Running {
     }
 
     /// Takes the next token in; the answer if it ends.
-    fn go_on(
-        &mut self,
-        model: &Model,
-        style: &Style,
-        logits: &[f32],
-    ) -> Result<Option<Answer>, LlamaError> {
+    fn go_on(&mut self, model: &Model, style: &Style, logits: &[f32]) -> Result<Option<Answer>, LlamaError> {
         let token = match self.forced.pop_front() {
             Some(token) => token,
             None => self.sampler.choose(logits).ok_or(LlamaError::NoDistribution)? as Token,
@@ -384,7 +380,8 @@ mod tests {
     }
 
     fn asks(model: &Model) -> Vec<Ask> {
-        let texts = ["The keeper of", "The keep", "The keeper and the sea", "The k", "The keeper went up", "The"];
+        let texts =
+            ["The keeper of", "The keep", "The keeper and the sea", "The k", "The keeper went up", "The"];
         let ask = |(item, text): (usize, &&str)| Ask {
             item: item as u64,
             sample: 0,
@@ -459,8 +456,7 @@ mod tests {
         let model = model();
         let sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::default() };
         let tokens = model.tokenize("The keeper").expect("tokens");
-        let asks: Vec<Ask> =
-            (0..4).map(|sample| Ask { item: 3, sample, tokens: tokens.clone() }).collect();
+        let asks: Vec<Ask> = (0..4).map(|sample| Ask { item: 3, sample, tokens: tokens.clone() }).collect();
         let style = Style { sampling, ..style(16) };
         let first = written(&model, &asks, &style, 256, 1);
         let again = written(&model, &asks, &style, 256, 1);
