@@ -1,5 +1,6 @@
 //! Which variants no other beats: for each suite, bytes of the file against the suite's quality. Divergences at or
-//! under the noise floor are all equal to the base's own, 0: nothing is ranked by noise.
+//! under the noise floor are all equal to the base's own, 0: nothing is ranked by noise. A suite on which the base
+//! itself only guesses has no frontier.
 
 use super::measure::higher_is_better;
 use super::noise;
@@ -15,7 +16,8 @@ pub(super) fn rows(
     metrics: &[MetricRow],
     comparisons: &[ComparisonRow],
 ) -> Vec<FrontierRow> {
-    suites.iter().flat_map(|suite| suite_rows(suite, variants, metrics, comparisons)).collect()
+    let telling = suites.iter().filter(|suite| !suite.no_signal);
+    telling.flat_map(|suite| suite_rows(suite, variants, metrics, comparisons)).collect()
 }
 
 fn suite_rows(
@@ -68,10 +70,11 @@ fn unbeaten(points: &[(f64, f64)]) -> Vec<bool> {
 
 impl Report {
     /// The quality axis that stands for the whole sweep, as `suite.metric`: `kld_mean` of the first text, or the
-    /// main metric of the first suite where there is no text.
+    /// main metric of the first suite with a signal where there is no text.
     #[must_use]
     pub fn headline_axis(&self) -> Option<String> {
-        let suite = self.suites.iter().find(|s| s.n_unit == "tokens").or(self.suites.first())?;
+        let text = self.suites.iter().find(|s| s.n_unit == "tokens");
+        let suite = text.or(self.suites.iter().find(|s| !s.no_signal))?;
         Some(format!("{}.{}", suite.name, quality_metric(suite)))
     }
 

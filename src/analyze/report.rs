@@ -64,6 +64,9 @@ pub struct SuiteSummary {
     pub partial: String,
     /// `items` for questions, `tokens` for texts.
     pub n_unit: &'static str,
+    /// Whether the base itself does no better than a guesser, as far as can be told: the lower end of its interval is
+    /// not above chance (or 0, where there is no chance level). Then differences between variants say nothing.
+    pub no_signal: bool,
 }
 
 /// A row of `variants.csv`. Missing is empty.

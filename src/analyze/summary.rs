@@ -1,7 +1,7 @@
 //! The whole report, put together from its parts.
 
 use super::planned::{Sheet, SuiteKind};
-use super::report::{About, Report, SuiteSummary};
+use super::report::{About, MetricRow, Report, SuiteSummary};
 use super::{comparison, frontier, measure, speculation, speed, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
@@ -11,9 +11,10 @@ use crate::journal::record::{Machine, Manifest, SuiteRecord};
 #[must_use]
 pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let sheet = Sheet::new(manifest, trials);
-    let suites: Vec<SuiteSummary> = manifest.suites.iter().map(|suite| summary(&sheet, suite)).collect();
     let variants = variant::rows(&sheet);
     let metrics = measure::rows(&sheet);
+    let suites: Vec<SuiteSummary> =
+        manifest.suites.iter().map(|suite| summary(&sheet, suite, &metrics)).collect();
     let comparisons = comparison::rows(&sheet, &metrics);
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
     Report {
@@ -54,8 +55,13 @@ fn machine(machine: &Machine) -> String {
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-fn summary(sheet: &Sheet, suite: &SuiteRecord) -> SuiteSummary {
+fn summary(sheet: &Sheet, suite: &SuiteRecord, metrics: &[MetricRow]) -> SuiteSummary {
     let kind = sheet.kind_of(suite);
+    let own = |row: &&MetricRow| {
+        row.variant == sheet.base() && row.suite == suite.name && row.metric == suite.main_metric
+    };
+    let least = metrics.iter().find(own).and_then(|row| row.ci_low);
+    let is_guessing = |low: f64| low <= suite.chance.unwrap_or(0.0);
     SuiteSummary {
         name: suite.name.clone(),
         title: suite.title.clone(),
@@ -67,5 +73,6 @@ fn summary(sheet: &Sheet, suite: &SuiteRecord) -> SuiteSummary {
             SuiteKind::Questions => "items",
             SuiteKind::Text => "tokens",
         },
+        no_signal: kind == SuiteKind::Questions && least.is_some_and(is_guessing),
     }
 }

@@ -287,6 +287,32 @@ fn questions_are_compared_on_the_items_both_have() {
 }
 
 #[test]
+fn a_suite_on_which_the_base_guesses_ranks_nobody() {
+    let (right, wrong) = ([-1.0, -9.0, -9.0], [-9.0, -9.0, -1.0]);
+    let answers = |rights: u64| -> Vec<ItemRecord> {
+        (0..12).map(|i| question(i, 0, if i < rights { &right } else { &wrong })).collect()
+    };
+    let measured = |base: u64| {
+        let trials = [
+            done(TrialKind::Suite, "base", "quiz", answers(base)),
+            done(TrialKind::Suite, "Q4_0", "quiz", answers(12)),
+            quantized("base", 900),
+            quantized("Q4_0", 400),
+        ];
+        report(&manifest(&["base", "Q4_0"]), &trials)
+    };
+    let quiz = |report: &Report| {
+        let summary = report.suites.iter().find(|s| s.name == "quiz").unwrap().no_signal;
+        (summary, report.frontier.iter().filter(|f| f.axis_y.starts_with("quiz.")).count())
+    };
+    assert_eq!(quiz(&measured(11)), (false, 2));
+    // 4 of 12, at chance 1 in 4: the interval reaches it.
+    assert_eq!(quiz(&measured(4)), (true, 0));
+    let unmeasured = report(&manifest(&["base", "Q4_0"]), &[]);
+    assert!(!quiz(&unmeasured).0, "nothing is known of it yet");
+}
+
+#[test]
 fn failed_and_empty_trials_keep_a_row_with_their_reason() {
     let crashed = TrialData {
         status: Status::Crashed,

@@ -243,6 +243,7 @@ mod tests {
                 chance: None,
                 partial: String::new(),
                 n_unit: "tokens",
+                no_signal: false,
             }],
             variants: vec![VariantRow { bpw: Some(4.5), imatrix: true, ..variant("Q4_0") }, variant("Q2_K")],
             metrics: vec![metric("Q4_0", Some(0.1)), metric("Q2_K", None)],

@@ -74,6 +74,11 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
             push(&format!("{GAP}every tensor is the same as in {same}, bit for bit"), Paint::Yellow);
         }
     }
+    for suite in report.suites.iter().filter(|suite| suite.no_signal) {
+        let guessed = if suite.chance.is_some() { "chance" } else { "0" };
+        let name = clean(&suite.name);
+        push(&format!("no signal in {name}: the base's own interval reaches {guessed}"), Paint::Yellow);
+    }
     for floor in report.suites.iter().filter_map(|suite| floor_line(report, suite)) {
         push(&floor, Paint::Plain);
     }
@@ -236,6 +241,7 @@ mod tests {
             chance: None,
             partial: String::new(),
             n_unit,
+            no_signal: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! `bpw-SUITE`: what each variant still can do, by size, between the base's score and a guesser's.
 
 use super::axis::Axis;
-use super::scatter::{Figure, Level, LevelKind, Panel, breadths, heights};
+use super::scatter::{Figure, Level, LevelKind, Look, Panel, breadths, heights};
 use super::selection::{BASE, interval, metric_mark, not_shown, select, unfinished, usable};
 use super::wording::{
     BPW, MetricText, capitalised, metric_text, origin, partial, rows, sample_size, with_direction,
@@ -17,7 +17,10 @@ fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
     let metric = &suite.main_metric;
     let text = metric_text(metric, suite.n_unit);
     let selection = select(report, |row| metric_mark(report, row, &suite.name, metric, text.factor));
-    let marks = selection.marks;
+    let mut marks = selection.marks;
+    if suite.no_signal {
+        marks.iter_mut().for_each(|mark| mark.look = Look::Grey);
+    }
     if marks.is_empty() {
         return None;
     }
@@ -63,10 +66,10 @@ fn legend(suite: &SuiteSummary, levels: &[Level]) -> String {
 
 fn caption(report: &Report, suite: &SuiteSummary) -> Option<String> {
     let n = sample_size(rows(report, &suite.name, &suite.main_metric), suite.n_unit).map(|n| format!("{n}."));
-    let base_low = report.metric(BASE, &suite.name, &suite.main_metric).and_then(|m| m.ci_low);
-    let silent = base_low.zip(suite.chance).is_some_and(|(low, chance)| low <= chance);
-    let warning = silent
-        .then(|| "The base's interval reaches chance: this suite says little about this model.".to_owned());
+    let guessed = if suite.chance.is_some() { "chance" } else { "0" };
+    let warning = suite.no_signal.then(|| {
+        format!("No signal: the base's own interval reaches {guessed}, so that differences here say nothing.")
+    });
     let parts: Vec<String> = n.into_iter().chain(warning).collect();
     if parts.is_empty() { None } else { Some(parts.join(" ")) }
 }

@@ -52,6 +52,8 @@ pub(super) enum Look {
     Open,
     /// A ring in the second colour.
     Second,
+    /// Filled, in grey: it says nothing.
+    Grey,
 }
 
 /// A point with its name.
@@ -392,7 +394,11 @@ impl Sheet {
 
     fn bar(&mut self, mark: &Mark, anchor: &Anchor) {
         let Some((top, bottom)) = anchor.bar else { return };
-        let color = if mark.look == Look::Second { SECOND } else { BAR };
+        let color = match mark.look {
+            Look::Second => SECOND,
+            Look::Grey => AXIS,
+            Look::Solid | Look::Open => BAR,
+        };
         let (x, _) = anchor.at;
         self.shapes.push(Shape::Line(((x, top), (x, bottom)), 1.5, color));
         for y in [top, bottom] {
@@ -401,11 +407,15 @@ impl Sheet {
     }
 
     fn mark(&mut self, at: Point, look: Look) {
-        let color = if look == Look::Second { SECOND } else { MARK };
+        let color = match look {
+            Look::Second => SECOND,
+            Look::Grey => FAINT,
+            Look::Solid | Look::Open => MARK,
+        };
         // A white rim keeps marks apart that lie over each other.
         self.shapes.push(Shape::Disc(at, MARK_RADIUS + 1.0, PAPER));
         self.shapes.push(Shape::Disc(at, MARK_RADIUS, color));
-        if look != Look::Solid {
+        if matches!(look, Look::Open | Look::Second) {
             self.shapes.push(Shape::Disc(at, MARK_RADIUS - 1.5, PAPER));
         }
     }

@@ -247,6 +247,20 @@ fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
 }
 
 #[test]
+fn a_suite_without_signal_is_grey_and_says_so() {
+    let mut report = sample::report(&LADDER);
+    report.suites[1].no_signal = true;
+    report.frontier.retain(|row| !row.axis_y.starts_with("arc_challenge."));
+    let all = scenes(&report);
+    assert!(all.iter().all(|(f, _)| f.name != "frontier-arc_challenge"));
+    let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
+    check(figure, scene);
+    assert!(figure.panels[0].marks.iter().all(|m| m.look == scatter::Look::Grey));
+    assert!(!scene.shapes.iter().any(|s| matches!(s, Shape::Disc(_, _, MARK))), "no mark in colour");
+    assert!(figure.notes.iter().any(|n| n.contains("No signal: the base's own interval reaches chance")));
+}
+
+#[test]
 fn a_noise_floor_of_nothing_is_said_and_not_drawn() {
     let mut report = sample::report(&LADDER);
     noise_floor(&mut report, 0.0, &[]);

@@ -87,6 +87,7 @@ fn suites() -> Vec<SuiteSummary> {
         chance,
         partial: partial.into(),
         n_unit,
+        no_signal: false,
     };
     vec![
         suite(
