@@ -69,11 +69,13 @@ impl<'model> Branches<'model> {
     pub fn new(model: &'model Model, template: ContextOptions, apart: bool) -> Result<Self, LlamaError> {
         let apart = apart || model.is_recurrent();
         let piece = PIECE.min(template.n_ctx);
-        let outputs = (LOGIT_BYTES / 4 / model.vocabulary().max(1)).clamp(1, piece);
+        let sequences = if apart { 1 } else { SEQUENCES.min(template.n_ctx) };
+        // llama.cpp aborts on fewer outputs than sequences.
+        let outputs = (LOGIT_BYTES / 4 / model.vocabulary().max(1)).clamp(sequences, piece.max(sequences));
         let options = ContextOptions {
             n_batch: piece,
             n_ubatch: piece,
-            n_seq_max: if apart { 1 } else { SEQUENCES.min(template.n_ctx) },
+            n_seq_max: sequences,
             kv_unified: true,
             n_outputs_max: outputs,
             ..template
@@ -83,7 +85,7 @@ impl<'model> Branches<'model> {
             tokens_naive: 0,
             kept: Vec::new(),
             cells: template.n_ctx as usize,
-            most: (options.n_seq_max as usize).saturating_sub(1),
+            most: (sequences as usize).saturating_sub(1),
             outputs: outputs as usize,
             apart,
         })
