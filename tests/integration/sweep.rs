@@ -100,7 +100,9 @@ fn tables_keep_the_contract(sandbox: &Sandbox) {
     assert_eq!(comparisons.header, COMPARISONS);
     assert_eq!(comparisons.rows.len(), 3 * 5, "three variants: ppl, divergence and three accuracies");
     let frontier = table("frontier.csv");
-    assert_eq!((frontier.header.as_str(), frontier.rows.len()), (FRONTIER, 2 * 4));
+    // The model was never trained: it guesses at the quiz, which then ranks nobody.
+    assert_eq!((frontier.header.as_str(), frontier.rows.len()), (FRONTIER, 4));
+    assert!(frontier.column("axis_y").iter().all(|axis| axis.starts_with("prose.")));
     let record = manifest(&sandbox.path("out"));
     for key in ["format", "name", "created", "software", "machine", "threads", "seed", "base", "suites"] {
         assert!(!record[key].is_null(), "the manifest lacks {key}");
