@@ -17,10 +17,11 @@ use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::fingerprint;
 use crate::plan::suite::{self, ChoiceScoring, ChoiceSuite, Scoring, Suite};
+use crate::run::ending::without_result;
 use crate::run::{data, estimate};
-use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::client::Worker;
 use crate::worker::protocol::{
-    ChoiceItem, ChoiceWork, Finished, ItemRecord, ItemScore, LoadSpec, Reply, Request, Status, SuiteCost,
+    ChoiceItem, ChoiceWork, Finished, ItemRecord, ItemScore, LoadSpec, Reply, Request, SuiteCost,
 };
 
 /// Seed of the order of items, as in a sweep that is not told another.
@@ -257,7 +258,7 @@ impl<'a> Asking<'a> {
     fn start(question: &Question, interrupted: &'a AtomicBool) -> Result<Self, Error> {
         let about = gguf::open_model(&question.model)?;
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-        let worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        let worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
         let size = (about.weights(), about.file_bytes());
         let mut asking = Self { worker, size, interrupted, _log: log };
         let request = Request::Load(LoadSpec {
@@ -279,7 +280,7 @@ impl<'a> Asking<'a> {
             }
             Ok(())
         });
-        answer.map_err(stopped)
+        answer.map_err(without_result)
     }
 
     /// Scores items; what they are in the order of the file.
@@ -305,16 +306,6 @@ impl<'a> Asking<'a> {
         }
         records.sort_by_key(|record| record.index);
         Ok((records, cost))
-    }
-}
-
-fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. }
-        | WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
     }
 }
 

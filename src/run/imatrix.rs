@@ -19,6 +19,7 @@ use crate::plan::config::{Offload, SweepConfig};
 use crate::plan::overlap::overlap;
 use crate::plan::recipe::ImatrixUse;
 use crate::plan::suite::{self, LoadedSuite, Scoring};
+use crate::run::ending::goes_on;
 use crate::run::event::Event;
 use crate::run::{data, estimate};
 use crate::worker::client::{WorkFailure, Worker};
@@ -67,7 +68,7 @@ pub fn compute(
     check_place(question)?;
     let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let model = gguf::open_model(&question.model)?;
-    work(question, &model, log.path(), interrupted, progress).map_err(stopped)
+    work(question, &model, log.path(), interrupted, progress).map_err(goes_on)
 }
 
 /// What the command says when it is done.
@@ -155,17 +156,6 @@ fn work(
             reason: "the worker answered another question".to_owned(),
             alive: false,
         }),
-    }
-}
-
-fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused, reason, .. } | WorkFailure::Base(reason) => {
-            Error::Refused { reason, hint: None }
-        }
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Interrupted { resume: "the same command".to_owned() },
     }
 }
 
@@ -270,7 +260,7 @@ pub fn of_sweep(
         }
         events(&Event::Step { done, total });
     };
-    ensure(base, &calibration, cache, log.path(), interrupted, &mut progress).map(Some).map_err(stopped)
+    ensure(base, &calibration, cache, log.path(), interrupted, &mut progress).map(Some).map_err(goes_on)
 }
 
 /// Of somebody else's matrix only the name of its text is known.

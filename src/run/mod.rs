@@ -4,6 +4,7 @@
 mod corpora;
 pub mod data;
 pub mod derive;
+mod ending;
 pub mod estimate;
 pub mod eval;
 pub mod event;

@@ -16,13 +16,14 @@ use crate::fetch::{Cache, sha256_file};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::text::{Scored, TextSuite};
+use crate::run::ending::without_result;
 use crate::run::{corpora, estimate};
 use crate::score::base_store::{StoreChoice, StoreUse};
 use crate::score::kld_file::KldReader;
-use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::client::Worker;
 use crate::worker::protocol::{
     BatchedWork, ChatWork, CountWork, Finished, ItemRecord, LoadSpec, Loaded, LogitsFile, Reply, Request,
-    Status, TextFile, TextKind, TextWork,
+    TextFile, TextKind, TextWork,
 };
 
 /// Tokens a chunk where nothing says otherwise.
@@ -186,7 +187,7 @@ impl<'a> Passes<'a> {
         progress: &'a mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Self, Error> {
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-        let mut worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+        let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
         let (text, rendered) = if question.chat {
             let rendered = render(question, &mut worker, interrupted)?;
             (TextFile { path: rendered.path().to_owned(), kind: TextKind::Rendered }, Some(rendered))
@@ -327,7 +328,7 @@ impl<'a> Passes<'a> {
             }
             Ok(())
         };
-        self.worker.ask(request, patience, self.interrupted, heard).map_err(stopped)
+        self.worker.ask(request, patience, self.interrupted, heard).map_err(without_result)
     }
 }
 
@@ -356,16 +357,4 @@ fn refused(reason: String, hint: &str) -> Error {
 
 fn another_question() -> Error {
     Error::Worker("the worker answered another question".to_owned())
-}
-
-fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. } => {
-            Error::Refused { reason, hint: None }
-        }
-        WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
-    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::run::ending::goes_on;
 use crate::run::estimate;
 use crate::run::probes::{Probes, key_of};
 use crate::worker::client::{WorkFailure, Worker};
@@ -98,9 +99,9 @@ impl<'a> Prober<'a> {
         let worker = if let Some(worker) = &mut self.worker {
             worker
         } else {
-            let mut worker = Worker::start(self.log.path(), self.interrupted).map_err(stopped)?;
+            let mut worker = Worker::start(self.log.path(), self.interrupted).map_err(goes_on)?;
             let open = Request::Bench(self.spec.clone());
-            worker.ask(&open, patience(&open), self.interrupted, |_| Ok(())).map_err(stopped)?;
+            worker.ask(&open, patience(&open), self.interrupted, |_| Ok(())).map_err(goes_on)?;
             self.worker.insert(worker)
         };
         let answer = worker.ask(request, patience(request), self.interrupted, |reply| match reply {
@@ -111,7 +112,7 @@ impl<'a> Prober<'a> {
             }),
             _ => Ok(()),
         });
-        answer.map_err(stopped)
+        answer.map_err(goes_on)
     }
 }
 
@@ -123,16 +124,4 @@ fn mean(chunk: &ChunkDivergence) -> f64 {
 
 fn astray() -> Error {
     Error::Worker("the worker answered another question".to_owned())
-}
-
-/// How a search ends when its worker fails.
-pub fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused, reason, .. } | WorkFailure::Base(reason) => {
-            Error::Refused { reason, hint: None }
-        }
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Interrupted { resume: "the same command".to_owned() },
-    }
 }

@@ -11,9 +11,10 @@ use crate::error::Error;
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::speculation::Prompt;
+use crate::run::ending::without_result;
 use crate::run::estimate;
-use crate::worker::client::{WorkFailure, Worker};
-use crate::worker::protocol::{Finished, LoadSpec, Reply, Request, SpeculateWork, Speculated, Status};
+use crate::worker::client::Worker;
+use crate::worker::protocol::{Finished, LoadSpec, Reply, Request, SpeculateWork, Speculated};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ pub fn speculate(
         return Err(Error::Refused { reason, hint: Some(hint.to_owned()) });
     }
     let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
-    let mut worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+    let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
     let sizes = (target.weights() + draft.weights(), target.file_bytes() + draft.file_bytes());
     let mut ask = |request: Request| {
         let patience = estimate::silence(sizes.0, sizes.1, &request);
@@ -85,7 +86,7 @@ pub fn speculate(
             }
             Ok(())
         };
-        worker.ask(&request, patience, interrupted, heard).map_err(stopped)
+        worker.ask(&request, patience, interrupted, heard).map_err(without_result)
     };
     ask(Request::Load(load(question, &question.target)))?;
     let work = SpeculateWork {
@@ -137,14 +138,4 @@ pub fn other_vocabulary(target: &gguf::Model, draft: &gguf::Model) -> Result<Opt
         draft.first().path.display(),
         target.first().path.display()
     )))
-}
-
-fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. }
-        | WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
-    }
 }

@@ -12,9 +12,10 @@ use crate::error::Error;
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::speed::{SpeedGrid, SpeedShape};
+use crate::run::ending::without_result;
 use crate::run::estimate;
 use crate::worker::client::{WorkFailure, Worker};
-use crate::worker::protocol::{Finished, LoadSpec, Measured, Reply, Request, Status, SurfaceWork};
+use crate::worker::protocol::{Finished, LoadSpec, Measured, Reply, Request, SurfaceWork};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ pub fn measure(
             Err(WorkFailure::Trial { status, reason, .. }) => {
                 all.extend(shape.points().into_iter().map(|p| Measured::failed(p, status, &reason)));
             }
-            Err(failure) => return Err(stopped(failure)),
+            Err(failure) => return Err(without_result(failure)),
         }
     }
     Ok(Timed {
@@ -115,7 +116,7 @@ fn load(
     log: &NamedTempFile,
     interrupted: &AtomicBool,
 ) -> Result<Worker, Error> {
-    let mut worker = Worker::start(log.path(), interrupted).map_err(stopped)?;
+    let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
     let request = Request::Load(LoadSpec {
         model: question.model.clone(),
         threads: question.threads,
@@ -124,18 +125,8 @@ fn load(
         yarn: question.yarn,
     });
     let patience = estimate::silence(about.weights(), about.file_bytes(), &request);
-    worker.ask(&request, patience, interrupted, |_| Ok(())).map_err(stopped)?;
+    worker.ask(&request, patience, interrupted, |_| Ok(())).map_err(without_result)?;
     Ok(worker)
-}
-
-fn stopped(failure: WorkFailure) -> Error {
-    match failure {
-        WorkFailure::Trial { status: Status::Refused | Status::Skipped, reason, .. }
-        | WorkFailure::Base(reason) => Error::Refused { reason, hint: None },
-        WorkFailure::Trial { reason, .. } => Error::Worker(reason),
-        WorkFailure::NoSpace(what) => Error::NoSpace(what),
-        WorkFailure::Interrupted => Error::Stopped { again: "the same command".to_owned() },
-    }
 }
 
 impl Timed {

@@ -19,7 +19,9 @@ fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
     let selection = select(report, |row| metric_mark(report, row, &suite.name, metric, text.factor));
     let mut marks = selection.marks;
     if suite.no_signal {
-        marks.iter_mut().for_each(|mark| mark.look = Look::Grey);
+        for mark in &mut marks {
+            mark.look = Look::Grey;
+        }
     }
     if marks.is_empty() {
         return None;
