@@ -13,7 +13,7 @@ use crate::plan::matrix::imatrix_input;
 use crate::plan::recipe::{ImatrixUse, Weights};
 use crate::run::file_plan::{Forecast, Found, Refusal};
 use crate::run::prepare::locate_model;
-use crate::run::speculate::other_vocabulary;
+use crate::run::speculate::{other_vocabulary, same_vocabulary};
 
 /// Files that recipes name.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -101,7 +101,6 @@ impl Inputs {
 
 /// Why a file cannot be compared with the base: items would not mean the same.
 fn foreign(model: &gguf::Model, base: &gguf::Model) -> Result<Option<Refusal>, Error> {
-    const TOKENS: &str = "tokenizer.ggml.tokens";
     let (theirs, ours) = (model.architecture().unwrap_or_default(), base.architecture().unwrap_or_default());
     let path = model.first().path.display().to_string();
     if theirs != ours {
@@ -109,10 +108,7 @@ fn foreign(model: &gguf::Model, base: &gguf::Model) -> Result<Option<Refusal>, E
             format!("{path} is no variant of the base: its architecture is {theirs}, the base's {ours}");
         return Ok(Some(Refusal::new(reason)));
     }
-    let digest = |m: &gguf::Model| {
-        gguf::array_digest(m, TOKENS).map_err(|source| Error::Io { path: m.first().path.clone(), source })
-    };
-    if digest(model)? != digest(base)? {
+    if !same_vocabulary(model, base)? {
         let count = |m: &gguf::Model| m.vocab_size().unwrap_or(0);
         let reason = format!(
             "{path} is no variant of the base: its vocabulary ({} tokens) is not the base's ({} tokens)",

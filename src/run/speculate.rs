@@ -117,13 +117,18 @@ fn load(question: &Question, model: &Path) -> LoadSpec {
     }
 }
 
-/// Why one model cannot draft for another: every token must mean the same to both.
-pub fn other_vocabulary(target: &gguf::Model, draft: &gguf::Model) -> Result<Option<String>, Error> {
+/// Whether every token means the same to both models.
+pub fn same_vocabulary(a: &gguf::Model, b: &gguf::Model) -> Result<bool, Error> {
     const TOKENS: &str = "tokenizer.ggml.tokens";
     let digest = |m: &gguf::Model| {
         gguf::array_digest(m, TOKENS).map_err(|source| Error::Io { path: m.first().path.clone(), source })
     };
-    if digest(target)? == digest(draft)? {
+    Ok(digest(a)? == digest(b)?)
+}
+
+/// Why one model cannot draft for another: every token must mean the same to both.
+pub fn other_vocabulary(target: &gguf::Model, draft: &gguf::Model) -> Result<Option<String>, Error> {
+    if same_vocabulary(target, draft)? {
         return Ok(None);
     }
     let count = |m: &gguf::Model| m.vocab_size().unwrap_or(0);

@@ -103,9 +103,7 @@ impl Run {
         let next = if ended && self.last() != start {
             start
         } else {
-            // 53 bits, from 0 inclusive to 1 exclusive.
-            let unit = (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-            pick(logits, temperature, unit).ok_or(LlamaError::NoDistribution)? as Token
+            pick(logits, temperature, self.random.unit()).ok_or(LlamaError::NoDistribution)? as Token
         };
         self.tokens.push(next);
         Ok(())

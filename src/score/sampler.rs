@@ -75,9 +75,7 @@ impl Sampler {
             let logit = logits.get(*token).copied().map_or(f64::NEG_INFINITY, f64::from);
             ((logit - largest) / self.sampling.temperature).exp()
         };
-        // 53 bits, from 0 inclusive to 1 exclusive.
-        let unit = (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let goal = unit * kept.iter().map(weight).sum::<f64>();
+        let goal = self.random.unit() * kept.iter().map(weight).sum::<f64>();
         let mut sum = 0.0;
         let passed = kept.iter().find(|token| {
             sum += weight(token);
