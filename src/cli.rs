@@ -212,6 +212,29 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// How answers are written, for suites in which they are.
+#[derive(Debug, Args)]
+pub struct WritingArgs {
+    /// Put prompts into the model's chat template.
+    #[arg(long)]
+    pub chat: bool,
+    /// Let the model think first: on, off, or a number of tokens after which its thought is closed.
+    #[arg(long, value_name = "MODE")]
+    pub thinking: Option<String>,
+    /// Most tokens of an answer [default: as the suite says].
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<u32>,
+    /// Answers to each item [default: as the suite says].
+    #[arg(long, value_name = "K")]
+    pub samples: Option<u32>,
+    /// What logits are divided by before a token is drawn; 0 takes the likeliest [default: as the suite says].
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// Seed of drawn tokens [default: as the suite says].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -233,9 +256,15 @@ pub struct EvalArgs {
     /// By whose definition choices are scored [default: as the suite says].
     #[arg(long, value_name = "NAME")]
     pub scoring: Option<ScoringArg>,
-    /// Decode every choice of every item by itself, with nothing shared.
+    /// Decode every choice of every item by itself, with nothing shared; write answers one at a time.
     #[arg(long)]
     pub exact: bool,
+    /// How answers are written.
+    #[command(flatten)]
+    pub writing: WritingArgs,
+    /// Write what was found on each item, prompts and outputs included, to a file of JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
     /// Score so many of the items once more with nothing shared, and tell how far scores move.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, conflicts_with = "exact")]
     pub noise: usize,

@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod sweep;
 
+pub mod answers;
 pub mod plan;
 
 pub mod fetch;

@@ -16,6 +16,7 @@ use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
+use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
@@ -214,6 +215,11 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     Ok(())
 }
 
+fn thinking(text: &str) -> Result<Thinking, Error> {
+    let hint = Some("write --thinking on, --thinking off or --thinking 512".to_owned());
+    text.parse().map_err(|reason| Error::Refused { reason: format!("--thinking: {reason}"), hint })
+}
+
 fn run_eval(args: &EvalArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let cache = Cache::from_env()?;
@@ -226,6 +232,14 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
             ScoringArg::LmEval => ChoiceScoring::LmEval,
             ScoringArg::LlamaPerplexity => ChoiceScoring::LlamaPerplexity,
         }),
+        writing: eval::Writing {
+            chat: args.writing.chat,
+            thinking: args.writing.thinking.as_deref().map(thinking).transpose()?,
+            tokens: args.writing.tokens,
+            samples: args.writing.samples,
+            temperature: args.writing.temperature,
+            seed: args.writing.seed,
+        },
         exact: args.exact,
         noise: args.noise,
         threads: args.model.threads.unwrap_or_else(machine::cores),
@@ -236,7 +250,10 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
     let evaluated =
         eval::evaluate(&question, &cache, &interrupted, &mut |done, all| items.tell(done, Some(all)));
     items.finish();
-    let evaluated = evaluated.map_err(with_resume)?;
+    let (evaluated, records) = evaluated.map_err(with_resume)?;
+    if let Some(path) = &args.records {
+        eval::write_records(path, &records)?;
+    }
     if args.json {
         print_json(&evaluated)?;
     } else {

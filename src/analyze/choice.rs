@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
-
 use super::measure::{Measure, Measured, failed_note};
 use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemRecord, ItemScore};
 use crate::stats;
@@ -40,6 +38,7 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
     let (answer, choices, scoring) = match score {
         ItemScore::Choice { answer, choices, scoring, .. } => (*answer as usize, choices, *scoring),
         ItemScore::Failed { reason } => return Err(reason.clone()),
+        ItemScore::Generated(_) => return Err("its answers were written, not chosen".to_owned()),
         ItemScore::Chunk(_) => return Err("it is a chunk of a text and not a question".to_owned()),
     };
     if answer >= choices.len() {
@@ -107,28 +106,6 @@ fn perplexity(items: &[ItemRecord]) -> Option<Measure> {
     let ppl = (-mean.point).exp();
     let interval = ((-mean.interval.1).exp(), (-mean.interval.0).exp());
     Some(Measure::new("ppl", ppl, Some(ppl * mean.standard_error), Some(interval)))
-}
-
-/// A metric over some items.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Metric {
-    /// Its name.
-    pub name: &'static str,
-    /// Share of the items.
-    pub value: f64,
-    /// Standard error; absent where one item is all there is.
-    pub stderr: Option<f64>,
-    /// Items that could be scored.
-    pub n: u64,
-}
-
-/// The accuracies over items.
-#[must_use]
-pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
-    let measured = measure(items);
-    let metric =
-        |m: &Measure| Some(Metric { name: m.metric, value: m.value?, stderr: m.stderr, n: measured.n });
-    measured.measures.iter().filter_map(metric).collect()
 }
 
 /// Whether a metric picks another choice by one score than by the other; if one cannot be judged, it does not.

@@ -2,6 +2,7 @@
 //! answers that flipped.
 
 use super::choice::{METRICS, judge, known};
+use super::generated;
 use super::noise;
 use super::perplexity;
 use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
@@ -18,9 +19,11 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
             let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) else { continue };
             match sheet.kind_of(suite) {
                 SuiteKind::Text => rows.extend([text_row(suite, trial), divergence_row(trial, metrics)]),
-                SuiteKind::Questions => {
+                kind => {
                     let base = sheet.suite_trial(sheet.base(), &suite.name);
-                    rows.extend(question_rows(trial, base.map_or(&[], Planned::items)));
+                    let base = base.map_or(&[][..], Planned::items);
+                    let of = if kind == SuiteKind::Answers { answer_rows } else { question_rows };
+                    rows.extend(of(trial, base));
                 }
             }
         }
@@ -93,6 +96,42 @@ fn question_row(empty: ComparisonRow, pairs: &[(bool, bool)]) -> ComparisonRow {
         delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),
         flips_lost: Some(flips.lost),
         flips_won: Some(flips.won),
+        n: pairs.len() as u64,
+        ..empty
+    }
+}
+
+fn answer_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
+    let metrics = generated::metrics(trial.items());
+    metrics.iter().map(|metric| answer_row(empty_row(trial, metric), trial.items(), base)).collect()
+}
+
+/// On the items both have: flips where an item is right or wrong, the difference of what items stand for anyway.
+fn answer_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
+    let base: HashMap<u64, &ItemRecord> = base.iter().map(|item| (item.index, item)).collect();
+    let both: Vec<(&ItemRecord, &ItemRecord)> = items
+        .iter()
+        .filter_map(|item| Some((*base.get(&item.index)?, item)))
+        .filter(|(b, v)| generated::grades(b).is_some() && generated::grades(v).is_some())
+        .collect();
+    let verdicts: Option<Vec<(bool, bool)>> = both
+        .iter()
+        .map(|(b, v)| {
+            let verdict = |item| generated::verdict(generated::part(item, &empty.metric)?);
+            Some((verdict(b)?, verdict(v)?))
+        })
+        .collect();
+    if let Some(verdicts) = verdicts {
+        return question_row(empty, &verdicts);
+    }
+    let (bases, variants): (Vec<&ItemRecord>, Vec<&ItemRecord>) = both.into_iter().unzip();
+    let [before, after] = [bases, variants].map(|items| generated::stands_for(&items, &empty.metric));
+    let pairs: Vec<(f64, f64)> =
+        before.iter().filter_map(|(index, b)| Some((*b, *after.get(index)?))).collect();
+    let Some(difference) = stats::difference(&pairs) else { return empty };
+    ComparisonRow {
+        delta: Some(difference.point),
+        delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),
         n: pairs.len() as u64,
         ..empty
     }

@@ -1,16 +1,20 @@
 //! What a suite's items add up to, whatever the suite: a list of named values with their uncertainty, and how
 //! they become rows of `metrics.csv`.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
+
 use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
 use super::report::MetricRow;
-use super::{choice, noise, perplexity};
-use crate::journal::record::{Status, SuiteRecord, TrialKind};
+use super::{choice, generated, noise, perplexity};
+use crate::journal::record::{ItemRecord, Status, SuiteRecord, TrialKind};
 
 /// One metric over the items of one trial. A number that is not finite is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measure {
     /// Name, as in the CSV files.
-    pub metric: &'static str,
+    pub metric: Cow<'static, str>,
     /// Point estimate.
     pub value: Option<f64>,
     /// Standard error.
@@ -21,10 +25,15 @@ pub(super) struct Measure {
 
 impl Measure {
     /// A measure of the numbers given, without those that are not finite.
-    pub fn new(metric: &'static str, value: f64, stderr: Option<f64>, interval: Option<(f64, f64)>) -> Self {
+    pub fn new(
+        metric: impl Into<Cow<'static, str>>,
+        value: f64,
+        stderr: Option<f64>,
+        interval: Option<(f64, f64)>,
+    ) -> Self {
         let finite = value.is_finite();
         Self {
-            metric,
+            metric: metric.into(),
             value: Some(value).filter(|_| finite),
             stderr: stderr.filter(|s| finite && s.is_finite()),
             interval: interval.filter(|(low, high)| finite && low.is_finite() && high.is_finite()),
@@ -43,9 +52,34 @@ pub(super) struct Measured {
     pub notes: Vec<String>,
 }
 
+/// A metric over some items of one suite, without a sweep around it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Share of the items, or what else the metric is.
+    pub value: f64,
+    /// Standard error; absent where one item is all there is.
+    pub stderr: Option<f64>,
+    /// Items that could be scored.
+    pub n: u64,
+}
+
+/// The metrics over items of a suite of questions, chosen or written.
+#[must_use]
+pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
+    let written = items.iter().any(|item| generated::grades(item).is_some());
+    let measured = if written { generated::measure(items) } else { choice::measure(items) };
+    let metric = |m: &Measure| {
+        let name = m.metric.clone().into_owned();
+        Some(Metric { name, value: m.value?, stderr: m.stderr, n: measured.n })
+    };
+    measured.measures.iter().filter_map(metric).collect()
+}
+
 /// Whether more of a metric is better.
 pub(super) fn higher_is_better(metric: &str) -> bool {
-    metric.starts_with("same_top_p") || choice::METRICS.contains(&metric)
+    metric.starts_with("same_top_p") || choice::METRICS.contains(&metric) || generated::is_accuracy(metric)
 }
 
 /// `2 items failed: why the first did`; nothing if none failed.
@@ -101,6 +135,7 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     let is_base = trial.spec.variant == sheet.base();
     let measured = match kind {
         SuiteKind::Questions => choice::measure(trial.items()),
+        SuiteKind::Answers => generated::measure(trial.items()),
         SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
         }
@@ -108,7 +143,7 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
             perplexity::average(&by_corpus(suite, trial.items()), sheet.manifest.seed, is_base)
         }
     };
-    let chance = suite.chance.filter(|_| kind == SuiteKind::Questions);
+    let chance = suite.chance.filter(|_| kind != SuiteKind::Text);
     let mut rows = measured_rows(trial, &suite.main_metric, chance, &measured);
     for (corpus, items) in by_corpus(suite, trial.items()) {
         let measured = perplexity::measure(items, sheet.manifest.seed, is_base);
@@ -152,12 +187,12 @@ fn filled(empty: &MetricRow, measure: &Measure) -> MetricRow {
     let not_finite = if measure.value.is_none() { "the result is not finite" } else { "" };
     MetricRow {
         reason: joined([empty.reason.as_str(), not_finite].into_iter()),
-        metric: measure.metric.to_owned(),
+        metric: measure.metric.clone().into_owned(),
         value: measure.value,
         stderr: measure.stderr,
         ci_low: measure.interval.map(|(low, _)| low),
         ci_high: measure.interval.map(|(_, high)| high),
-        higher_is_better: higher_is_better(measure.metric),
+        higher_is_better: higher_is_better(&measure.metric),
         ..empty.clone()
     }
 }

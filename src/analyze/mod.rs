@@ -5,6 +5,7 @@
 pub mod choice;
 mod comparison;
 mod frontier;
+mod generated;
 mod measure;
 mod noise;
 mod perplexity;
@@ -21,7 +22,11 @@ mod variant;
 mod tests;
 
 // Scores of single items are shown too, and `render` sees nothing but this room.
-pub use crate::journal::record::{ChoiceScore, ChoiceScoring, ChunkScore, F32Array, ItemRecord, ItemScore};
+pub use crate::journal::record::{
+    ChoiceScore, ChoiceScoring, ChunkScore, Extracted, F32Array, GeneratedAnswer, GeneratedScore, Grade,
+    ItemRecord, ItemScore, Stop,
+};
+pub use measure::{Metric, metrics};
 pub use report::Report;
 pub use speed::rows_of;
 pub use summary::report;

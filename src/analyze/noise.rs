@@ -24,7 +24,7 @@ pub(super) fn rows(sheet: &Sheet, trial: &Planned) -> Vec<MetricRow> {
     let whole = perplexity::measure(trial.items(), sheet.manifest.seed, false);
     let as_floors = METRICS.into_iter().filter_map(|(floor, metric)| {
         let measure = whole.measures.iter().find(|m| m.metric == metric)?;
-        Some(Measure { metric: floor, ..measure.clone() })
+        Some(Measure { metric: floor.into(), ..measure.clone() })
     });
     let floors: Vec<Measure> = as_floors.collect();
     let measured = Measured { measures: floors, ..whole };

@@ -27,6 +27,8 @@ pub(super) struct Planned<'a> {
 pub(super) enum SuiteKind {
     /// Multiple-choice questions.
     Questions,
+    /// Questions whose answers are written.
+    Answers,
     /// Chunks of a text.
     Text,
 }
@@ -69,10 +71,15 @@ impl<'a> Sheet<'a> {
         let seen = items.into_iter().find_map(|item| match item.score {
             ItemScore::Chunk(_) => Some(SuiteKind::Text),
             ItemScore::Choice { .. } => Some(SuiteKind::Questions),
+            ItemScore::Generated(_) => Some(SuiteKind::Answers),
             ItemScore::Failed { .. } => None,
         });
-        let text = super::perplexity::METRICS.contains(&suite.main_metric.as_str());
-        seen.unwrap_or(if text { SuiteKind::Text } else { SuiteKind::Questions })
+        let main = suite.main_metric.as_str();
+        seen.unwrap_or(match main {
+            _ if super::perplexity::METRICS.contains(&main) => SuiteKind::Text,
+            _ if super::generated::is_accuracy(main) => SuiteKind::Answers,
+            _ => SuiteKind::Questions,
+        })
     }
 }
 

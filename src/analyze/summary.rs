@@ -67,12 +67,12 @@ fn summary(sheet: &Sheet, suite: &SuiteRecord, metrics: &[MetricRow]) -> SuiteSu
         title: suite.title.clone(),
         main_metric: suite.main_metric.clone(),
         higher_is_better: measure::higher_is_better(&suite.main_metric),
-        chance: suite.chance.filter(|_| kind == SuiteKind::Questions),
+        chance: suite.chance.filter(|_| kind != SuiteKind::Text),
         partial: suite.partial.clone(),
         n_unit: match kind {
-            SuiteKind::Questions => "items",
+            SuiteKind::Questions | SuiteKind::Answers => "items",
             SuiteKind::Text => "tokens",
         },
-        no_signal: kind == SuiteKind::Questions && least.is_some_and(is_guessing),
+        no_signal: kind != SuiteKind::Text && least.is_some_and(is_guessing),
     }
 }

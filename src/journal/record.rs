@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
-    ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, F32Array, Fallback, ItemRecord, ItemScore,
-    Measured, PromptRuns, Speculated, Speed, SpeedGrid, SpeedKind, SpeedPoint, Status, SuiteCost,
+    ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
+    GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Measured, PromptRuns, Speculated, Speed,
+    SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost,
 };
 
 /// Version of the records below. A folder written by a newer version is refused, never half read.

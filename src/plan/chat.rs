@@ -5,18 +5,20 @@
 //! Python's string methods, `raise_exception`, `strftime_now` (a fixed day, so that a text stays the same from day
 //! to day), `tojson` as Python writes JSON, and no generation prompt.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
 use jiff::civil::date;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize as _};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::plan::error::PlanError;
+use crate::plan::generate::Message;
 
 /// Steps a template may take for one conversation.
 const FUEL: u64 = 1_000_000;
@@ -60,13 +62,34 @@ impl ChatTemplate {
 
     /// The text of one conversation.
     fn text(&self, messages: &[Value], tools: Option<&Value>) -> Result<String, String> {
-        let context = context! {
+        self.rendered(context! {
             messages => messages,
             tools => tools.cloned().unwrap_or_else(|| Value::from(())),
-            documents => Value::from(()),
             add_generation_prompt => false,
+        })
+    }
+
+    /// The text that the model is to answer: messages, and the beginning of the answer. `args` are what the template is
+    /// told besides, such as `enable_thinking`.
+    pub fn prompt(
+        &self,
+        messages: &[Message],
+        args: &BTreeMap<String, serde_json::Value>,
+    ) -> Result<String, String> {
+        self.rendered(context! {
+            messages => Value::from(Serde(messages)),
+            tools => (),
+            add_generation_prompt => true,
+            ..Value::from(Serde(args))
+        })
+    }
+
+    fn rendered(&self, said: Value) -> Result<String, String> {
+        let context = context! {
+            documents => (),
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
+            ..said
         };
         let mut out = Bounded(Vec::new());
         let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
@@ -225,6 +248,19 @@ mod tests {
                         Face<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.<|im_end|>\n\
                         <|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{{ 1 }}<|im_end|>\n";
         assert_eq!(rendered(SMOLLM2, lines).expect("rendered"), expected);
+    }
+
+    #[test]
+    fn a_prompt_ends_where_the_answer_begins() {
+        let template = ChatTemplate::new(SMOLLM2, "<s>", "</s>").expect("compiles");
+        let asked = [Message { role: "user".to_owned(), content: "Why?".to_owned() }];
+        let prompt = template.prompt(&asked, &BTreeMap::new()).expect("rendered");
+        assert!(prompt.ends_with("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"), "{prompt}");
+        let told = "{{ bos_token }}{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}";
+        let template = ChatTemplate::new(told, "<s>", "</s>").expect("compiles");
+        let args = BTreeMap::from([("enable_thinking".to_owned(), false.into())]);
+        assert_eq!(template.prompt(&asked, &args).expect("rendered"), "<s><think></think>");
+        assert_eq!(template.prompt(&asked, &BTreeMap::new()).expect("rendered"), "<s>");
     }
 
     #[test]

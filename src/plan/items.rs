@@ -40,27 +40,52 @@ pub struct Lines<'a> {
     pub text: &'a str,
 }
 
-/// Renders every line. Few-shot examples are the first `fewshot` lines of the examples' file; without one they are the
-/// last `fewshot` lines, which are then kept out of the items. Where the suite groups its lines, all this group by
-/// group.
+/// Renders every line, see [`asked`].
 pub fn choice_items(
     data: Lines<'_>,
     examples: Option<Lines<'_>>,
     suite: &ChoiceSuite,
 ) -> Result<Vec<ChoiceItem>, PlanError> {
     let render = Renderer::new(suite)?;
-    let mut rows = render.rows(data)?;
-    let shots = suite.fewshot as usize;
-    let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let shots = Shots { count: suite.fewshot as usize, group: render.group.as_ref() };
+    asked(
+        data,
+        examples,
+        &shots,
+        |path, row| render.example(path, row),
+        |path, row, index, header| render.item(path, row, index, &header.concat()),
+    )
+}
+
+/// Few-shot examples of a suite.
+pub(super) struct Shots<'suite> {
+    /// So many in front of every item.
+    pub count: usize,
+    /// Lines of one group share their examples; without it all lines are one group.
+    pub group: Option<&'suite Template>,
+}
+
+/// The items of a file. Few-shot examples are the first lines of the examples' file; without one they are the last
+/// lines of the data, which are then kept out of the items. Where the suite groups its lines, all this group by group.
+pub(super) fn asked<E, I>(
+    data: Lines<'_>,
+    examples: Option<Lines<'_>>,
+    shots: &Shots<'_>,
+    example: impl Fn(&Path, &Row) -> Result<E, PlanError>,
+    item: impl Fn(&Path, &Row, u64, &[E]) -> Result<I, PlanError>,
+) -> Result<Vec<I>, PlanError> {
+    let mut rows = read_rows(data, shots.group)?;
+    let count = shots.count;
     let examples = match examples {
-        Some(file) if shots > 0 => Some((file.path, render.rows(file)?)),
+        Some(file) if count > 0 => Some((file.path, read_rows(file, shots.group)?)),
         Some(_) => None,
-        None => Some((data.path, kept_out(&mut rows, shots))),
+        None => Some((data.path, kept_out(&mut rows, count))),
     };
+    let mut headers: BTreeMap<String, Vec<E>> = BTreeMap::new();
     for (path, row) in examples.iter().flat_map(|(path, rows)| rows.iter().map(move |row| (path, row))) {
         let header = headers.entry(row.group.clone()).or_default();
-        if header.len() < shots {
-            header.push(render.example(path, row)?);
+        if header.len() < count {
+            header.push(example(path, row)?);
         }
     }
     let none = Vec::new();
@@ -68,14 +93,30 @@ pub fn choice_items(
         .enumerate()
         .map(|(index, row)| {
             let header = headers.get(&row.group).unwrap_or(&none);
-            if header.len() < shots {
+            if header.len() < count {
                 let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
-                let message = format!("{shots} examples{of} are asked for, and there are {}", header.len());
+                let message = format!("{count} examples{of} are asked for, and there are {}", header.len());
                 return Err(bad(data.path, row.line, message));
             }
-            render.item(data.path, row, index as u64, &header.concat())
+            item(data.path, row, index as u64, header)
         })
         .collect()
+}
+
+fn read_rows(file: Lines<'_>, group: Option<&Template>) -> Result<Vec<Row>, PlanError> {
+    let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let rows = lines.map(|(i, text)| {
+        let line = i + 1;
+        let fail = |message| bad(file.path, line, message);
+        let value = match serde_json::from_str(text) {
+            Ok(value @ Value::Object(_)) => value,
+            Ok(_) => return Err(fail("not a JSON object".to_owned())),
+            Err(error) => return Err(fail(format!("not valid JSON: {error}"))),
+        };
+        let group = group.map(|group| group.text(&value)).transpose().map_err(fail)?;
+        Ok(Row { line, value, group: group.unwrap_or_default() })
+    });
+    rows.collect()
 }
 
 /// Takes the last `shots` rows of each group out.
@@ -99,15 +140,16 @@ fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
 }
 
 /// A line of a file.
-struct Row {
+pub(super) struct Row {
     /// Its number, from 1.
-    line: usize,
-    value: Value,
+    pub line: usize,
+    /// What is in it.
+    pub value: Value,
     /// Lines of one group share their examples.
     group: String,
 }
 
-fn bad(path: &Path, line: usize, message: String) -> PlanError {
+pub(super) fn bad(path: &Path, line: usize, message: String) -> PlanError {
     PlanError::Data { path: path.to_owned(), line, message }
 }
 
@@ -137,22 +179,6 @@ impl<'suite> Renderer<'suite> {
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             group: optional("doc_to_group", &suite.doc_to_group)?,
         })
-    }
-
-    fn rows(&self, file: Lines<'_>) -> Result<Vec<Row>, PlanError> {
-        let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let rows = lines.map(|(i, text)| {
-            let line = i + 1;
-            let fail = |message| bad(file.path, line, message);
-            let value = match serde_json::from_str(text) {
-                Ok(value @ Value::Object(_)) => value,
-                Ok(_) => return Err(fail("not a JSON object".to_owned())),
-                Err(error) => return Err(fail(format!("not valid JSON: {error}"))),
-            };
-            let group = self.group.as_ref().map(|group| group.text(&value)).transpose().map_err(fail)?;
-            Ok(Row { line, value, group: group.unwrap_or_default() })
-        });
-        rows.collect()
     }
 
     fn item(&self, path: &Path, row: &Row, index: u64, header: &str) -> Result<ChoiceItem, PlanError> {

@@ -204,6 +204,14 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
                 "shares": in_common,
             })
         }
+        // The suite file says how answers are written, and the chat template is the base's.
+        Scoring::Generate(generate) => json!({
+            "way": "generate",
+            "n_ctx": generate.ctx,
+            "fewshot": generate.fewshot,
+            "together": generate.parallel,
+            "base_sha256": shared.base_sha256,
+        }),
         Scoring::Text(text) => text_shape(text),
     };
     let settings = json!({

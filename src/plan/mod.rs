@@ -7,6 +7,7 @@ pub mod config;
 pub mod corpus;
 pub mod error;
 pub mod fingerprint;
+pub mod generate;
 pub mod items;
 pub mod ladder;
 pub mod layers;

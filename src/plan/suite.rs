@@ -1,6 +1,7 @@
 //! A suite: a TOML file that names data, prompt, scoring and metrics, in the spirit of lm-eval's task files.
 //! Unknown keys are refused.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,12 @@ use toml::Spanned;
 
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
+use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
 use crate::plan::items::{ChoiceItem, Lines, choice_items};
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 16] = [
+const BUILT_IN: [(&str, &str); 18] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -26,6 +28,8 @@ const BUILT_IN: [(&str, &str); 16] = [
     ("mmlu", include_str!("../../suites/mmlu.toml")),
     ("commonsense_qa", include_str!("../../suites/commonsense_qa.toml")),
     ("social_iqa", include_str!("../../suites/social_iqa.toml")),
+    ("gsm8k", include_str!("../../suites/gsm8k.toml")),
+    ("ifeval", include_str!("../../suites/ifeval.toml")),
     ("texts", include_str!("../../suites/texts.toml")),
     ("chat", include_str!("../../suites/chat.toml")),
     ("self_sampled", include_str!("../../suites/self_sampled.toml")),
@@ -33,7 +37,10 @@ const BUILT_IN: [(&str, &str); 16] = [
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
-const BUILT_IN_DATA: [(&str, &[u8]); 1] = [("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl"))];
+const BUILT_IN_DATA: [(&str, &[u8]); 2] = [
+    ("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl")),
+    ("sums.jsonl", include_bytes!("../../suites/data/sums.jsonl")),
+];
 
 /// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
 const LEAST_CHOICE_CTX: u32 = 32;
@@ -61,7 +68,10 @@ struct SuiteFile {
     corpus: Vec<Spanned<CorpusTable>>,
     metric: Vec<Metric>,
     choice: Option<ChoiceSuite>,
+    generate: Option<Box<GenerateSuite>>,
     text: Option<TextSuite>,
+    #[serde(default)]
+    resource: Vec<Resource>,
 }
 
 /// A suite, checked.
@@ -85,6 +95,8 @@ pub struct Suite {
     pub fewshot_sources: Vec<DataSource>,
     /// The texts; empty for questions.
     pub corpora: Vec<Corpus>,
+    /// What the scorer needs besides.
+    pub resources: Vec<Resource>,
     /// Metrics, the main one first.
     pub metrics: Vec<Metric>,
     /// How items are scored.
@@ -105,6 +117,16 @@ pub struct DataSource {
     pub archive_sha256: Option<String>,
 }
 
+/// A file that the scorer needs beside the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// By what name the scorer knows it: a file of the sentence splitter is `punkt/NAME`.
+    pub name: String,
+    /// Where it can be had.
+    #[serde(flatten)]
+    pub source: DataSource,
+}
+
 /// A metric the suite reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +144,8 @@ pub struct Metric {
 pub enum Scoring {
     /// By the log-probabilities of choices.
     Choice(ChoiceSuite),
+    /// By what the model writes.
+    Generate(Box<GenerateSuite>),
     /// By the probabilities of a text, and against the base's distribution.
     Text(TextSuite),
 }
@@ -252,26 +276,25 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         what: what.to_owned(),
         hint: hint.to_owned(),
     };
-    let scoring = match (raw.choice, raw.text) {
-        (Some(choice), None) => Scoring::Choice(choice),
-        (None, Some(text)) => Scoring::Text(text),
-        _ => return Err(missing("needs either a [choice] or a [text] table", "see suites/piqa.toml")),
+    let scoring = match (raw.choice, raw.generate, raw.text) {
+        (Some(choice), None, None) => Scoring::Choice(choice),
+        (None, Some(generate), None) => Scoring::Generate(generate),
+        (None, None, Some(text)) => Scoring::Text(text),
+        _ => {
+            let what = "needs either a [choice], a [generate] or a [text] table";
+            return Err(missing(what, "see suites/piqa.toml and suites/gsm8k.toml"));
+        }
     };
-    let known: &[&str] = match &scoring {
-        Scoring::Choice(choice) if choice.only => &["acc", "ppl"],
-        Scoring::Choice(choice) if !choice.scoring.is_default() => &["acc_norm"],
-        Scoring::Choice(_) => &["acc", "acc_norm", "acc_bytes"],
-        Scoring::Text(_) => &["kld_mean", "ppl", "ppl_ratio", "same_top_p"],
-    };
+    let known = scoring.metrics();
     let Some(main) = raw.metric.first() else {
         return Err(missing("names no metric", "add a [[metric]] table; the first is the main one"));
     };
-    if let Some(unknown) = raw.metric.iter().find(|m| !known.contains(&m.name.as_str())) {
+    if let Some(unknown) = raw.metric.iter().find(|m| !known.contains(&m.name)) {
         return Err(PlanError::Unknown {
             place: file.path.clone(),
             kind: "metric",
             name: unknown.name.clone(),
-            nearest: known.iter().map(|k| (*k).to_owned()).collect(),
+            nearest: known,
         });
     }
     if main.chance.is_some_and(|c| !(0.0..1.0).contains(&c)) {
@@ -283,6 +306,9 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
             return Err(missing(&what, "raise `ctx`, or leave it out for the default"));
         }
         Scoring::Choice(_) => {}
+        Scoring::Generate(generate) => {
+            generate.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?;
+        }
         Scoring::Text(text) => text.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?,
     }
     match (raw.source.is_empty(), raw.corpus.is_empty(), &scoring) {
@@ -293,7 +319,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
                 "a suite has one text with a [[source]], or corpora with a `source` each",
             ));
         }
-        (_, false, Scoring::Choice(_)) => {
+        (_, false, Scoring::Choice(_) | Scoring::Generate(_)) => {
             return Err(missing("has corpora and asks questions", "give its questions a [[source]]"));
         }
         _ => {}
@@ -302,10 +328,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         let line = file.text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
         format!("{}, line {line}", file.path)
     };
-    let ctx = match &scoring {
-        Scoring::Choice(choice) => choice.ctx,
-        Scoring::Text(text) => text.ctx,
-    };
+    let ctx = scoring.ctx();
     let mut corpora = corpus::check(&raw.corpus, ctx, place)?;
     let mut sources = raw.source;
     if matches!(scoring, Scoring::Text(_)) && corpora.is_empty() {
@@ -322,9 +345,44 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         sources,
         fewshot_sources: raw.fewshot_source,
         corpora,
+        resources: raw.resource,
         metrics: raw.metric,
         scoring,
     })
+}
+
+impl Scoring {
+    /// Names of the metrics it knows.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        let known: &[&str] = match self {
+            Self::Choice(choice) if choice.only => &["acc", "ppl"],
+            Self::Choice(choice) if !choice.scoring.is_default() => &["acc_norm"],
+            Self::Choice(_) => &["acc", "acc_norm", "acc_bytes"],
+            Self::Generate(generate) => return generate.metrics(),
+            Self::Text(_) => &["kld_mean", "ppl", "ppl_ratio", "same_top_p"],
+        };
+        known.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Tokens that an item, or a chunk, may take.
+    #[must_use]
+    pub fn ctx(&self) -> u32 {
+        match self {
+            Self::Choice(choice) => choice.ctx,
+            Self::Generate(generate) => generate.ctx,
+            Self::Text(text) => text.ctx,
+        }
+    }
+
+    /// Examples in front of every item, and whether items are grouped for them.
+    fn shots(&self) -> (u32, bool) {
+        match self {
+            Self::Choice(choice) => (choice.fewshot, choice.doc_to_group.is_some()),
+            Self::Generate(generate) => (generate.fewshot, generate.doc_to_group.is_some()),
+            Self::Text(_) => (0, false),
+        }
+    }
 }
 
 impl Suite {
@@ -334,18 +392,19 @@ impl Suite {
             Matter::Text(sources) | Matter::Chat(sources) => Some(sources.as_slice()),
             Matter::Sampled(_) => None,
         });
+        let resources = self.resources.iter().map(|resource| std::slice::from_ref(&resource.source));
         let questions = [self.sources.as_slice(), self.fewshot_sources.as_slice()];
-        questions.into_iter().filter(|s| !s.is_empty()).chain(texts).collect()
+        questions.into_iter().filter(|s| !s.is_empty()).chain(texts).chain(resources).collect()
     }
 
     /// Why the set is only part of the original, its examples included; empty if it is whole.
     pub fn partial(&self) -> String {
-        let Scoring::Choice(choice) = &self.scoring else { return self.partial.clone() };
-        if choice.fewshot == 0 || !self.fewshot_sources.is_empty() {
+        let (shots, grouped) = self.scoring.shots();
+        if shots == 0 || !self.fewshot_sources.is_empty() {
             return self.partial.clone();
         }
-        let group = if choice.doc_to_group.is_some() { " of each group" } else { "" };
-        let examples = format!("the last {}{group} are the examples and not asked", choice.fewshot);
+        let group = if grouped { " of each group" } else { "" };
+        let examples = format!("the last {shots}{group} are the examples and not asked");
         if self.partial.is_empty() { examples } else { format!("{}; {examples}", self.partial) }
     }
 
@@ -375,20 +434,77 @@ pub struct LoadedSuite {
     pub total: u64,
     /// Positions to evaluate, in the order in which they are.
     pub planned: Vec<u64>,
-    /// Rendered items of a multiple-choice suite, by position; empty for a text.
-    pub items: Vec<ChoiceItem>,
+    /// Rendered items, by position.
+    pub items: Items,
+    /// Files that the scorer needs, by name.
+    pub resources: BTreeMap<String, PathBuf>,
 }
 
-/// Reads the items of a multiple-choice suite, and its examples if they have a file of their own; nothing for a text.
-pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result<Vec<ChoiceItem>, PlanError> {
-    let Scoring::Choice(choice) = &suite.scoring else { return Ok(Vec::new()) };
+/// The items of a suite, rendered, by position.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Items {
+    /// It is a text.
+    None,
+    /// Multiple-choice questions.
+    Choices(Vec<ChoiceItem>),
+    /// Questions whose answers are written.
+    Prompts(Vec<GenerateItem>),
+}
+
+impl Items {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Choices(items) => items.len(),
+            Self::Prompts(items) => items.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All that is read of an item: context and choices, or the prompt.
+    #[must_use]
+    pub fn texts(&self, index: usize) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Choices(items) => items.get(index).map_or_else(Vec::new, |item| {
+                let choices = item.choices.iter().map(String::as_str);
+                [item.context.as_str()].into_iter().chain(choices).collect()
+            }),
+            Self::Prompts(items) => items.get(index).map_or_else(Vec::new, |item| item.prompt.texts()),
+        }
+    }
+}
+
+/// Those at these positions, in this order.
+#[must_use]
+pub fn picked<T: Clone>(items: &[T], positions: &[u64]) -> Vec<T> {
+    positions.iter().filter_map(|i| items.get(usize::try_from(*i).ok()?).cloned()).collect()
+}
+
+/// Reads the items of a suite of questions, and its examples if they have a file of their own; nothing for a text.
+pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result<Items, PlanError> {
+    if matches!(suite.scoring, Scoring::Text(_)) {
+        return Ok(Items::None);
+    }
     let read = |path: &Path| {
         fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
     };
     let text = read(data)?;
     let shown = examples.map(read).transpose()?;
     let shown = examples.zip(shown.as_deref()).map(|(path, text)| Lines { path, text });
-    choice_items(Lines { path: data, text: &text }, shown, choice)
+    let data = Lines { path: data, text: &text };
+    match &suite.scoring {
+        Scoring::Choice(choice) => choice_items(data, shown, choice).map(Items::Choices),
+        Scoring::Generate(generate) => generate_items(data, shown, generate).map(Items::Prompts),
+        Scoring::Text(_) => Ok(Items::None),
+    }
 }
 
 #[cfg(test)]

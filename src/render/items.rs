@@ -1,12 +1,13 @@
 //! Every item's raw scores, one compressed CSV file a trial: what the aggregates can be computed from again, in
-//! any language. Questions have one line each; texts have one line a scored token.
+//! any language. Questions have one line each, or one an answer that was written; texts have one line a scored token.
 
 use super::csv::table;
 use super::file::{RenderError, replace};
 use crate::analyze::choice::judge;
-use crate::analyze::{ChunkScore, ItemRecord, ItemScore};
+use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop};
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -24,6 +25,23 @@ const QUESTIONS: [&str; 15] = [
     "prompt",
     "choices",
     "logprobs",
+    "status",
+    "reason",
+];
+const ANSWERS: [&str; 15] = [
+    "index",
+    "id",
+    "sample",
+    "reference",
+    "output",
+    "graded",
+    "extracted",
+    "grades",
+    "tokens",
+    "seconds",
+    "stop",
+    "prompt_tokens",
+    "prompt",
     "status",
     "reason",
 ];
@@ -47,6 +65,27 @@ struct QuestionRow<'a> {
     logprobs: Option<String>,
     status: &'static str,
     reason: String,
+}
+
+/// An answer that was written; `graded` is what was left of it without a thought, if there was one. `extracted` and
+/// `grades` belong to the item, and are JSON: answers by filter, and `[right, of]` by metric.
+#[derive(Debug, Default, Serialize)]
+struct AnswerRow<'a> {
+    index: u64,
+    id: &'a str,
+    sample: Option<usize>,
+    reference: Option<&'a str>,
+    output: Option<&'a str>,
+    graded: Option<&'a str>,
+    extracted: Option<String>,
+    grades: Option<String>,
+    tokens: Option<u64>,
+    seconds: Option<f64>,
+    stop: Option<Stop>,
+    prompt_tokens: Option<u64>,
+    prompt: Option<&'a str>,
+    status: &'static str,
+    reason: &'a str,
 }
 
 /// A scored token; `position` counts the scored positions of its chunk from 0. A chunk that failed is one line
@@ -73,8 +112,11 @@ pub fn write_items(folder: &Path, trial_id: &str, items: &[ItemRecord]) -> Resul
     }
     let path = folder.join("items").join(format!("{trial_id}.csv.gz"));
     let text = items.iter().any(|item| matches!(item.score, ItemScore::Chunk(_)));
+    let written = items.iter().any(|item| matches!(item.score, ItemScore::Generated(_)));
     let plain = if text {
         table(&TOKENS, &items.iter().flat_map(token_rows).collect::<Vec<_>>())
+    } else if written {
+        table(&ANSWERS, &items.iter().flat_map(answer_rows).collect::<Vec<_>>())
     } else {
         table(&QUESTIONS, &items.iter().map(question_row).collect::<Vec<_>>())
     };
@@ -127,10 +169,44 @@ fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
     }
 }
 
+fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
+    let empty = || AnswerRow { index: item.index, id: &item.id, ..AnswerRow::default() };
+    let score = match &item.score {
+        ItemScore::Generated(score) => score,
+        ItemScore::Failed { reason } => return vec![AnswerRow { status: "failed", reason, ..empty() }],
+        ItemScore::Choice { .. } | ItemScore::Chunk(_) => {
+            let reason = "it is no written answer";
+            return vec![AnswerRow { status: "failed", reason, ..empty() }];
+        }
+    };
+    let extracted: BTreeMap<&str, &[String]> =
+        score.extracted.iter().map(|one| (one.filter.as_str(), one.answers.as_slice())).collect();
+    let grades: BTreeMap<&str, [f64; 2]> =
+        score.grades.iter().map(|grade| (grade.metric.as_str(), [grade.right, grade.of])).collect();
+    let answers = score.answers.iter().enumerate();
+    answers
+        .map(|(sample, answer)| AnswerRow {
+            sample: Some(sample),
+            reference: Some(&score.reference),
+            output: Some(&answer.output),
+            graded: answer.graded.as_deref(),
+            extracted: serde_json::to_string(&extracted).ok(),
+            grades: serde_json::to_string(&grades).ok(),
+            tokens: Some(answer.tokens),
+            seconds: Some(answer.seconds),
+            stop: Some(answer.stop),
+            prompt_tokens: Some(score.prompt_tokens),
+            prompt: Some(&score.prompt),
+            status: "scored",
+            ..empty()
+        })
+        .collect()
+}
+
 fn token_rows(item: &ItemRecord) -> Vec<TokenRow> {
     match &item.score {
         ItemScore::Chunk(chunk) => chunk_rows(item.index, chunk),
-        ItemScore::Choice { .. } | ItemScore::Failed { .. } => vec![TokenRow {
+        ItemScore::Choice { .. } | ItemScore::Generated(_) | ItemScore::Failed { .. } => vec![TokenRow {
             index: item.index,
             position: None,
             nll: None,

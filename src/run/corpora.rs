@@ -101,10 +101,7 @@ impl Materials<'_> {
 
     /// Named after all that decides what the base writes.
     fn sampled_name(&self, suite: &Suite, sampling: &Sampling) -> String {
-        let n_ctx = match &suite.scoring {
-            Scoring::Text(text) => text.ctx,
-            Scoring::Choice(_) => 0,
-        };
+        let n_ctx = suite.scoring.ctx();
         let key = fingerprint::of(&json!({
             "base_sha256": self.base_sha256,
             "sampling": sampling,

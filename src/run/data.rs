@@ -1,5 +1,6 @@
 //! The data files of suites: found in the cache, fetched where that was asked for, or taken from the program itself.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,7 @@ use crate::error::Error;
 use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
 use crate::files;
 use crate::plan::error::{PlanError, nearest};
-use crate::plan::items::ChoiceItem;
-use crate::plan::suite::{self, DataSource, Suite};
+use crate::plan::suite::{self, DataSource, Items, Resource, Suite};
 
 /// Sources that begin so name a file that comes with the program.
 const BUILT_IN: &str = "builtin:";
@@ -28,10 +28,21 @@ pub fn fetch_all(
     suite.data().into_iter().map(|places| fetch_one(suite, places, cache, fetcher, progress)).collect()
 }
 
-/// The items of a multiple-choice suite from its data files, found in the order of [`Suite::data`].
-pub fn items(suite: &Suite, paths: &[PathBuf]) -> Result<Vec<ChoiceItem>, Error> {
-    let (Some(questions), examples) = (paths.first(), paths.get(1)) else { return Ok(Vec::new()) };
-    Ok(suite::load_items(suite, questions, examples.map(PathBuf::as_path))?)
+/// The items of a suite of questions.
+pub fn items(suite: &Suite, cache: &Cache) -> Result<Items, Error> {
+    if suite.sources.is_empty() {
+        return Ok(Items::None);
+    }
+    let questions = locate(suite, &suite.sources, cache, false)?;
+    let has_examples = !suite.fewshot_sources.is_empty();
+    let examples = has_examples.then(|| locate(suite, &suite.fewshot_sources, cache, false)).transpose()?;
+    Ok(suite::load_items(suite, &questions, examples.as_deref())?)
+}
+
+/// What the scorer needs besides, by name.
+pub fn resources(suite: &Suite, cache: &Cache) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let find = |resource: &Resource| locate(suite, std::slice::from_ref(&resource.source), cache, false);
+    suite.resources.iter().map(|resource| Ok((resource.name.clone(), find(resource)?))).collect()
 }
 
 /// A data file of a suite that is in the cache, or can be fetched if that was asked for.

@@ -78,18 +78,19 @@ fn surface_work(shape: &SpeedShape, repetitions: f64) -> f64 {
     f64::from(shape.depth) + repetitions * (parallel * prompts + generated)
 }
 
-/// Tokens that these items of a suite take, roughly.
+/// Tokens that these items of a suite take, roughly; written ones count for what they cost.
 fn suite_tokens(suite: &LoadedSuite, items: &[u64]) -> f64 {
+    let read = |index: &u64| {
+        let texts = suite.items.texts(usize::try_from(*index).unwrap_or(usize::MAX));
+        texts.iter().map(|text| text.len()).sum::<usize>() as f64 / BYTES_PER_TOKEN
+    };
     match &suite.suite.scoring {
         Scoring::Text(text) => items.len() as f64 * f64::from(text.ctx),
-        Scoring::Choice(_) => items
-            .iter()
-            .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?))
-            .map(|item| {
-                let bytes = item.context.len() + item.choices.iter().map(String::len).sum::<usize>();
-                bytes as f64 / BYTES_PER_TOKEN
-            })
-            .sum(),
+        Scoring::Choice(_) => items.iter().map(read).sum(),
+        Scoring::Generate(generate) => {
+            let written = f64::from(generate.samples) * f64::from(generate.tokens) * WRITTEN;
+            items.iter().map(|index| read(index) + written).sum()
+        }
     }
 }
 
@@ -110,6 +111,8 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Batched(work) => f64::from(work.cut.ctx.max(BATCH)),
         Request::Imatrix(work) => f64::from(work.n_ctx.max(BATCH)),
         Request::Choice(work) => f64::from(work.n_ctx),
+        // A sign of life after each decode.
+        Request::Generate(_) => f64::from(BATCH),
         Request::Speed(work) => f64::from(work.prompt) + GENERATED * f64::from(work.generate),
         // Between two signs of life lies one repetition, and before the first the filling of the cache.
         Request::Surface(work) => surface_work(&work.shape, 1.0) * GENERATED,
@@ -212,8 +215,8 @@ fn memory(prepared: &Prepared) -> u64 {
         Scoring::Text(text) if s.corpora.iter().any(|c| c.sampling.is_some()) => {
             text.ctx * written_together(text.ctx)
         }
-        Scoring::Text(text) => text.ctx,
-        Scoring::Choice(choice) => choice.ctx,
+        Scoring::Generate(generate) => generate.ctx.saturating_mul(generate.parallel),
+        Scoring::Text(_) | Scoring::Choice(_) => s.suite.scoring.ctx(),
     });
     let timed = prepared.config.speed.shapes();
     let timed = timed.iter().map(|shape| u64::from(shape.n_ctx()) * u64::from(shape.parallel)).max();

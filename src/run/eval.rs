@@ -3,25 +3,29 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::analyze::choice::{Metric, flipped, metrics};
+use crate::analyze::choice::flipped;
+use crate::analyze::{Metric, metrics};
 use crate::error::Error;
 use crate::fetch::Cache;
+use crate::files;
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::fingerprint;
-use crate::plan::suite::{self, ChoiceScoring, ChoiceSuite, Scoring, Suite};
+use crate::plan::generate::{GenerateItem, GenerateSuite, Thinking};
+use crate::plan::suite::{self, ChoiceScoring, ChoiceSuite, Items, Scoring, Suite, picked};
 use crate::run::ending::without_result;
-use crate::run::{data, estimate};
+use crate::run::{corpora, data, estimate};
 use crate::worker::client::Worker;
 use crate::worker::protocol::{
-    ChoiceItem, ChoiceWork, Finished, ItemRecord, ItemScore, LoadSpec, Reply, Request, SuiteCost,
+    ChoiceItem, ChoiceWork, Finished, GenerateWork, ItemRecord, ItemScore, LoadSpec, Reply, Request,
+    SuiteCost,
 };
 
 /// Seed of the order of items, as in a sweep that is not told another.
@@ -40,7 +44,9 @@ pub struct Question {
     pub fewshot: Option<u32>,
     /// By whose definition, if not by the suite's.
     pub scoring: Option<ChoiceScoring>,
-    /// Every choice decoded by itself.
+    /// How answers are written, where the suite lets them be.
+    pub writing: Writing,
+    /// Every choice decoded by itself, every answer written alone.
     pub exact: bool,
     /// Items that are scored once more, every choice by itself.
     pub noise: usize,
@@ -50,6 +56,23 @@ pub struct Question {
     pub offload: Offload,
     /// Stretch contexts beyond the model's by YaRN.
     pub yarn: bool,
+}
+
+/// How answers are written, where that shall not be as the suite says.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Writing {
+    /// Put prompts into the model's chat template.
+    pub chat: bool,
+    /// Whether the model thinks first.
+    pub thinking: Option<Thinking>,
+    /// Most tokens of an answer.
+    pub tokens: Option<u32>,
+    /// Answers to each item.
+    pub samples: Option<u32>,
+    /// What logits are divided by.
+    pub temperature: Option<f64>,
+    /// Seed of drawn tokens.
+    pub seed: Option<u64>,
 }
 
 /// Which items of a suite.
@@ -78,11 +101,12 @@ pub struct Evaluated {
     /// What else to know of the suite.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// By whose definition.
-    pub scoring: ChoiceScoring,
+    /// By whose definition choices are scored; absent where answers are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<ChoiceScoring>,
     /// Examples in front of every item.
     pub fewshot: u32,
-    /// Whether every choice was decoded by itself.
+    /// Whether every choice was decoded by itself, or every answer written alone.
     pub exact: bool,
     /// Items evaluated, of all there are.
     pub items: u64,
@@ -99,7 +123,7 @@ pub struct Evaluated {
     pub noise: Option<Noise>,
     /// Tokens decoded.
     pub tokens_decoded: u64,
-    /// Tokens that item-by-item, choice-by-choice scoring would have decoded.
+    /// Tokens that item-by-item, choice-by-choice work would have decoded.
     pub tokens_naive: u64,
     /// Wall seconds of the whole command.
     pub wall_s: f64,
@@ -151,47 +175,62 @@ impl Pick {
     }
 }
 
+/// The answer, and what was found on each item, in the order of the file.
+pub type Answer = (Evaluated, Vec<ItemRecord>);
+
 /// Carries it out. `progress` hears of items done, of how many.
 pub fn evaluate(
     question: &Question,
     cache: &Cache,
     interrupted: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Evaluated, Error> {
+) -> Result<Answer, Error> {
     let begun = Instant::now();
-    let (suite, choice) = asked(question)?;
-    let all = data::items(&suite, &data::locate_all(&suite, cache, false)?)?;
-    let picked = question.pick.of(all.len() as u64, &suite.name)?;
-    let items: Vec<ChoiceItem> =
-        picked.iter().filter_map(|i| all.get(usize::try_from(*i).ok()?).cloned()).collect();
-    if items.is_empty() {
+    let suite = asked(question)?;
+    data::locate_all(&suite, cache, false)?;
+    let all = data::items(&suite, cache)?;
+    let positions = question.pick.of(all.len() as u64, &suite.name)?;
+    if positions.is_empty() {
         return Err(crate::plan::error::PlanError::NoItems { suite: suite.name }.into());
     }
-    let mut asking = Asking::start(question, interrupted)?;
-    let again: Vec<ChoiceItem> = items.iter().take(question.noise).cloned().collect();
-    let total = (items.len() + again.len()) as u64;
+    let total = (positions.len() + question.noise.min(positions.len())) as u64;
     let mut done = 0;
     let mut tell = || {
         done += 1;
         progress(done, total);
     };
-    let (records, cost) = asking.score(&choice, items, choice.exact, &mut tell)?;
-    let exact = if again.is_empty() {
-        Vec::new()
-    } else {
-        let (exact, _) = asking.score(&choice, again, true, &mut tell)?;
-        exact
+    let mut asking = Asking::start(question, interrupted)?;
+    let (records, cost, exact) = match (&suite.scoring, &all) {
+        (Scoring::Choice(choice), Items::Choices(all)) => {
+            let items = picked(all, &positions);
+            let again: Vec<ChoiceItem> = items.iter().take(question.noise).cloned().collect();
+            let (records, cost) = asking.score(choice, items, choice.exact, &mut tell)?;
+            let exact =
+                if again.is_empty() { Vec::new() } else { asking.score(choice, again, true, &mut tell)?.0 };
+            (records, cost, exact)
+        }
+        (Scoring::Generate(generate), Items::Prompts(all)) => {
+            let (records, cost) =
+                asking.write(&suite, generate, picked(all, &positions), cache, &mut tell)?;
+            (records, cost, Vec::new())
+        }
+        _ => return Err(no_items(&suite)),
     };
     let mut metrics = metrics(&records);
     metrics.sort_by_key(|metric| metric.name != suite.main_metric());
-    Ok(Evaluated {
+    let (scoring, fewshot, is_exact) = match &suite.scoring {
+        Scoring::Choice(choice) => (Some(choice.scoring), choice.fewshot, choice.exact),
+        Scoring::Generate(generate) => (None, generate.fewshot, generate.parallel == 1),
+        Scoring::Text(_) => (None, 0, false),
+    };
+    let evaluated = Evaluated {
         model: question.model.display().to_string(),
         partial: suite.partial(),
         title: suite.title.clone(),
         note: suite.note.clone(),
-        scoring: choice.scoring,
-        fewshot: choice.fewshot,
-        exact: choice.exact,
+        scoring,
+        fewshot,
+        exact: is_exact,
         items: records.len() as u64,
         of: all.len() as u64,
         failed: records.iter().filter(|r| matches!(r.score, ItemScore::Failed { .. })).count() as u64,
@@ -204,23 +243,67 @@ pub fn evaluate(
         decode_s: cost.decode_s,
         llama_cpp: asking.worker.native.llama_cpp.clone(),
         suite: suite.name,
-    })
+    };
+    Ok((evaluated, records))
+}
+
+/// Writes what was found on each item, one a line.
+pub fn write_records(path: &Path, records: &[ItemRecord]) -> Result<(), Error> {
+    let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
+    let text = lines.map_err(|error| Error::Worker(error.to_string()))?.join("\n") + "\n";
+    files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+fn no_items(suite: &Suite) -> Error {
+    Error::Refused {
+        reason: format!("suite {} is a text, which `eval` does not score", suite.name),
+        hint: Some("`bitfrontier perplexity MODEL --text FILE` does".to_owned()),
+    }
 }
 
 /// The suite as it was asked for.
-fn asked(question: &Question) -> Result<(Suite, ChoiceSuite), Error> {
+fn asked(question: &Question) -> Result<Suite, Error> {
     let mut suite = suite::parse(&suite::find(&question.suite, "SUITE")?)?;
-    let Scoring::Choice(choice) = &mut suite.scoring else {
-        return Err(Error::Refused {
-            reason: format!("suite {} is a text, which `eval` does not score", suite.name),
-            hint: Some("`bitfrontier perplexity MODEL --text FILE` does".to_owned()),
-        });
+    let refused = |what: &str, hint: &str| Error::Refused {
+        reason: format!("suite {} {what}", suite.name),
+        hint: Some(hint.to_owned()),
     };
-    choice.fewshot = question.fewshot.unwrap_or(choice.fewshot);
-    choice.scoring = question.scoring.unwrap_or(choice.scoring);
-    choice.exact |= question.exact;
-    let choice = choice.clone();
-    Ok((suite, choice))
+    match &mut suite.scoring {
+        Scoring::Text(_) => return Err(no_items(&suite)),
+        Scoring::Choice(_) if question.writing != Writing::default() => {
+            let what = "asks for choices, and nothing is written";
+            return Err(refused(what, "leave out the options about writing answers"));
+        }
+        Scoring::Choice(choice) => {
+            choice.fewshot = question.fewshot.unwrap_or(choice.fewshot);
+            choice.scoring = question.scoring.unwrap_or(choice.scoring);
+            choice.exact |= question.exact;
+        }
+        Scoring::Generate(_) if question.scoring.is_some() || question.noise > 0 => {
+            let what = "has its answers written, and there are no choices to score";
+            return Err(refused(what, "leave out --scoring and --noise"));
+        }
+        Scoring::Generate(generate) => {
+            generate.fewshot = question.fewshot.unwrap_or(generate.fewshot);
+            question.writing.apply(generate);
+            if question.exact {
+                generate.parallel = 1;
+            }
+            generate.check().map_err(|(what, hint)| refused(&format!("would have {what}"), hint))?;
+        }
+    }
+    Ok(suite)
+}
+
+impl Writing {
+    fn apply(&self, suite: &mut GenerateSuite) {
+        suite.chat |= self.chat;
+        suite.thinking = self.thinking.or(suite.thinking);
+        suite.tokens = self.tokens.unwrap_or(suite.tokens);
+        suite.samples = self.samples.unwrap_or(suite.samples);
+        suite.sampling.temperature = self.temperature.unwrap_or(suite.sampling.temperature);
+        suite.sampling.seed = self.seed.unwrap_or(suite.sampling.seed);
+    }
 }
 
 /// Compares scores with those of the same items decoded alone.
@@ -248,7 +331,7 @@ fn noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -> Option<No
 /// A worker with the model.
 struct Asking<'a> {
     worker: Worker,
-    size: (u64, u64),
+    about: gguf::Model,
     interrupted: &'a AtomicBool,
     /// The worker's output; its last lines tell why it died.
     _log: NamedTempFile,
@@ -259,8 +342,7 @@ impl<'a> Asking<'a> {
         let about = gguf::open_model(&question.model)?;
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
-        let size = (about.weights(), about.file_bytes());
-        let mut asking = Self { worker, size, interrupted, _log: log };
+        let mut asking = Self { worker, about, interrupted, _log: log };
         let request = Request::Load(LoadSpec {
             model: question.model.clone(),
             threads: question.threads,
@@ -273,7 +355,7 @@ impl<'a> Asking<'a> {
     }
 
     fn ask(&mut self, request: &Request, item: &mut dyn FnMut(ItemRecord)) -> Result<Finished, Error> {
-        let patience = estimate::silence(self.size.0, self.size.1, request);
+        let patience = estimate::silence(self.about.weights(), self.about.file_bytes(), request);
         let answer = self.worker.ask(request, patience, self.interrupted, |reply| {
             if let Reply::Item(record) = reply {
                 item(record);
@@ -293,8 +375,34 @@ impl<'a> Asking<'a> {
     ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
         let asked = items.len();
         let work = ChoiceWork { n_ctx: suite.ctx, items, scoring: suite.scoring, exact };
+        self.items(&Request::Choice(work), asked, tell)
+    }
+
+    /// Has answers written; what they are worth in the order of the file.
+    fn write(
+        &mut self,
+        suite: &Suite,
+        generate: &GenerateSuite,
+        items: Vec<GenerateItem>,
+        cache: &Cache,
+        tell: &mut dyn FnMut(),
+    ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
+        let asked = items.len();
+        let whose = format!("suite {} puts its questions into a chat template", suite.name);
+        let template = generate.chat.then(|| corpora::template_of(&self.about, &whose)).transpose()?;
+        let resources = data::resources(suite, cache)?;
+        let work = GenerateWork { items, suite: generate.clone(), template, resources };
+        self.items(&Request::Generate(work), asked, tell)
+    }
+
+    fn items(
+        &mut self,
+        request: &Request,
+        asked: usize,
+        tell: &mut dyn FnMut(),
+    ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
         let mut records = Vec::with_capacity(asked);
-        let finished = self.ask(&Request::Choice(work), &mut |record| {
+        let finished = self.ask(request, &mut |record| {
             records.push(record);
             tell();
         })?;
@@ -323,9 +431,10 @@ impl Evaluated {
         let failed =
             if self.failed > 0 { format!(", {} could not be scored", self.failed) } else { String::new() };
         lines.push(format!("{} of {} items, {} shots{failed}", self.items, self.of, self.fewshot));
+        let width = self.metrics.iter().map(|metric| metric.name.len()).max().unwrap_or(0);
         for metric in &self.metrics {
             let stderr = metric.stderr.map_or(String::new(), |e| format!(" +- {e:.4}"));
-            lines.push(format!("{:<10} {:.4}{stderr}  (n {})", metric.name, metric.value, metric.n));
+            lines.push(format!("{:<width$} {:.4}{stderr}  (n {})", metric.name, metric.value, metric.n));
         }
         if let Some(chance) = self.chance {
             lines.push(format!("a guesser scores {chance:.4}"));
@@ -337,8 +446,12 @@ impl Evaluated {
             ));
         }
         lines.push(format!(
-            "{} tokens decoded, {} choice by choice; {:.1} s, of which {:.1} s decoding",
-            self.tokens_decoded, self.tokens_naive, self.wall_s, self.decode_s
+            "{} tokens decoded, {} {}; {:.1} s, of which {:.1} s decoding",
+            self.tokens_decoded,
+            self.tokens_naive,
+            if self.scoring.is_some() { "choice by choice" } else { "item by item" },
+            self.wall_s,
+            self.decode_s
         ));
         lines.join("\n") + "\n"
     }

@@ -267,7 +267,7 @@ impl<'a> Executor<'a> {
                         events(&Event::Step { done: sink.done, total: sink.total });
                         Ok(())
                     }
-                    (Reply::Progress { done, total }, _) => {
+                    (Reply::Progress { done, total }, _) if total > 0 => {
                         events(&Event::Step { done, total });
                         Ok(())
                     }

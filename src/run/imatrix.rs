@@ -196,11 +196,10 @@ impl Calibration {
                     let texts = suite.corpora.iter().filter(|corpus| corpus.sampling.is_none());
                     texts.map(|corpus| read(&corpus.text.path)).collect::<Result<Vec<_>, _>>()?.join("\n")
                 }
-                Scoring::Choice(_) => suite
-                    .items
-                    .iter()
-                    .flat_map(|item| [item.context.as_str(), "\n"].into_iter().chain(lines(&item.choices)))
-                    .collect(),
+                Scoring::Choice(_) | Scoring::Generate(_) => {
+                    let texts = (0..suite.items.len()).flat_map(|index| suite.items.texts(index));
+                    texts.flat_map(|text| [text, "\n"]).collect()
+                }
             };
             let found = overlap(&own, &judged);
             if found.is_overlap() {
@@ -273,11 +272,6 @@ fn unchecked(recipe: &str, path: &Path) -> String {
         "recipe {recipe}: {} was computed {from}; whether that overlaps the suites cannot be checked",
         path.display()
     )
-}
-
-/// Lines, each with its end.
-fn lines(texts: &[String]) -> impl Iterator<Item = &str> {
-    texts.iter().flat_map(|text| [text.as_str(), "\n"])
 }
 
 /// A base's matrix in the cache, computed if it is not there. A text that overlaps the suites must have been refused

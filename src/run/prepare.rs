@@ -278,13 +278,12 @@ fn load_suite(
     corpora: Vec<LoadedCorpus>,
 ) -> Result<LoadedSuite, Error> {
     let mut data_sha256: Vec<String> = corpora.iter().map(|corpus| corpus.key.clone()).collect();
-    let mut items = Vec::new();
-    let (total, planned) = if let Scoring::Choice(_) = &suite.scoring {
+    let items = data::items(&suite, cache)?;
+    let (total, planned) = if !matches!(suite.scoring, Scoring::Text(_)) {
         let paths = data::locate_all(&suite, cache, false)?;
         for path in &paths {
             data_sha256.push(sha256_file(path).map_err(|source| Error::Io { path: path.clone(), source })?);
         }
-        items = data::items(&suite, &paths)?;
         let total = items.len() as u64;
         let limit = config.limit_of(&suite.name).unwrap_or(total).min(total);
         let order = fingerprint::seeded_order(total, config.seed, &suite.name);
@@ -317,6 +316,7 @@ fn load_suite(
         total,
         planned,
         items,
+        resources: data::resources(&suite, cache)?,
         suite,
     })
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::llama::context::Context;
 use crate::llama::ffi::{Batch, ContextOptions, Token};
 use crate::llama::model::{LlamaError, Model};
+use crate::plan::generate::Sampling;
 use crate::score::prefix_tree::common;
-use crate::score::sampler::{Sampler, Sampling};
+use crate::score::sampler::Sampler;
 
 /// Most tokens of one decode; llama.cpp's default.
 const PIECE: usize = 512;
@@ -30,6 +31,8 @@ pub struct Ask {
     pub sample: u32,
     /// Its tokens; at least one.
     pub tokens: Vec<Token>,
+    /// Whether it has begun a thought.
+    pub opened: bool,
 }
 
 /// How answers are written.
@@ -54,8 +57,6 @@ pub struct Thinking {
     pub open: String,
     /// Such as `</think>`.
     pub close: String,
-    /// Whether the prompt has opened it already.
-    pub opened: bool,
     /// Tokens.
     pub budget: usize,
     /// Tokens that close it.
@@ -87,6 +88,15 @@ pub struct Answer {
     pub stop: Stop,
     /// Seconds from its first decode to its last, others beside it.
     pub seconds: f64,
+}
+
+/// What is told while answers are written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written {
+    /// Each answer is a token longer, or prompts are further in.
+    Step,
+    /// An answer has ended.
+    Answer(Answer),
 }
 
 /// An answer that is being written.
@@ -160,7 +170,7 @@ impl<'model> Generator<'model> {
         &mut self,
         asks: &[Ask],
         style: &Style,
-        mut on_answer: impl FnMut(Answer) -> Result<(), E>,
+        mut told: impl FnMut(Written) -> Result<(), E>,
     ) -> Result<(), E> {
         let shared = self.header(asks)?;
         let mut waiting: VecDeque<usize> = (0..asks.len()).collect();
@@ -168,11 +178,12 @@ impl<'model> Generator<'model> {
         loop {
             self.admit(asks, style, shared, &mut waiting, &mut slots);
             let Some(rows) = self.step(&mut slots)? else { return Ok(()) };
+            told(Written::Step)?;
             for (slot, row) in rows {
                 let Some(running) = slots.get_mut(slot).and_then(Option::as_mut) else { continue };
                 let logits = self.context.logits(row)?;
                 if let Some(answer) = running.go_on(self.model, style, logits)? {
-                    on_answer(answer)?;
+                    told(Written::Answer(answer))?;
                     if let Some(slot) = slots.get_mut(slot) {
                         *slot = None;
                     }
@@ -260,7 +271,6 @@ impl<'model> Generator<'model> {
 
 impl Running {
     fn new(index: usize, ask: &Ask, style: &Style, shared: usize) -> Self {
-        let opened = style.thinking.as_ref().is_some_and(|thinking| thinking.opened);
         Self {
             index,
             sampler: Sampler::new(style.sampling, ask.item, ask.sample),
@@ -268,7 +278,7 @@ impl Running {
             decoded: shared,
             bytes: Vec::new(),
             written: 0,
-            thought: if opened { Thought::Since(0) } else { Thought::NotBegun },
+            thought: if ask.opened { Thought::Since(0) } else { Thought::NotBegun },
             forced: VecDeque::new(),
             begun: Instant::now(),
         }
@@ -386,6 +396,7 @@ mod tests {
             item: item as u64,
             sample: 0,
             tokens: model.tokenize(format!("A common beginning, and then: {text}")).expect("tokens"),
+            opened: false,
         };
         texts.iter().enumerate().map(ask).collect()
     }
@@ -393,8 +404,10 @@ mod tests {
     fn written(model: &Model, asks: &[Ask], style: &Style, cells: u32, together: u32) -> Vec<Answer> {
         let mut generator = Generator::new(model, cells, together, SHAPE).expect("a context");
         let mut answers = Vec::new();
-        let take = |answer| {
-            answers.push(answer);
+        let take = |written| {
+            if let Written::Answer(answer) = written {
+                answers.push(answer);
+            }
             Ok::<(), LlamaError>(())
         };
         generator.write(asks, style, take).expect("written");
@@ -424,9 +437,11 @@ mod tests {
         let asks = asks(&model);
         let mut generator = Generator::new(&model, 512, 3, SHAPE).expect("a context");
         let mut tokens = 0;
-        let count = |answer: Answer| {
-            // The last token of an answer is never decoded.
-            tokens += answer.tokens - 1;
+        let count = |written| {
+            if let Written::Answer(answer) = written {
+                // The last token of an answer is never decoded.
+                tokens += answer.tokens - 1;
+            }
             Ok::<(), LlamaError>(())
         };
         generator.write(&asks, &style(4), count).expect("written");
@@ -456,7 +471,8 @@ mod tests {
         let model = model();
         let sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::default() };
         let tokens = model.tokenize("The keeper").expect("tokens");
-        let asks: Vec<Ask> = (0..4).map(|sample| Ask { item: 3, sample, tokens: tokens.clone() }).collect();
+        let asks: Vec<Ask> =
+            (0..4).map(|sample| Ask { item: 3, sample, tokens: tokens.clone(), opened: false }).collect();
         let style = Style { sampling, ..style(16) };
         let first = written(&model, &asks, &style, 256, 1);
         let again = written(&model, &asks, &style, 256, 1);
@@ -473,12 +489,12 @@ mod tests {
         let thinking = Thinking {
             open: "<think>".to_owned(),
             close: "</think>".to_owned(),
-            opened: true,
             budget: 5,
             forced: forced.clone(),
         };
+        let opened = Ask { opened: true, ..asks[0].clone() };
         let closed = Style { thinking: Some(thinking), ..style(24) };
-        let answers = written(&model, &asks[..1], &closed, 256, 1);
+        let answers = written(&model, &[opened], &closed, 256, 1);
         let plain = written(&model, &asks[..1], &style(24), 256, 1);
         let (before, _) = answers[0].text.split_once("</think>").expect("closed");
         assert!(!before.is_empty() && plain[0].text.starts_with(before), "{:?}", answers[0].text);

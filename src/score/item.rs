@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::answers::grade::{Extracted, Grade};
 use crate::plan::suite::ChoiceScoring;
+use crate::score::generate::Stop;
 use crate::stats::Moments;
 
 /// One line of an item journal.
@@ -35,6 +37,8 @@ pub enum ItemScore {
         #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
         scoring: ChoiceScoring,
     },
+    /// A question whose answers were written.
+    Generated(GeneratedScore),
     /// One chunk of a text.
     Chunk(ChunkScore),
     /// The item could not be scored.
@@ -60,6 +64,40 @@ pub struct ChoiceScore {
     /// Of a choice that is the only one: whether greedy decoding would write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greedy: Option<bool>,
+}
+
+/// Answers to a question, and what they are worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratedScore {
+    /// The prompt as the model saw it.
+    pub prompt: String,
+    /// Its tokens.
+    pub prompt_tokens: u64,
+    /// What answers are graded by.
+    pub reference: String,
+    /// One a sample.
+    pub answers: Vec<GeneratedAnswer>,
+    /// What filters took out of the answers, one entry a pipeline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extracted: Vec<Extracted>,
+    /// One a metric.
+    pub grades: Vec<Grade>,
+}
+
+/// An answer as it was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratedAnswer {
+    /// Everything that was written, without the stop string.
+    pub output: String,
+    /// What was graded, if that is not all of it: without the thought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graded: Option<String>,
+    /// Tokens written, those of the stop string and of the end included.
+    pub tokens: u64,
+    /// Seconds from its first decode to its last, others beside it.
+    pub seconds: f64,
+    /// Why it ended.
+    pub stop: Stop,
 }
 
 /// Scores of the scored positions of one chunk, in order. All arrays have the same length.

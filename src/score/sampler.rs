@@ -4,47 +4,8 @@
 //! Every text has random numbers of its own, from the seed, the item and the number of the sample, so that neither the
 //! order of work nor what else is decoded at the time moves them.
 
-use serde::{Deserialize, Serialize};
-
+use crate::plan::generate::Sampling;
 use crate::stats::SplitMix64;
-
-/// What tokens are drawn with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sampling {
-    /// What logits are divided by; 0 takes the likeliest token.
-    pub temperature: f64,
-    /// Tokens that are kept; 0 keeps all.
-    pub top_k: u32,
-    /// The likeliest tokens are kept until their probabilities reach this sum; 1 keeps all.
-    pub top_p: f64,
-    /// Tokens are kept that have at least this share of the likeliest one's probability; 0 keeps all.
-    pub min_p: f64,
-    /// Seed.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 }
-    }
-}
-
-impl Sampling {
-    /// What is wrong with it, if anything.
-    pub fn fault(&self) -> Option<String> {
-        if !(0.0..=100.0).contains(&self.temperature) {
-            return Some(format!("a temperature of {} is not between 0 and 100", self.temperature));
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Some(format!("a top_p of {} is not above 0 and at most 1", self.top_p));
-        }
-        if !(0.0..=1.0).contains(&self.min_p) {
-            return Some(format!("a min_p of {} is not between 0 and 1", self.min_p));
-        }
-        None
-    }
-}
 
 /// Chooses the tokens of one text.
 #[derive(Debug, Clone)]

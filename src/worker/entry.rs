@@ -8,13 +8,14 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::llama::context::Context;
 use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
 use crate::plan::chat::{self, ChatTemplate};
+use crate::score::answering::Told;
 use crate::score::base_store::{BaseStore, Subject};
 use crate::score::batched::{self, Files, Scorer};
 use crate::score::compare::score_chunks;
@@ -26,13 +27,14 @@ use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
 use crate::worker::bench::{Bench, BenchError};
 use crate::worker::choice;
+use crate::worker::generate::{self, GenerateError};
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::memory;
 use crate::worker::protocol::{
-    BatchedWork, BenchSpec, ChatWork, ChoiceItem, CountWork, Fallback, Finished, FlashAttn, ImatrixWork,
-    ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL, QuantizeDone,
-    QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork, Status,
-    SuiteCost, SurfaceWork, TextWork,
+    BatchedWork, BenchSpec, ChatWork, ChoiceItem, CountWork, Fallback, Finished, FlashAttn, GenerateWork,
+    ImatrixWork, ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL,
+    QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork,
+    Status, SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::speculation;
 use crate::worker::texts::Texts;
@@ -40,6 +42,9 @@ use crate::worker::throughput;
 
 /// Where replies go; shared with llama.cpp's log callback, which reports progress.
 type Replies = Arc<Mutex<File>>;
+
+/// How often a worker that is at a long answer says that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Memory that a chat template may take, beside some times what it renders.
 const CHAT_BYTES: u64 = 512 << 20;
@@ -97,6 +102,15 @@ impl From<WorkError> for Failure {
     }
 }
 
+impl From<GenerateError> for Failure {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Llama(error) => error.into(),
+            other => Self { status: Status::Refused, reason: other.to_string(), no_space: false },
+        }
+    }
+}
+
 impl From<BenchError> for Failure {
     fn from(error: BenchError) -> Self {
         match error {
@@ -150,6 +164,7 @@ pub fn run(parent: u32) -> io::Result<()> {
                     |question: &ChoiceItem, score| item(&replies, question.index, question.id.clone(), score);
                 choice::answer(m, s, &work, template, told)
             }),
+            Request::Generate(work) => with_model(loaded.as_ref(), |m, s| answer(m, s, &work, &replies)),
             Request::Imatrix(work) => with_model(loaded.as_ref(), |m, s| importance(m, s, &work, &replies)),
             Request::Speculate(work) => with_model(loaded.as_ref(), |m, s| speculate(m, s, &work, &replies)),
             Request::Bench(spec) => {
@@ -289,6 +304,26 @@ fn text(
     let (context_of, chunks) = (&mut context, &work.chunks);
     score_chunks(model, context_of, &text, chunks, &mut comparer, spare as usize, &mut |c, s| scored(c, s))?;
     Ok(cost(begun, &context, Some(comparer.store())))
+}
+
+fn answer(
+    model: &Model,
+    spec: &LoadSpec,
+    work: &GenerateWork,
+    replies: &Replies,
+) -> Result<Finished, Failure> {
+    let template = template(model, spec, work.suite.ctx)?;
+    let mut told_at = Instant::now();
+    generate::answer(model, spec, work, template, &mut |told| match told {
+        Told::Item(question, score) => item(replies, question.index, question.id.clone(), score),
+        // A step takes milliseconds with a small model.
+        Told::Step if told_at.elapsed() < SIGN_OF_LIFE => Ok(()),
+        Told::Step => {
+            told_at = Instant::now();
+            progress(replies, 0, 0);
+            Ok(())
+        }
+    })
 }
 
 fn keep(work: &TextWork, subject: Subject, threads: u32) -> Keep {

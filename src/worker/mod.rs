@@ -5,6 +5,7 @@ pub mod bench;
 pub mod choice;
 pub mod client;
 pub mod entry;
+pub mod generate;
 pub mod imatrix;
 pub mod memory;
 pub mod protocol;

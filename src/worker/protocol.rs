@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::answers::grade::{Extracted, Grade};
 pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::corpus::{Sampling, TextFile, TextKind};
+pub use crate::plan::generate::{GenerateItem, GenerateSuite};
 pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
 pub use crate::plan::speculation::Prompt;
@@ -19,10 +21,13 @@ pub use crate::plan::speed::{SpeedGrid, SpeedKind, SpeedPoint, SpeedShape};
 pub use crate::plan::suite::ChoiceScoring;
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
-pub use crate::score::item::{ChoiceScore, ChunkScore, F32Array, ItemRecord, ItemScore};
+pub use crate::score::generate::Stop;
+pub use crate::score::item::{
+    ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore,
+};
 
 /// Version of this language. Raised whenever a line changes its meaning.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Descriptor on which the worker reads requests.
 pub const REQUEST_FD: i32 = 3;
@@ -43,6 +48,8 @@ pub enum Request {
     Batched(BatchedWork),
     /// Score multiple-choice items.
     Choice(ChoiceWork),
+    /// Write answers and grade them.
+    Generate(GenerateWork),
     /// Compute an importance matrix.
     Imatrix(ImatrixWork),
     /// Measure throughput and memory.
@@ -76,7 +83,7 @@ pub enum Reply {
         /// What it was built from.
         native: NativeBuild,
     },
-    /// A sign of life.
+    /// A sign of life. Where items are told one by one, the total is 0.
     Progress {
         /// Steps done.
         done: u64,
@@ -290,6 +297,21 @@ pub struct ChoiceWork {
     /// Every choice decoded by itself.
     #[serde(default)]
     pub exact: bool,
+}
+
+/// Questions whose answers the loaded model writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateWork {
+    /// Items, in this order.
+    pub items: Vec<GenerateItem>,
+    /// How they are asked and graded.
+    pub suite: GenerateSuite,
+    /// The base's chat template, so that all variants see the same prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Files that the grader needs, by name.
+    #[serde(default)]
+    pub resources: BTreeMap<String, PathBuf>,
 }
 
 /// A text whose activations make an importance matrix.

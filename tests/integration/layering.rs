@@ -5,20 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 20] = [
+const TABLE: [(&str, &[&str]); 21] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
     ("stats", &[]),
     ("cli", &[]),
     // The rooms, in the order of the pipeline.
-    ("plan", &["units"]),
+    ("answers", &[]),
+    ("plan", &["answers", "units"]),
     ("fetch", &["units", "files"]),
     ("gguf", &["units"]),
     // llama.cpp fills and takes importance matrices; the worker reads and writes their files.
     ("llama", &["gguf::imatrix", "units"]),
-    ("score", &["plan", "llama", "stats", "units"]),
-    ("worker", &["score", "plan", "llama", "gguf", "files", "units"]),
+    ("score", &["answers", "plan", "llama", "stats", "units"]),
+    ("worker", &["answers", "score", "plan", "llama", "gguf", "files", "units"]),
     ("search", &["plan", "gguf", "stats", "units", "worker::protocol"]),
     ("journal", &["plan", "worker::protocol", "files", "units"]),
     ("analyze", &["journal", "gguf", "stats", "units"]),
@@ -78,9 +79,9 @@ const TABLE: [(&str, &[&str]); 20] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 15] = [
-    "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep", "progress",
-    "error", "files", "units", "main",
+const PARENT: [&str; 16] = [
+    "answers", "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep",
+    "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use super::sink::{Sink, unwritable};
 use super::{Executor, Outcomes, Work, bad_protocol};
 use crate::error::Error;
+use crate::gguf::Described as _;
 use crate::journal::kept;
 use crate::journal::reader::TrialData;
 use crate::journal::record::Outcome;
 use crate::journal::writer::ItemJournal;
 use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::{LoadedSuite, Scoring};
-use crate::worker::protocol::{ChoiceWork, Finished, Request, Status, StoreUse, SuiteCost};
+use crate::plan::suite::{Items, LoadedSuite, Scoring, picked};
+use crate::worker::protocol::{ChoiceWork, Finished, GenerateWork, Request, Status, StoreUse, SuiteCost};
 
 impl Executor<'_> {
     /// The missing items of a suite, in one piece; what is left of it once more after a failure.
@@ -119,16 +120,18 @@ impl Executor<'_> {
     ) -> Outcomes<SuiteCost> {
         let requests = match &suite.suite.scoring {
             Scoring::Choice(choice) => {
-                let wanted: Vec<_> = work
-                    .items
-                    .iter()
-                    .filter_map(|i| suite.items.get(usize::try_from(*i).ok()?).cloned())
-                    .collect();
-                vec![Request::Choice(ChoiceWork {
-                    n_ctx: choice.ctx,
-                    items: wanted,
-                    scoring: choice.scoring,
-                    exact: choice.exact,
+                let Items::Choices(items) = &suite.items else { return Ok(SuiteCost::default()) };
+                let items = picked(items, &work.items);
+                let (n_ctx, scoring, exact) = (choice.ctx, choice.scoring, choice.exact);
+                vec![Request::Choice(ChoiceWork { n_ctx, items, scoring, exact })]
+            }
+            Scoring::Generate(generate) => {
+                let Items::Prompts(items) = &suite.items else { return Ok(SuiteCost::default()) };
+                vec![Request::Generate(GenerateWork {
+                    items: picked(items, &work.items),
+                    suite: generate.as_ref().clone(),
+                    template: self.prepared.base_model.chat_template().map(str::to_owned),
+                    resources: suite.resources.clone(),
                 })]
             }
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,

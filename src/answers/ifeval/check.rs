@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use super::instruction::Instruction;
 use super::json::is_json;
 use super::language;
-use crate::score::answers::english::sentences::Punkt;
-use crate::score::answers::english::words;
-use crate::score::answers::error::AnswerError;
-use crate::score::answers::pattern::{Flags, Pattern};
-use crate::score::answers::python;
+use crate::answers::english::sentences::Punkt;
+use crate::answers::english::words;
+use crate::answers::error::AnswerError;
+use crate::answers::pattern::{Flags, Pattern};
+use crate::answers::python;
 
 /// What the response is found to follow, one entry an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use fancy_regex::Regex;
 
 use super::sentences::Punkt;
-use crate::score::answers::python;
+use crate::answers::python;
 
 /// Runs of word characters, marks of scripts such as Devanagari among them.
 pub fn count(text: &str) -> usize {

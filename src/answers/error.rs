@@ -51,6 +51,12 @@ pub enum AnswerError {
         /// Sets of arguments.
         kwargs: usize,
     },
+    /// A reference that is not a list of instructions.
+    #[error("the reference is no list of IFEval's instructions with their arguments: {reason}")]
+    Reference {
+        /// What is wrong.
+        reason: String,
+    },
     /// Parameters of sentence splitting that do not parse.
     #[error("{file} of the sentence splitter's parameters, line {line}: {reason}")]
     Parameters {
@@ -74,6 +80,9 @@ impl AnswerError {
                 "check its spelling; there are 25, such as punctuation:no_comma"
             }
             Self::Argument { .. } | Self::Unpaired { .. } => "correct the item in the data file",
+            Self::Reference { .. } => {
+                "let doc_to_target print {\"instruction_id_list\": [...], \"kwargs\": [...]}, as suites/ifeval.toml does"
+            }
             Self::Parameters { .. } => "fetch the file again",
         }
         .to_owned()

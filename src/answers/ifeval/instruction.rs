@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::score::answers::error::AnswerError;
-use crate::score::answers::pattern::{Flags, Pattern};
+use crate::answers::error::AnswerError;
+use crate::answers::pattern::{Flags, Pattern};
 
 /// How a count is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl Arguments<'_> {
     }
 
     fn text(&mut self, name: &'static str) -> Result<String, AnswerError> {
-        Ok(crate::score::answers::python::strip(&self.raw_text(name)?).to_owned())
+        Ok(crate::answers::python::strip(&self.raw_text(name)?).to_owned())
     }
 
     fn bound(&mut self, relation: &'static str, count: &'static str) -> Result<Bound, AnswerError> {

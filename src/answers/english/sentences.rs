@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::token::{Token, is_closing, tokens};
-use crate::score::answers::error::AnswerError;
+use crate::answers::error::AnswerError;
 
 /// Seen inside of a sentence with a capital.
 const MIDDLE_UPPER: u32 = 1 << 2;
@@ -107,10 +107,8 @@ impl Punkt {
                 begin = candidate.next.start;
             }
         }
-        let end = chars
-            .iter()
-            .rposition(|c| !crate::score::answers::python::is_space(*c))
-            .map_or(0, |last| last + 1);
+        let end =
+            chars.iter().rposition(|c| !crate::answers::python::is_space(*c)).map_or(0, |last| last + 1);
         slices.push(begin..end);
         slices
     }

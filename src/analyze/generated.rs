@@ -1,0 +1,207 @@
+//! Answers that a model wrote: the share that is right, metric by metric, and how long they are.
+//!
+//! A metric is a ratio of sums over items (IFEval's instruction level has several instructions an item). Its error is
+//! that of a ratio of clusters, by linearisation: with R the ratio, item i stands for `R + (right_i - R of_i) / mean of`
+//! (Cochran, Sampling Techniques, 6.4). Where each item counts as one, these are the items' own scores.
+
+use std::collections::BTreeMap;
+
+use super::measure::{Measure, Measured, failed_note};
+use crate::journal::record::{GeneratedScore, Grade, ItemRecord, ItemScore, Stop};
+use crate::stats::{self, Estimate};
+
+/// What the names of metrics of written answers begin with.
+const EXACT_MATCH: &str = "exact_match";
+/// What the names of accuracies among instructions end with.
+const ACCURACY: &str = "_acc";
+/// Mean of the accuracies, where a suite has several.
+const MEAN_ACC: &str = "mean_acc";
+/// Mean number of tokens of an answer, its thought included.
+const ANSWER_TOKENS: &str = "answer_tokens";
+/// Share of answers that ended because they had their most tokens.
+const CUT_OFF: &str = "cut_off";
+
+/// Whether a metric is one of written answers of which more is better.
+pub(super) fn is_accuracy(metric: &str) -> bool {
+    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY)
+}
+
+/// What an item that was scored is worth on each metric.
+pub(super) fn grades(item: &ItemRecord) -> Option<&[Grade]> {
+    match &item.score {
+        ItemScore::Generated(score) => Some(&score.grades),
+        _ => None,
+    }
+}
+
+/// Metrics of a suite, as its first scored item has them.
+pub(super) fn metrics(items: &[ItemRecord]) -> Vec<String> {
+    let first = items.iter().find_map(grades).unwrap_or_default();
+    first.iter().map(|grade| grade.metric.clone()).collect()
+}
+
+/// An item's part in a metric: right, of how much.
+pub(super) fn part(item: &ItemRecord, metric: &str) -> Option<(f64, f64)> {
+    let grade = grades(item)?.iter().find(|grade| grade.metric == metric)?;
+    Some((grade.right, grade.of)).filter(|(right, of)| right.is_finite() && of.is_finite())
+}
+
+/// What each item stands for in a metric; see the top of this file.
+pub(super) fn stands_for(items: &[&ItemRecord], metric: &str) -> BTreeMap<u64, f64> {
+    let parts: Vec<(u64, f64, f64)> = items
+        .iter()
+        .filter_map(|item| part(item, metric).map(|(right, of)| (item.index, right, of)))
+        .collect();
+    let right: f64 = parts.iter().map(|(_, right, _)| right).sum();
+    let of: f64 = parts.iter().map(|(_, _, of)| of).sum();
+    if of <= 0.0 {
+        return BTreeMap::new();
+    }
+    let (ratio, mean_of) = (right / of, of / parts.len() as f64);
+    parts.into_iter().map(|(index, right, of)| (index, ratio + (right - ratio * of) / mean_of)).collect()
+}
+
+/// All metrics over the items that could be scored.
+pub(super) fn measure(items: &[ItemRecord]) -> Measured {
+    let scored: Vec<&ItemRecord> = items.iter().filter(|item| grades(item).is_some()).collect();
+    let names = metrics(items);
+    let mut measures: Vec<Measure> =
+        names.iter().filter_map(|name| Some(measured(name.clone(), estimate(&scored, name)?))).collect();
+    if names.len() > 1 && names.iter().all(|name| name.ends_with(ACCURACY)) {
+        let mean = mean_of_metrics(&scored, &names).and_then(|each| stats::mean(&each));
+        measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
+    }
+    measures.extend(lengths(&scored));
+    let failed: Vec<String> = items.iter().filter_map(reason).collect();
+    Measured { measures, n: scored.len() as u64, notes: failed_note(&failed).into_iter().collect() }
+}
+
+fn measured(metric: String, estimate: Estimate) -> Measure {
+    Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval))
+}
+
+/// Shares of whole items have the interval of a share.
+fn estimate(items: &[&ItemRecord], metric: &str) -> Option<Estimate> {
+    let parts: Vec<(f64, f64)> = items.iter().filter_map(|item| part(item, metric)).collect();
+    let whole = parts.iter().filter(|part| verdict(**part) == Some(true)).count();
+    if parts.iter().all(|part| verdict(*part).is_some()) {
+        return stats::proportion(whole, parts.len());
+    }
+    stats::mean(&stands_for(items, metric).into_values().collect::<Vec<_>>())
+}
+
+/// Right or wrong, where an item is one or the other.
+#[expect(clippy::float_cmp, reason = "0 and 1 are written as such")]
+pub(super) fn verdict((right, of): (f64, f64)) -> Option<bool> {
+    (of == 1.0 && (right == 0.0 || right == 1.0)).then_some(right == 1.0)
+}
+
+fn mean_of_metrics(items: &[&ItemRecord], names: &[String]) -> Option<Vec<f64>> {
+    let columns: Vec<BTreeMap<u64, f64>> = names.iter().map(|name| stands_for(items, name)).collect();
+    let one = |item: &&ItemRecord| {
+        let each = columns.iter().map(|column| column.get(&item.index).copied());
+        Some(each.sum::<Option<f64>>()? / columns.len() as f64)
+    };
+    items.iter().map(one).collect()
+}
+
+fn lengths(items: &[&ItemRecord]) -> Vec<Measure> {
+    let answers: Vec<_> = items
+        .iter()
+        .filter_map(|item| match &item.score {
+            ItemScore::Generated(GeneratedScore { answers, .. }) => Some(answers),
+            _ => None,
+        })
+        .collect();
+    let mean = |value: fn(&crate::journal::record::GeneratedAnswer) -> f64| {
+        let each = answers.iter().filter(|answers| !answers.is_empty());
+        let each: Vec<f64> =
+            each.map(|answers| answers.iter().map(value).sum::<f64>() / answers.len() as f64).collect();
+        stats::mean(&each)
+    };
+    let tokens = mean(|answer| answer.tokens as f64);
+    let cut_off = mean(|answer| f64::from(u8::from(answer.stop == Stop::Length)));
+    [(ANSWER_TOKENS, tokens), (CUT_OFF, cut_off)]
+        .into_iter()
+        .filter_map(|(name, estimate)| Some(measured(name.to_owned(), estimate?)))
+        .collect()
+}
+
+/// Why an item is not scored, if it is not.
+pub(super) fn reason(item: &ItemRecord) -> Option<String> {
+    match &item.score {
+        ItemScore::Generated(_) => None,
+        ItemScore::Failed { reason } => Some(reason.clone()),
+        ItemScore::Choice { .. } | ItemScore::Chunk(_) => Some("it is no written answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(index: u64, grades: &[(&str, f64, f64)]) -> ItemRecord {
+        let grade = |(metric, right, of): &(&str, f64, f64)| Grade {
+            metric: (*metric).to_owned(),
+            right: *right,
+            of: *of,
+        };
+        let score = ItemScore::Generated(GeneratedScore {
+            prompt: String::new(),
+            prompt_tokens: 3,
+            reference: String::new(),
+            answers: vec![crate::journal::record::GeneratedAnswer {
+                output: "x".to_owned(),
+                graded: None,
+                tokens: 10 + index,
+                seconds: 0.5,
+                stop: if index == 0 { Stop::Length } else { Stop::End },
+            }],
+            extracted: Vec::new(),
+            grades: grades.iter().map(grade).collect(),
+        });
+        ItemRecord { index, id: index.to_string(), score }
+    }
+
+    fn value(measured: &Measured, metric: &str) -> (f64, f64) {
+        let found = measured.measures.iter().find(|m| m.metric == metric).expect(metric);
+        (found.value.expect("a value"), found.stderr.expect("an error"))
+    }
+
+    #[test]
+    fn a_share_of_whole_items_is_a_proportion() {
+        let items: Vec<_> =
+            (0..4).map(|i| item(i, &[("exact_match", f64::from(u8::from(i > 0)), 1.0)])).collect();
+        let measured = measure(&items);
+        let expected = stats::proportion(3, 4).expect("an estimate");
+        assert_eq!(value(&measured, "exact_match"), (expected.point, expected.standard_error));
+        assert_eq!(value(&measured, "answer_tokens").0, 11.5);
+        assert_eq!(value(&measured, "cut_off").0, 0.25);
+        assert!(!measured.measures.iter().any(|m| m.metric == "mean_acc"));
+    }
+
+    #[test]
+    fn instructions_are_pooled_and_their_error_is_that_of_clusters() {
+        let items = [
+            item(0, &[("prompt_level_strict_acc", 1.0, 1.0), ("inst_level_strict_acc", 3.0, 3.0)]),
+            item(1, &[("prompt_level_strict_acc", 0.0, 1.0), ("inst_level_strict_acc", 0.0, 1.0)]),
+        ];
+        let measured = measure(&items);
+        let (pooled, error) = value(&measured, "inst_level_strict_acc");
+        assert_eq!(pooled, 0.75);
+        // Residuals are 3 - 2.25 and 0 - 0.75, over a mean of 2 instructions.
+        assert!((error - (2.0_f64 * 0.375 * 0.375 / 2.0).sqrt()).abs() < 1e-12, "{error}");
+        assert_eq!(value(&measured, "mean_acc").0, 0.625);
+    }
+
+    #[test]
+    fn failed_items_are_left_out_and_named() {
+        let failed = ItemScore::Failed { reason: "too long".to_owned() };
+        let items = [
+            item(0, &[("exact_match", 1.0, 1.0)]),
+            ItemRecord { index: 1, id: "1".to_owned(), score: failed },
+        ];
+        let measured = measure(&items);
+        assert_eq!((measured.n, measured.notes), (1, vec!["1 item failed: too long".to_owned()]));
+    }
+}

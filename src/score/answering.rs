@@ -1,0 +1,179 @@
+//! Items whose answers the model writes: their prompts become tokens, each sample an answer, and an item's answers a
+//! grade. The thought in front of an answer is kept in the record and not graded.
+
+use std::collections::BTreeMap;
+
+use crate::answers::grade::{Graded, Grader};
+use crate::answers::thought;
+use crate::llama::ffi::{ContextOptions, Token};
+use crate::llama::model::{LlamaError, Model};
+use crate::plan::generate::{self, GenerateItem, GenerateSuite, Prompt};
+use crate::score::generate::{Answer, Ask, Generator, Style, Thinking, Written};
+use crate::score::item::{GeneratedAnswer, GeneratedScore, ItemScore};
+
+/// Written behind a thought that has spent its budget, the closing tag between.
+const FORCED: [&str; 2] = ["\n", "\n\n"];
+/// Cells are counted out in steps of so many, as llama.cpp pads them.
+const CELLS: usize = 256;
+
+/// An item with its prompt as the model sees it.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The item.
+    pub item: &'a GenerateItem,
+    /// The prompt; of a chat, as the template renders it.
+    pub prompt: String,
+}
+
+/// A question in tokens.
+struct Tokenised<'a> {
+    question: &'a Question<'a>,
+    tokens: Vec<Token>,
+    /// Its answers so far.
+    answers: BTreeMap<u32, Answer>,
+}
+
+/// What a list of questions has cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    /// Seconds within `llama_decode`.
+    pub decode_s: f64,
+    /// Tokens decoded.
+    pub tokens_decoded: u64,
+    /// Tokens that prompts and answers have, nothing shared.
+    pub tokens_naive: u64,
+}
+
+/// What a run of questions tells.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A step is done: a sign of life.
+    Step,
+    /// An item is scored.
+    Item(&'a GenerateItem, ItemScore),
+}
+
+/// Asks all questions. What is wrong with one is its score; only llama.cpp's errors and those of `told` end the trial.
+/// `longest` is the most tokens that a prompt and its answer may have; `shows_special` whether special tokens are part
+/// of an answer's text.
+pub fn answer_all<E: From<LlamaError>>(
+    model: &Model,
+    template: ContextOptions,
+    suite: &GenerateSuite,
+    questions: &[Question<'_>],
+    (longest, shows_special): (usize, bool),
+    grader: &Grader,
+    told: &mut dyn FnMut(Told<'_>) -> Result<(), E>,
+) -> Result<Spent, E> {
+    let mut asked = Vec::with_capacity(questions.len());
+    for question in questions {
+        let tokens = match &question.item.prompt {
+            Prompt::Raw(_) => model.tokenize(&question.prompt)?,
+            Prompt::Chat(_) => model.tokenize_rendered(&question.prompt)?,
+        };
+        match unfit(tokens.len(), suite, longest) {
+            Some(reason) => told(Told::Item(question.item, ItemScore::Failed { reason }))?,
+            None => asked.push(Tokenised { question, tokens, answers: BTreeMap::new() }),
+        }
+    }
+    let asks: Vec<Ask> = asked.iter().flat_map(|question| question.asks(suite)).collect();
+    if asks.is_empty() {
+        return Ok(Spent::default());
+    }
+    let mut generator = Generator::new(model, cells(&asks, suite), suite.parallel, template)?;
+    let style = style(model, suite, shows_special)?;
+    let mut spent = Spent::default();
+    let samples = suite.samples as usize;
+    generator.write(&asks, &style, |written| {
+        let Written::Answer(answer) = written else { return told(Told::Step) };
+        // Prompts are in the order of their items, all samples of one together.
+        let Some(question) = asked.get_mut(answer.index / samples) else { return Ok(()) };
+        spent.tokens_naive += question.tokens.len() as u64 + answer.tokens;
+        question.answers.insert((answer.index % samples) as u32, answer);
+        if question.answers.len() < samples {
+            return Ok(());
+        }
+        told(Told::Item(question.question.item, question.score(suite, grader)))
+    })?;
+    spent.decode_s = generator.context.decode_s;
+    spent.tokens_decoded = generator.context.tokens_decoded;
+    Ok(spent)
+}
+
+/// Why a prompt cannot be asked, if it cannot.
+fn unfit(prompt: usize, suite: &GenerateSuite, longest: usize) -> Option<String> {
+    if prompt == 0 {
+        return Some("the prompt has no tokens".to_owned());
+    }
+    let answer = suite.tokens as usize;
+    (prompt + answer > longest).then(|| {
+        format!("a prompt of {prompt} tokens and an answer of {answer} do not fit a context of {longest}")
+    })
+}
+
+/// Cells for the longest prompts that can be answered at once.
+fn cells(asks: &[Ask], suite: &GenerateSuite) -> u32 {
+    let mut needs: Vec<usize> = asks.iter().map(|ask| ask.tokens.len() + suite.tokens as usize).collect();
+    needs.sort_unstable_by(|a, b| b.cmp(a));
+    // What all begin with has cells of its own beside them.
+    let sum: usize = needs.iter().take(suite.parallel as usize + 1).sum();
+    u32::try_from(sum.div_ceil(CELLS) * CELLS).unwrap_or(u32::MAX)
+}
+
+fn style(model: &Model, suite: &GenerateSuite, special: bool) -> Result<Style, LlamaError> {
+    let [open, close] = suite.tags();
+    let [before, behind] = FORCED;
+    let thinking = match suite.thinking {
+        Some(generate::Thinking::Budget(budget)) => Some(Thinking {
+            open: open.to_owned(),
+            close: close.to_owned(),
+            budget: budget as usize,
+            forced: model.tokenize_rendered(format!("{before}{close}{behind}"))?,
+        }),
+        _ => None,
+    };
+    Ok(Style {
+        most: suite.tokens as usize,
+        stop: suite.stop.clone(),
+        sampling: suite.sampling,
+        special,
+        thinking,
+    })
+}
+
+impl Tokenised<'_> {
+    fn asks(&self, suite: &GenerateSuite) -> Vec<Ask> {
+        let opened = thought::is_open(&self.question.prompt, suite.tags());
+        let ask =
+            |sample| Ask { item: self.question.item.index, sample, tokens: self.tokens.clone(), opened };
+        (0..suite.samples).map(ask).collect()
+    }
+
+    fn score(&self, suite: &GenerateSuite, grader: &Grader) -> ItemScore {
+        let opened = thought::is_open(&self.question.prompt, suite.tags());
+        let bare = |answer: &Answer| thought::without(&answer.text, suite.tags(), opened).to_owned();
+        let samples: Vec<String> = self.answers.values().map(bare).collect();
+        let item = self.question.item;
+        let Graded { grades, extracted } = match grader.grade(&item.reference, &samples) {
+            Ok(graded) => graded,
+            Err(error) => {
+                return ItemScore::Failed { reason: format!("{error} (hint: {})", error.hint()) };
+            }
+        };
+        let answers = self.answers.values().zip(samples).map(|(answer, bare)| GeneratedAnswer {
+            graded: Some(bare).filter(|bare| *bare != answer.text),
+            output: answer.text.clone(),
+            tokens: answer.tokens,
+            seconds: answer.seconds,
+            stop: answer.stop,
+        });
+        ItemScore::Generated(GeneratedScore {
+            prompt: self.question.prompt.clone(),
+            prompt_tokens: self.tokens.len() as u64,
+            reference: item.reference.clone(),
+            answers: answers.collect(),
+            extracted,
+            grades,
+        })
+    }
+}
