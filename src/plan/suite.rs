@@ -375,6 +375,12 @@ impl Scoring {
         }
     }
 
+    /// Whether questions are put into the model's chat template.
+    #[must_use]
+    pub fn is_chat(&self) -> bool {
+        matches!(self, Self::Generate(generate) if generate.chat)
+    }
+
     /// Examples in front of every item, and whether items are grouped for them.
     fn shots(&self) -> (u32, bool) {
         match self {

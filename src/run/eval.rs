@@ -388,7 +388,7 @@ impl<'a> Asking<'a> {
         tell: &mut dyn FnMut(),
     ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
         let asked = items.len();
-        let whose = format!("suite {} puts its questions into a chat template", suite.name);
+        let whose = format!("suite {} needs a chat template", suite.name);
         let template = generate.chat.then(|| corpora::template_of(&self.about, &whose)).transpose()?;
         let resources = data::resources(suite, cache)?;
         let work = GenerateWork { items, suite: generate.clone(), template, resources };

@@ -20,7 +20,7 @@ use crate::plan::ladder;
 use crate::plan::matrix::{self, Shared, TrialSpec};
 use crate::plan::recipe::{Recipe, Weights};
 use crate::plan::suite::{self, LoadedSuite, Scoring, Suite, SuiteText};
-use crate::run::corpora::Materials;
+use crate::run::corpora::{Materials, template_of};
 use crate::run::data;
 use crate::run::event::Event;
 use crate::run::file_plan::{self, FilePlan, Forecast, Refusal};
@@ -133,6 +133,9 @@ pub fn prepare(
     // What is missing is told before anything takes time.
     for suite in &suites {
         data::locate_all(suite, &cache, config.fetch)?;
+        if suite.scoring.is_chat() {
+            template_of(&base_model, &format!("suite {} needs a chat template", suite.name))?;
+        }
     }
     let log =
         tempfile::NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;

@@ -164,7 +164,7 @@ fn texts_that_two_suites_share_are_evaluated_once() {
 }
 
 /// A GGUF with one more entry of metadata, a text.
-fn with_text(gguf: &[u8], key: &str, value: &str) -> Vec<u8> {
+pub fn with_text(gguf: &[u8], key: &str, value: &str) -> Vec<u8> {
     let number = |at: usize| u64::from_le_bytes(gguf[at..at + 8].try_into().expect("8 bytes"));
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     // The entry must not move the data: they begin at a multiple of 32, so that it is padded to one.

@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_input_disk;
 mod corpora;
 mod eval;
+mod generate;
 mod imatrix;
 mod kill;
 mod layering;
