@@ -12,10 +12,9 @@ use crate::journal::reader::{JournalError, read_manifest};
 use crate::journal::record::{CorpusRecord, FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
 use crate::journal::writer::write_manifest;
 use crate::plan::config::SweepConfig;
-use crate::plan::corpus::LoadedCorpus;
 use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::LoadedSuite;
+use crate::plan::suite::{LoadedSuite, Part};
 use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
@@ -132,12 +131,12 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
         partial: suite.partial(),
         items_total: loaded.total,
         items_planned: loaded.planned.len() as u64,
-        corpora: loaded.corpora.iter().filter(|corpus| !corpus.label.is_empty()).map(corpus_record).collect(),
+        corpora: loaded.parts().into_iter().map(corpus_record).collect(),
     }
 }
 
-fn corpus_record(corpus: &LoadedCorpus) -> CorpusRecord {
-    CorpusRecord { name: corpus.label.clone(), items_total: corpus.chunks, items_planned: corpus.planned }
+fn corpus_record(part: Part) -> CorpusRecord {
+    CorpusRecord { name: part.name, items_total: part.total, items_planned: part.planned }
 }
 
 fn variant_record(prepared: &Prepared, recipe: &Recipe) -> VariantRecord {

@@ -74,8 +74,8 @@ fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -
 }
 
 /// Places among [`METRICS`] of those that these items have.
-pub(super) fn known(items: &[ItemRecord]) -> Range<usize> {
-    let by_token = |item: &ItemRecord| {
+pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
+    let by_token = |item: &&ItemRecord| {
         matches!(item.score, ItemScore::Choice { scoring: ChoiceScoring::LlamaPerplexity, .. })
     };
     if items.iter().any(|item| only(item).is_some()) {
@@ -85,6 +85,43 @@ pub(super) fn known(items: &[ItemRecord]) -> Range<usize> {
     } else {
         0..METRICS.len()
     }
+}
+
+/// What the true choices of an item have of the probability of all, where several may be true: lm-eval's `acc` of
+/// TruthfulQA's MC2. `None` for other items, and where a log-probability is not finite.
+#[must_use]
+pub fn mass(score: &ItemScore) -> Option<f64> {
+    let ItemScore::Choice { choices, labels, .. } = score else { return None };
+    if labels.is_empty() || labels.len() != choices.len() || choices.iter().any(|c| !c.logprob.is_finite()) {
+        return None;
+    }
+    // Divided by the likeliest, so that nothing becomes 0 by itself.
+    let largest = choices.iter().map(|c| c.logprob).fold(f64::NEG_INFINITY, f64::max);
+    let sum = |wanted: Option<bool>| -> f64 {
+        let each = choices.iter().zip(labels).filter(|(_, label)| wanted.is_none_or(|w| w == **label));
+        each.map(|(choice, _)| (choice.logprob - largest).exp()).sum()
+    };
+    Some(sum(Some(true)) / sum(None))
+}
+
+/// The share of probability of true choices over items; nothing where there are none of that kind.
+fn masses(items: &[&ItemRecord]) -> Option<Measured> {
+    let labelled = |item: &&ItemRecord| {
+        matches!(&item.score, ItemScore::Choice { labels, .. } if !labels.is_empty())
+    };
+    if !items.iter().any(labelled) {
+        return None;
+    }
+    let found: Vec<f64> = items.iter().filter_map(|item| mass(&item.score)).collect();
+    let failed: Vec<String> = items
+        .iter()
+        .filter(|item| mass(&item.score).is_none())
+        .map(|item| judge(&item.score).err().unwrap_or_default())
+        .collect();
+    let measure = stats::mean(&found)
+        .map(|mean| Measure::new(METRICS[0], mean.point, Some(mean.standard_error), Some(mean.interval)));
+    let notes = failed_note(&failed).into_iter().collect();
+    Some(Measured { measures: measure.into_iter().collect(), n: found.len() as u64, notes })
 }
 
 /// The choice of an item that has one, by which greedy decoding is judged.
@@ -99,9 +136,9 @@ fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
 }
 
 /// lm-eval's `perplexity`: of a continuation, whatever its tokens.
-fn perplexity(items: &[ItemRecord]) -> Option<Measure> {
+fn perplexity(items: &[&ItemRecord]) -> Option<Measure> {
     let logprobs: Vec<f64> =
-        items.iter().filter_map(only).map(|c| c.logprob).filter(|p| p.is_finite()).collect();
+        items.iter().filter_map(|item| only(item)).map(|c| c.logprob).filter(|p| p.is_finite()).collect();
     let mean = stats::mean(&logprobs)?;
     let ppl = (-mean.point).exp();
     let interval = ((-mean.interval.1).exp(), (-mean.interval.0).exp());
@@ -117,23 +154,26 @@ pub fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
 }
 
 /// The three accuracies over the items that could be scored.
-pub(super) fn measure(items: &[ItemRecord]) -> Measured {
+pub(super) fn measure(items: Vec<&ItemRecord>) -> Measured {
+    if let Some(masses) = masses(&items) {
+        return masses;
+    }
     let mut right = Vec::new();
     let mut failed = Vec::new();
-    for item in items {
+    for item in &items {
         match judge(&item.score) {
             Ok(verdict) => right.push(verdict.right()),
             Err(reason) => failed.push(reason),
         }
     }
     let share = |metric: usize| right.iter().filter(|r| r.get(metric) == Some(&true)).count();
-    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(items).contains(place));
+    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(&items).contains(place));
     let measures = metrics.filter_map(|(place, metric)| {
         let estimate = stats::proportion(share(place), right.len())?;
         Some(Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval)))
     });
     Measured {
-        measures: measures.chain(perplexity(items)).collect(),
+        measures: measures.chain(perplexity(&items)).collect(),
         n: right.len() as u64,
         notes: failed_note(&failed).into_iter().collect(),
     }

@@ -1,7 +1,7 @@
 //! Every variant against the base on the items both have: the difference, the error of the *difference*, and the
 //! answers that flipped.
 
-use super::choice::{METRICS, judge, known};
+use super::choice::{self, METRICS, judge, known};
 use super::generated;
 use super::noise;
 use super::perplexity;
@@ -61,6 +61,10 @@ fn divergence_row(trial: &Planned, metrics: &[MetricRow]) -> ComparisonRow {
 }
 
 fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
+    if trial.items().iter().any(|item| choice::mass(&item.score).is_some()) {
+        return vec![mass_row(empty_row(trial, METRICS[0]), trial.items(), base)];
+    }
+    let known = known(&trial.items().iter().collect::<Vec<_>>());
     let base: HashMap<u64, [bool; 3]> = base.iter().filter_map(right).collect();
     let pairs: Vec<([bool; 3], [bool; 3])> = trial
         .items()
@@ -76,9 +80,17 @@ fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
     METRICS
         .into_iter()
         .enumerate()
-        .filter(|(place, _)| known(trial.items()).contains(place))
+        .filter(|(place, _)| known.contains(place))
         .map(row)
         .collect()
+}
+
+/// Of questions that have several true choices: the difference of their probability.
+fn mass_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
+    let mass = |item: &ItemRecord| Some((item.index, choice::mass(&item.score)?));
+    let base: HashMap<u64, f64> = base.iter().filter_map(mass).collect();
+    let pairs = items.iter().filter_map(mass).filter_map(|(index, v)| Some((*base.get(&index)?, v)));
+    paired(empty, &pairs.collect::<Vec<_>>())
 }
 
 /// Which metrics got an item right, by the item's index.
@@ -89,20 +101,15 @@ fn right(item: &ItemRecord) -> Option<(u64, [bool; 3])> {
 fn question_row(empty: ComparisonRow, pairs: &[(bool, bool)]) -> ComparisonRow {
     let score = |right: bool| f64::from(u8::from(right));
     let scores: Vec<(f64, f64)> = pairs.iter().map(|&(b, v)| (score(b), score(v))).collect();
-    let Some(difference) = stats::difference(&scores) else { return empty };
-    let flips = stats::flips(pairs);
-    ComparisonRow {
-        delta: Some(difference.point),
-        delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),
-        flips_lost: Some(flips.lost),
-        flips_won: Some(flips.won),
-        n: pairs.len() as u64,
-        ..empty
+    if pairs.is_empty() {
+        return empty;
     }
+    let flips = stats::flips(pairs);
+    ComparisonRow { flips_lost: Some(flips.lost), flips_won: Some(flips.won), ..paired(empty, &scores) }
 }
 
 fn answer_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
-    let metrics = generated::metrics(trial.items());
+    let metrics = generated::metrics(&trial.items().iter().collect::<Vec<_>>());
     metrics.iter().map(|metric| answer_row(empty_row(trial, metric), trial.items(), base)).collect()
 }
 
@@ -128,7 +135,11 @@ fn answer_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -
     let [before, after] = [bases, variants].map(|items| generated::stands_for(&items, &empty.metric));
     let pairs: Vec<(f64, f64)> =
         before.iter().filter_map(|(index, b)| Some((*b, *after.get(index)?))).collect();
-    let Some(difference) = stats::difference(&pairs) else { return empty };
+    paired(empty, &pairs)
+}
+
+fn paired(empty: ComparisonRow, pairs: &[(f64, f64)]) -> ComparisonRow {
+    let Some(difference) = stats::difference(pairs) else { return empty };
     ComparisonRow {
         delta: Some(difference.point),
         delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),

@@ -35,8 +35,8 @@ pub(super) fn grades(item: &ItemRecord) -> Option<&[Grade]> {
 }
 
 /// Metrics of a suite, as its first scored item has them.
-pub(super) fn metrics(items: &[ItemRecord]) -> Vec<String> {
-    let first = items.iter().find_map(grades).unwrap_or_default();
+pub(super) fn metrics(items: &[&ItemRecord]) -> Vec<String> {
+    let first = items.iter().find_map(|item| grades(item)).unwrap_or_default();
     first.iter().map(|grade| grade.metric.clone()).collect()
 }
 
@@ -62,9 +62,10 @@ pub(super) fn stands_for(items: &[&ItemRecord], metric: &str) -> BTreeMap<u64, f
 }
 
 /// All metrics over the items that could be scored.
-pub(super) fn measure(items: &[ItemRecord]) -> Measured {
-    let scored: Vec<&ItemRecord> = items.iter().filter(|item| grades(item).is_some()).collect();
-    let names = metrics(items);
+pub(super) fn measure(items: Vec<&ItemRecord>) -> Measured {
+    let failed: Vec<String> = items.iter().filter_map(|item| reason(item)).collect();
+    let scored: Vec<&ItemRecord> = items.into_iter().filter(|item| grades(item).is_some()).collect();
+    let names = metrics(&scored);
     let mut measures: Vec<Measure> =
         names.iter().filter_map(|name| Some(measured(name.clone(), estimate(&scored, name)?))).collect();
     if names.len() > 1 && names.iter().all(|name| name.ends_with(ACCURACY)) {
@@ -72,7 +73,6 @@ pub(super) fn measure(items: &[ItemRecord]) -> Measured {
         measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
     }
     measures.extend(lengths(&scored));
-    let failed: Vec<String> = items.iter().filter_map(reason).collect();
     Measured { measures, n: scored.len() as u64, notes: failed_note(&failed).into_iter().collect() }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     fn a_share_of_whole_items_is_a_proportion() {
         let items: Vec<_> =
             (0..4).map(|i| item(i, &[("exact_match", f64::from(u8::from(i > 0)), 1.0)])).collect();
-        let measured = measure(&items);
+        let measured = measure(items.iter().collect());
         let expected = stats::proportion(3, 4).expect("an estimate");
         assert_eq!(value(&measured, "exact_match"), (expected.point, expected.standard_error));
         assert_eq!(value(&measured, "answer_tokens").0, 11.5);
@@ -186,7 +186,7 @@ mod tests {
             item(0, &[("prompt_level_strict_acc", 1.0, 1.0), ("inst_level_strict_acc", 3.0, 3.0)]),
             item(1, &[("prompt_level_strict_acc", 0.0, 1.0), ("inst_level_strict_acc", 0.0, 1.0)]),
         ];
-        let measured = measure(&items);
+        let measured = measure(items.iter().collect());
         let (pooled, error) = value(&measured, "inst_level_strict_acc");
         assert_eq!(pooled, 0.75);
         // Residuals are 3 - 2.25 and 0 - 0.75, over a mean of 2 instructions.
@@ -201,7 +201,7 @@ mod tests {
             item(0, &[("exact_match", 1.0, 1.0)]),
             ItemRecord { index: 1, id: "1".to_owned(), score: failed },
         ];
-        let measured = measure(&items);
+        let measured = measure(items.iter().collect());
         assert_eq!((measured.n, measured.notes), (1, vec!["1 item failed: too long".to_owned()]));
     }
 }

@@ -69,6 +69,7 @@ pub struct Metric {
 #[must_use]
 pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
     let written = items.iter().any(|item| generated::grades(item).is_some());
+    let items: Vec<&ItemRecord> = items.iter().collect();
     let measured = if written { generated::measure(items) } else { choice::measure(items) };
     let metric = |m: &Measure| {
         let name = m.metric.clone().into_owned();
@@ -134,8 +135,8 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     let kind = sheet.kind_of(suite);
     let is_base = trial.spec.variant == sheet.base();
     let measured = match kind {
-        SuiteKind::Questions => choice::measure(trial.items()),
-        SuiteKind::Answers => generated::measure(trial.items()),
+        SuiteKind::Questions => choice::measure(trial.items().iter().collect()),
+        SuiteKind::Answers => generated::measure(trial.items().iter().collect()),
         SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
         }
@@ -146,10 +147,14 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     let chance = suite.chance.filter(|_| kind != SuiteKind::Text);
     let mut rows = measured_rows(trial, &suite.main_metric, chance, &measured);
     for (corpus, items) in by_corpus(suite, trial.items()) {
-        let measured = perplexity::measure(items, sheet.manifest.seed, is_base);
+        let measured = match kind {
+            SuiteKind::Text => perplexity::measure(items, sheet.manifest.seed, is_base),
+            SuiteKind::Questions => choice::measure(items),
+            SuiteKind::Answers => generated::measure(items),
+        };
         let named = |row| MetricRow { suite: format!("{}/{corpus}", suite.name), ..row };
         if !measured.measures.is_empty() {
-            rows.extend(measured_rows(trial, &suite.main_metric, None, &measured).into_iter().map(named));
+            rows.extend(measured_rows(trial, &suite.main_metric, chance, &measured).into_iter().map(named));
         }
     }
     rows

@@ -83,13 +83,13 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// One of several texts of a suite: its name and its items.
+/// One of several texts, or groups, of a suite: its name and its items.
 pub(super) type Part<'a> = (&'a str, Vec<&'a ItemRecord>);
 
-/// The items of each text of a suite that has several and asks for it; nothing for other suites.
+/// The items of each text, or group, of a suite that has several and asks for it; nothing for other suites.
 pub(super) fn by_corpus<'a>(suite: &'a SuiteRecord, items: &'a [ItemRecord]) -> Vec<Part<'a>> {
     let of = |name: &str| -> Vec<&'a ItemRecord> {
-        let own = |item: &&ItemRecord| item.id.rsplit_once('/').is_some_and(|(corpus, _)| corpus == name);
+        let own = |item: &&ItemRecord| item.id.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
         items.iter().filter(own).collect()
     };
     let asked_for = suite.corpora.iter().filter(|corpus| corpus.items_planned > 0);

@@ -118,19 +118,19 @@ pub struct SuiteRecord {
     pub items_total: u64,
     /// Items this sweep asks for.
     pub items_planned: u64,
-    /// The texts, if there are several; an item of one is called `NAME/chunk-N`.
+    /// The texts, if there are several, or the groups of items; an item of one is called `NAME/...`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corpora: Vec<CorpusRecord>,
 }
 
-/// One of several texts of a suite.
+/// One of several texts of a suite, or one of the groups of its items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusRecord {
     /// Short name.
     pub name: String,
-    /// Chunks in all.
+    /// Chunks, or items, in all.
     pub items_total: u64,
-    /// Chunks this sweep asks for.
+    /// Those this sweep asks for.
     pub items_planned: u64,
 }
 

@@ -27,8 +27,14 @@ pub struct ChoiceItem {
     /// What is scored behind each choice, in suites of partial evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation: Option<String>,
-    /// Index of the right one.
+    /// Index of the right one; of several right ones the first.
     pub answer: u32,
+    /// Whether each choice is true, where several may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<bool>,
+    /// The group it belongs to, such as a subject; empty where the suite has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
 }
 
 /// A JSON-lines file: its path, for messages, and its text.
@@ -159,7 +165,8 @@ struct Renderer<'suite> {
     context: Template,
     choices: Template,
     continuation: Option<Template>,
-    answer: Template,
+    answer: Option<Template>,
+    labels: Option<Template>,
     id: Template,
     group: Option<Template>,
 }
@@ -175,7 +182,8 @@ impl<'suite> Renderer<'suite> {
             context: Template::new("doc_to_text", &suite.doc_to_text)?,
             choices: Template::new("doc_to_choice", &suite.doc_to_choice)?,
             continuation: optional("doc_to_continuation", &suite.doc_to_continuation)?,
-            answer: Template::new("doc_to_target", &suite.doc_to_target)?,
+            answer: optional("doc_to_target", &suite.doc_to_target)?,
+            labels: optional("doc_to_labels", &suite.doc_to_labels)?,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             group: optional("doc_to_group", &suite.doc_to_group)?,
         })
@@ -192,20 +200,22 @@ impl<'suite> Renderer<'suite> {
         if !only && (choices.len() < 2 || choices.iter().any(String::is_empty)) {
             return Err(fail(format!("{} choices, some of them empty, or fewer than two", choices.len())));
         }
-        let answer = self.answer.text(value).map_err(fail)?;
-        let answer = answer
-            .trim()
-            .parse::<u32>()
-            .ok()
-            .filter(|a| (*a as usize) < choices.len())
-            .ok_or_else(|| fail(format!("the right answer {answer:?} is not the index of a choice")))?;
+        let labels = self.labels.as_ref().map(|labels| labels.labels(value, choices.len())).transpose();
+        let labels = labels.map_err(fail)?.unwrap_or_default();
+        let answer = match &self.answer {
+            Some(template) => index_of(&template.text(value).map_err(fail)?, choices.len()).map_err(fail)?,
+            None => labels.iter().position(|label| *label).unwrap_or_default() as u32,
+        };
         let continuation = self.continuation.as_ref().map(|c| c.text(value)).transpose().map_err(fail)?;
         let description = self.description.text(value).map_err(fail)?;
         let context = format!("{description}{header}{}", self.context.text(value).map_err(fail)?);
         let id = self.id.text(value).map_err(fail)?;
         let id = if id.is_empty() { index.to_string() } else { id };
+        let group = row.group.clone();
+        // Tables tell a group's items by their ids.
+        let id = if group.is_empty() { id } else { format!("{group}/{id}") };
         let delimiter = self.suite.target_delimiter.clone();
-        Ok(ChoiceItem { index, id, context, delimiter, choices, continuation, answer })
+        Ok(ChoiceItem { index, id, context, delimiter, choices, continuation, answer, labels, group })
     }
 
     /// An example with its answer, as it stands in the few-shot header.
@@ -220,6 +230,12 @@ impl<'suite> Renderer<'suite> {
         };
         Ok(format!("{question}{answer}{}", self.suite.fewshot_delimiter))
     }
+}
+
+/// The index that a template printed.
+fn index_of(answer: &str, choices: usize) -> Result<u32, String> {
+    let index = answer.trim().parse::<u32>().ok().filter(|a| (*a as usize) < choices);
+    index.ok_or_else(|| format!("the right answer {answer:?} is not the index of a choice"))
 }
 
 #[cfg(test)]
@@ -274,6 +290,26 @@ mod tests {
         suite.fewshot = 3;
         let error = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect_err("too few").to_string();
         assert!(error.contains("line 1") && error.contains("3 examples of \"x\""), "{error}");
+    }
+
+    #[test]
+    fn several_choices_may_be_true() {
+        let mut suite = suite(0, Some("{{ g }}"));
+        suite.doc_to_target = None;
+        suite.doc_to_labels = Some("{{ t | tojson }}".to_owned());
+        let text = r#"{"q": 1, "t": [false, 1], "g": "x"}"#;
+        let items = choice_items(lines(text), None, &suite).expect("rendered");
+        assert_eq!((items[0].labels.as_slice(), items[0].answer), (&[false, true][..], 1));
+        assert_eq!((items[0].id.as_str(), items[0].group.as_str()), ("x/1", "x"));
+        for (text, reason) in [
+            (r#"{"q": 1, "t": [0, 0], "g": "x"}"#, "no choice is true, or all are"),
+            (r#"{"q": 1, "t": [1, 1], "g": "x"}"#, "no choice is true, or all are"),
+            (r#"{"q": 1, "t": [1], "g": "x"}"#, "1 labels for 2 choices"),
+            (r#"{"q": 1, "t": "yes", "g": "x"}"#, "not a list"),
+        ] {
+            let error = choice_items(lines(text), None, &suite).expect_err(text).to_string();
+            assert!(error.contains("line 1") && error.contains(reason), "{error}");
+        }
     }
 
     #[test]

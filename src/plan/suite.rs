@@ -1,7 +1,7 @@
 //! A suite: a TOML file that names data, prompt, scoring and metrics, in the spirit of lm-eval's task files.
 //! Unknown keys are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::plan::items::{ChoiceItem, Lines, choice_items};
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 18] = [
+const BUILT_IN: [(&str, &str); 21] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -26,6 +26,9 @@ const BUILT_IN: [(&str, &str); 18] = [
     ("openbookqa", include_str!("../../suites/openbookqa.toml")),
     ("truthfulqa_mc1", include_str!("../../suites/truthfulqa_mc1.toml")),
     ("mmlu", include_str!("../../suites/mmlu.toml")),
+    ("mmlu_full", include_str!("../../suites/mmlu_full.toml")),
+    ("arc_easy", include_str!("../../suites/arc_easy.toml")),
+    ("truthfulqa_mc2", include_str!("../../suites/truthfulqa_mc2.toml")),
     ("commonsense_qa", include_str!("../../suites/commonsense_qa.toml")),
     ("social_iqa", include_str!("../../suites/social_iqa.toml")),
     ("gsm8k", include_str!("../../suites/gsm8k.toml")),
@@ -161,7 +164,12 @@ pub struct ChoiceSuite {
     /// Template that prints a JSON array of choices.
     pub doc_to_choice: String,
     /// Template of the index of the right choice.
-    pub doc_to_target: String,
+    #[serde(default)]
+    pub doc_to_target: Option<String>,
+    /// Where several choices may be true, instead: template of a JSON array with a 1 for each that is and a 0 for each
+    /// other. What the true ones have of the probability of all is the item's score (`acc`; TruthfulQA's MC2).
+    #[serde(default)]
+    pub doc_to_labels: Option<String>,
     /// What stands between context and choice.
     #[serde(default = "space")]
     pub target_delimiter: String,
@@ -203,6 +211,20 @@ pub enum ChoiceScoring {
     LmEval,
     /// llama-perplexity's `--hellaswag`, `--winogrande` and `--multiple-choice`: means of ln p a token.
     LlamaPerplexity,
+}
+
+impl ChoiceSuite {
+    /// What is wrong with it, and what to do.
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        match (&self.doc_to_target, &self.doc_to_labels) {
+            (None, None) => Err(("says of no choice that it is right", "add `doc_to_target`, see suites/piqa.toml")),
+            (Some(_), Some(_)) => Err(("has both `doc_to_target` and `doc_to_labels`", "leave one of them out")),
+            (None, Some(_)) if self.only || !self.scoring.is_default() => {
+                Err(("has `doc_to_labels` beside `only` or another scoring", "labels are scored as lm-eval does"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl ChoiceScoring {
@@ -305,7 +327,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
             let what = format!("has a ctx of {}; at least {LEAST_CHOICE_CTX} tokens are needed", choice.ctx);
             return Err(missing(&what, "raise `ctx`, or leave it out for the default"));
         }
-        Scoring::Choice(_) => {}
+        Scoring::Choice(choice) => choice.check().map_err(|(what, hint)| missing(what, hint))?,
         Scoring::Generate(generate) => {
             generate.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?;
         }
@@ -357,6 +379,7 @@ impl Scoring {
     pub fn metrics(&self) -> Vec<String> {
         let known: &[&str] = match self {
             Self::Choice(choice) if choice.only => &["acc", "ppl"],
+            Self::Choice(choice) if choice.doc_to_labels.is_some() => &["acc"],
             Self::Choice(choice) if !choice.scoring.is_default() => &["acc_norm"],
             Self::Choice(_) => &["acc", "acc_norm", "acc_bytes"],
             Self::Generate(generate) => return generate.metrics(),
@@ -446,6 +469,37 @@ pub struct LoadedSuite {
     pub resources: BTreeMap<String, PathBuf>,
 }
 
+/// One of several texts of a suite, or one of the groups of its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name, which the ids of its items begin with.
+    pub name: String,
+    /// Items, or chunks, in all.
+    pub total: u64,
+    /// Those that are to be evaluated.
+    pub planned: u64,
+}
+
+impl LoadedSuite {
+    /// The texts of a suite that has several, or the groups of its items.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let planned: BTreeSet<u64> = self.planned.iter().copied().collect();
+        let text = |corpus: &LoadedCorpus| Part {
+            name: corpus.label.clone(),
+            total: corpus.chunks,
+            planned: corpus.planned,
+        };
+        let group = |(name, positions): (&str, Vec<u64>)| Part {
+            name: name.to_owned(),
+            total: positions.len() as u64,
+            planned: positions.iter().filter(|position| planned.contains(position)).count() as u64,
+        };
+        let texts = self.corpora.iter().filter(|corpus| !corpus.label.is_empty()).map(text);
+        texts.chain(self.items.groups().into_iter().map(group)).collect()
+    }
+}
+
 /// The items of a suite, rendered, by position.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Items {
@@ -472,6 +526,25 @@ impl Items {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The groups in the order in which they first appear, each with the positions of its items; none where the suite
+    /// has no groups.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(&str, Vec<u64>)> {
+        let Self::Choices(items) = self else { return Vec::new() };
+        let mut order: Vec<(&str, Vec<u64>)> = Vec::new();
+        let mut place: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in items.iter().filter(|item| !item.group.is_empty()) {
+            let at = *place.entry(&item.group).or_insert(order.len());
+            if at == order.len() {
+                order.push((&item.group, Vec::new()));
+            }
+            if let Some((_, positions)) = order.get_mut(at) {
+                positions.push(item.index);
+            }
+        }
+        order
     }
 
     /// All that is read of an item: context and choices, or the prompt.
@@ -523,7 +596,10 @@ mod tests {
             let suite = parse(&SuiteText { path: name.to_owned(), text: text.to_owned() }).expect(name);
             assert_eq!(suite.name, name);
             let mut pinned = suite.data().into_iter().flatten().map(|s| {
+                // A commit of the hub says what is in it, even where nobody here has seen the file.
+                let commit = s.from.split_once('@').and_then(|(_, rest)| rest.split('/').next());
                 s.sha256.is_some()
+                    || s.from.starts_with("hf:") && commit.is_some_and(|c| c.len() == 40)
                     || s.from.strip_prefix("builtin:").is_some_and(|n| built_in_data(n).is_some())
             });
             assert!(pinned.all(|pinned| pinned), "{name} pins no sha256");

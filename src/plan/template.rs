@@ -45,6 +45,34 @@ impl Template {
         let text = self.text(row)?;
         serde_json::from_str(&text).map_err(|_| format!("{} is not a list of texts: {text:?}", self.name))
     }
+
+    /// Which of so many choices are true: the template prints a JSON array of 0 and 1, or of false and true. At least
+    /// one is, and at least one is not.
+    pub fn labels(&self, row: &Value, choices: usize) -> Result<Vec<bool>, String> {
+        let text = self.text(row)?;
+        let labels: Vec<Label> = serde_json::from_str(&text)
+            .map_err(|_| format!("{} is not a list of 0 and 1: {text:?}", self.name))?;
+        let label = |label: &Label| match label {
+            Label::Word(word) => *word,
+            Label::Number(number) => *number != 0,
+        };
+        let labels: Vec<bool> = labels.iter().map(label).collect();
+        if labels.len() != choices {
+            return Err(format!("{} labels for {choices} choices", labels.len()));
+        }
+        if labels.iter().all(|l| *l) || !labels.contains(&true) {
+            return Err("no choice is true, or all are".to_owned());
+        }
+        Ok(labels)
+    }
+}
+
+/// A label of a choice: true or false, 1 or 0.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Label {
+    Word(bool),
+    Number(u8),
 }
 
 fn wrong(error: &Error, source: &str, name: &str) -> PlanError {

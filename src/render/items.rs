@@ -3,7 +3,7 @@
 
 use super::csv::table;
 use super::file::{RenderError, replace};
-use crate::analyze::choice::judge;
+use crate::analyze::choice::{judge, mass};
 use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop};
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-const QUESTIONS: [&str; 15] = [
+const QUESTIONS: [&str; 16] = [
     "index",
     "id",
     "answer",
@@ -27,6 +27,7 @@ const QUESTIONS: [&str; 15] = [
     "logprobs",
     "status",
     "reason",
+    "true_mass",
 ];
 const ANSWERS: [&str; 15] = [
     "index",
@@ -65,6 +66,8 @@ struct QuestionRow<'a> {
     logprobs: Option<String>,
     status: &'static str,
     reason: String,
+    /// What the true choices have of the probability, where several may be true; all that such an item is judged by.
+    true_mass: Option<f64>,
 }
 
 /// An answer that was written; `graded` is what was left of it without a thought, if there was one. `extracted` and
@@ -138,10 +141,12 @@ fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
-    let verdict = judge(&item.score);
+    let true_mass = mass(&item.score);
+    let verdict = judge(&item.score).map(|verdict| Some(verdict).filter(|_| true_mass.is_none()));
     let failed = verdict.as_ref().err().cloned();
-    let picked = verdict.as_ref().ok().map(|v| v.picked);
-    let right = verdict.as_ref().ok().map(|v| v.right().map(u8::from));
+    let verdict = verdict.ok().flatten();
+    let picked = verdict.map(|v| v.picked);
+    let right = verdict.map(|v| v.right().map(u8::from));
     let row = QuestionRow {
         index: item.index,
         id: &item.id,
@@ -153,6 +158,7 @@ fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
         acc_bytes: right.map(|[_, _, bytes]| bytes),
         status: if failed.is_some() { "failed" } else { "scored" },
         reason: failed.unwrap_or_default(),
+        true_mass,
         ..QuestionRow::default()
     };
     let ItemScore::Choice { prompt, answer, choices, truncated, .. } = &item.score else { return row };
@@ -252,6 +258,7 @@ mod tests {
             choices: choices.collect(),
             truncated: 3,
             scoring: ChoiceScoring::default(),
+            labels: Vec::new(),
         }
     }
 
@@ -273,10 +280,10 @@ mod tests {
         let text = unpacked(&items);
         let expected = QUESTIONS.join(",")
             + "\n"
-            + r#"0,q0,1,1,1,1,1,1,1,3,Q?,"[""a, \""b\"""",""line\nbreak""]","[-2.0,-1.5]",scored,"#
-            + "\n1,q1,,,,,,,,,,,,failed,too long\n"
+            + r#"0,q0,1,1,1,1,1,1,1,3,Q?,"[""a, \""b\"""",""line\nbreak""]","[-2.0,-1.5]",scored,,"#
+            + "\n1,q1,,,,,,,,,,,,failed,too long,\n"
             + r#"2,q2,1,,,,,,,3,Q?,"[""a, \""b\"""",""line\nbreak""]","[-1.0,null]",failed,"#
-            + "\"the log-probability of choice 1, counted from 0, is not finite\"\n";
+            + "\"the log-probability of choice 1, counted from 0, is not finite\",\n";
         assert_eq!(text, expected);
     }
 

@@ -153,6 +153,7 @@ impl Prepared<'_> {
             choices: choices.collect(),
             truncated: self.truncated,
             scoring,
+            labels: self.item.labels.clone(),
         }
     }
 }

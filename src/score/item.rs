@@ -36,6 +36,9 @@ pub enum ItemScore {
         /// By whose definition it was scored.
         #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
         scoring: ChoiceScoring,
+        /// Whether each choice is true, where several may be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<bool>,
     },
     /// A question whose answers were written.
     Generated(GeneratedScore),
