@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::plan::error::PlanError;
+use crate::plan::rows::{Row, bad};
 use crate::plan::suite::ChoiceSuite;
 use crate::plan::template::Template;
 
@@ -31,23 +31,42 @@ pub struct ChoiceItem {
     pub answer: u32,
 }
 
-/// A JSON-lines file: its path, for messages, and its text.
+/// A data file: its path, for messages, and its rows.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
+pub struct Data<'a> {
     /// The file.
     pub path: &'a Path,
     /// What is in it.
-    pub text: &'a str,
+    pub rows: &'a [Row],
 }
 
-/// Renders every line. Few-shot examples are the first `fewshot` lines of the examples' file; without one they are the
-/// last `fewshot` lines, which are then kept out of the items. Where the suite groups its lines, all this group by
+/// Renders every row. Few-shot examples are the first `fewshot` rows of the examples' file; without one they are the
+/// last `fewshot` rows, which are then kept out of the items. Where the suite groups its rows, all this group by
 /// group.
 pub fn choice_items(
-    data: Lines<'_>,
-    examples: Option<Lines<'_>>,
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
     suite: &ChoiceSuite,
 ) -> Result<Vec<ChoiceItem>, PlanError> {
+    rendered(data, examples, suite)?
+        .into_iter()
+        .map(|(line, item)| {
+            let item = item?;
+            match item.fault(suite.only) {
+                Some(message) => Err(bad(data.path, line, message)),
+                None => Ok(item),
+            }
+        })
+        .collect()
+}
+
+/// Every item, or why it cannot be rendered, with the line of its row. Its choices may be such that it cannot be asked:
+/// [`ChoiceItem::fault`].
+pub fn rendered(
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
+    suite: &ChoiceSuite,
+) -> Result<Vec<(usize, Result<ChoiceItem, PlanError>)>, PlanError> {
     let render = Renderer::new(suite)?;
     let mut rows = render.rows(data)?;
     let shots = suite.fewshot as usize;
@@ -60,26 +79,40 @@ pub fn choice_items(
     for (path, row) in examples.iter().flat_map(|(path, rows)| rows.iter().map(move |row| (path, row))) {
         let header = headers.entry(row.group.clone()).or_default();
         if header.len() < shots {
-            header.push(render.example(path, row)?);
+            header.push(render.example(path, row.row)?);
         }
     }
     let none = Vec::new();
-    rows.iter()
-        .enumerate()
-        .map(|(index, row)| {
-            let header = headers.get(&row.group).unwrap_or(&none);
-            if header.len() < shots {
-                let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
-                let message = format!("{shots} examples{of} are asked for, and there are {}", header.len());
-                return Err(bad(data.path, row.line, message));
-            }
-            render.item(data.path, row, index as u64, &header.concat())
-        })
-        .collect()
+    let items = rows.iter().enumerate().map(|(index, row)| {
+        let header = headers.get(&row.group).unwrap_or(&none);
+        let item = if header.len() < shots {
+            let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
+            let message = format!("{shots} examples{of} are asked for, and there are {}", header.len());
+            Err(bad(data.path, row.row.line, message))
+        } else {
+            render.item(data.path, row.row, index as u64, &header.concat())
+        };
+        (row.row.line, item)
+    });
+    Ok(items.collect())
+}
+
+impl ChoiceItem {
+    /// Why its choices cannot be asked; `only` where there is to be one.
+    pub fn fault(&self, only: bool) -> Option<String> {
+        let (count, empty) = (self.choices.len(), self.choices.iter().any(String::is_empty));
+        if only && (count != 1 || empty) {
+            return Some(format!("{count} choices, or an empty one, where there is only one"));
+        }
+        if !only && (count < 2 || empty) {
+            return Some(format!("{count} choices, some of them empty, or fewer than two"));
+        }
+        None
+    }
 }
 
 /// Takes the last `shots` rows of each group out.
-fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
+fn kept_out<'a>(rows: &mut Vec<Grouped<'a>>, shots: usize) -> Vec<Grouped<'a>> {
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows.iter() {
         *left.entry(&row.group).or_default() += 1;
@@ -98,17 +131,11 @@ fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
     examples
 }
 
-/// A line of a file.
-struct Row {
-    /// Its number, from 1.
-    line: usize,
-    value: Value,
-    /// Lines of one group share their examples.
+/// A row of a file.
+struct Grouped<'a> {
+    row: &'a Row,
+    /// Rows of one group share their examples.
     group: String,
-}
-
-fn bad(path: &Path, line: usize, message: String) -> PlanError {
-    PlanError::Data { path: path.to_owned(), line, message }
 }
 
 struct Renderer<'suite> {
@@ -139,18 +166,11 @@ impl<'suite> Renderer<'suite> {
         })
     }
 
-    fn rows(&self, file: Lines<'_>) -> Result<Vec<Row>, PlanError> {
-        let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let rows = lines.map(|(i, text)| {
-            let line = i + 1;
-            let fail = |message| bad(file.path, line, message);
-            let value = match serde_json::from_str(text) {
-                Ok(value @ Value::Object(_)) => value,
-                Ok(_) => return Err(fail("not a JSON object".to_owned())),
-                Err(error) => return Err(fail(format!("not valid JSON: {error}"))),
-            };
-            let group = self.group.as_ref().map(|group| group.text(&value)).transpose().map_err(fail)?;
-            Ok(Row { line, value, group: group.unwrap_or_default() })
+    fn rows<'a>(&self, file: Data<'a>) -> Result<Vec<Grouped<'a>>, PlanError> {
+        let rows = file.rows.iter().map(|row| {
+            let group = self.group.as_ref().map(|group| group.text(&row.value)).transpose();
+            let group = group.map_err(|why| bad(file.path, row.line, why))?;
+            Ok(Grouped { row, group: group.unwrap_or_default() })
         });
         rows.collect()
     }
@@ -159,13 +179,6 @@ impl<'suite> Renderer<'suite> {
         let fail = |message| bad(path, row.line, message);
         let value = &row.value;
         let choices = self.choices.list(value).map_err(fail)?;
-        let only = self.suite.only;
-        if only && (choices.len() != 1 || choices.iter().any(String::is_empty)) {
-            return Err(fail(format!("{} choices, or an empty one, where there is only one", choices.len())));
-        }
-        if !only && (choices.len() < 2 || choices.iter().any(String::is_empty)) {
-            return Err(fail(format!("{} choices, some of them empty, or fewer than two", choices.len())));
-        }
         let answer = self.answer.text(value).map_err(fail)?;
         let answer = answer
             .trim()
@@ -185,6 +198,9 @@ impl<'suite> Renderer<'suite> {
     /// An example with its answer, as it stands in the few-shot header.
     fn example(&self, path: &Path, row: &Row) -> Result<String, PlanError> {
         let item = self.item(path, row, 0, "")?;
+        if let Some(message) = item.fault(self.suite.only) {
+            return Err(bad(path, row.line, message));
+        }
         let description = self.description.text(&row.value).map_err(|why| bad(path, row.line, why))?;
         let question = item.context.strip_prefix(&description).unwrap_or(&item.context);
         let right = item.choices.get(item.answer as usize).map_or("", String::as_str);
@@ -220,8 +236,14 @@ mod tests {
 {"q": 4, "a": 1, "g": "y"}
 "#;
 
-    fn lines(text: &str) -> Lines<'_> {
-        Lines { path: Path::new("data.jsonl"), text }
+    fn rows(text: &str) -> Vec<Row> {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+        let row = |(i, line)| Row { line: i + 1, value: serde_json::from_str(line).expect("JSON") };
+        lines.map(row).collect()
+    }
+
+    fn data(rows: &[Row]) -> Data<'_> {
+        Data { path: Path::new("data.jsonl"), rows }
     }
 
     fn contexts(items: &[ChoiceItem]) -> Vec<&str> {
@@ -230,10 +252,10 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_the_examples_where_there_are_no_others() {
-        let items = choice_items(lines(DATA), None, &suite(1, None)).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite(1, None)).expect("rendered");
         let header = "Q: 4\nA: no\n\n";
         assert_eq!(contexts(&items), [1, 2, 3].map(|q| format!("{header}Q: {q}\nA:")));
-        let items = choice_items(lines(DATA), None, &suite(1, Some("{{ g }}"))).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite(1, Some("{{ g }}"))).expect("rendered");
         assert_eq!(contexts(&items), ["Q: 3\nA: yes\n\nQ: 1\nA:", "Q: 4\nA: no\n\nQ: 2\nA:"]);
         assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [0, 1]);
     }
@@ -242,11 +264,13 @@ mod tests {
     fn a_file_of_examples_gives_its_first_lines() {
         let mut suite = suite(1, Some("{{ g }}"));
         suite.description = "About {{ g }}.\n".to_owned();
-        let items = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), Some(data(&rows(DATA))), &suite).expect("rendered");
         assert_eq!(items.len(), 4);
         assert_eq!(items[3].context, "About y.\nQ: 2\nA: no\n\nQ: 4\nA:");
         suite.fewshot = 3;
-        let error = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect_err("too few").to_string();
+        let error = choice_items(data(&rows(DATA)), Some(data(&rows(DATA))), &suite)
+            .expect_err("too few")
+            .to_string();
         assert!(error.contains("line 1") && error.contains("3 examples of \"x\""), "{error}");
     }
 
@@ -255,7 +279,7 @@ mod tests {
         let mut suite = suite(1, None);
         suite.doc_to_text = String::new();
         suite.doc_to_continuation = Some(" is it.".to_owned());
-        let items = choice_items(lines(DATA), None, &suite).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite).expect("rendered");
         assert_eq!(items[0].context, "no is it.\n\n");
         assert_eq!(items[0].continuation.as_deref(), Some(" is it."));
     }

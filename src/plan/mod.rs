@@ -17,6 +17,7 @@ pub mod overlap;
 pub mod preset;
 pub mod recipe;
 pub mod recipe_file;
+pub mod rows;
 pub mod speculation;
 pub mod speed;
 pub mod suite;

@@ -9,7 +9,8 @@ use toml::Spanned;
 
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
-use crate::plan::items::{ChoiceItem, Lines, choice_items};
+use crate::plan::items::{ChoiceItem, Data, choice_items};
+use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
@@ -79,6 +80,8 @@ pub struct Suite {
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
     pub note: String,
+    /// Where its file lies, and with it the files that it names by a relative path.
+    pub folder: PathBuf,
     /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
     pub sources: Vec<DataSource>,
     /// Where the few-shot examples can be had, if not from the questions themselves.
@@ -95,7 +98,8 @@ pub struct Suite {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// A source such as `pypi:name==version/path`, a local path, or `builtin:NAME`.
+    /// A source such as `pypi:name==version/path`, a path (beside the suite's file, or from the working directory), or
+    /// `builtin:NAME`.
     pub from: String,
     /// SHA-256 of the file; required for anything but a local path.
     #[serde(default)]
@@ -319,6 +323,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         licence: raw.licence,
         partial: raw.partial,
         note: raw.note,
+        folder: Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned(),
         sources,
         fewshot_sources: raw.fewshot_source,
         corpora,
@@ -382,13 +387,10 @@ pub struct LoadedSuite {
 /// Reads the items of a multiple-choice suite, and its examples if they have a file of their own; nothing for a text.
 pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result<Vec<ChoiceItem>, PlanError> {
     let Scoring::Choice(choice) = &suite.scoring else { return Ok(Vec::new()) };
-    let read = |path: &Path| {
-        fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
-    };
-    let text = read(data)?;
-    let shown = examples.map(read).transpose()?;
-    let shown = examples.zip(shown.as_deref()).map(|(path, text)| Lines { path, text });
-    choice_items(Lines { path: data, text: &text }, shown, choice)
+    let asked = rows::read(data)?;
+    let shown = examples.map(rows::read).transpose()?;
+    let shown = examples.zip(shown.as_deref()).map(|(path, rows)| Data { path, rows });
+    choice_items(Data { path: data, rows: &asked }, shown, choice)
 }
 
 #[cfg(test)]
