@@ -98,6 +98,16 @@ pub fn rendered(
 }
 
 impl ChoiceItem {
+    /// The longest text that is decoded for it.
+    pub fn longest(&self) -> String {
+        let choice = self.choices.iter().max_by_key(|choice| choice.len()).map_or("", String::as_str);
+        let Self { context, delimiter, .. } = self;
+        match &self.continuation {
+            Some(end) => format!("{context}{choice}{delimiter}{}", end.trim()),
+            None => format!("{context}{delimiter}{choice}"),
+        }
+    }
+
     /// Why its choices cannot be asked; `only` where there is to be one.
     pub fn fault(&self, only: bool) -> Option<String> {
         let (count, empty) = (self.choices.len(), self.choices.iter().any(String::is_empty));

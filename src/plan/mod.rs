@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod chat;
+pub mod check;
 pub mod config;
 pub mod corpus;
 pub mod error;

@@ -80,14 +80,18 @@ fn not_fetched(suite: &Suite, command: String) -> Error {
     Error::NotFetched { what: format!("the data of suite {}", suite.name), command }
 }
 
+/// The file of one place, if it is there; whether it checks out is not asked.
+pub fn there(suite: &Suite, place: &DataSource, cache: &Cache) -> Result<Option<PathBuf>, Error> {
+    match place.from.strip_prefix(BUILT_IN) {
+        Some(name) => Ok(Some(built_in(suite, name, cache)?)),
+        None => Ok(cache.locate(&source(suite, place)?)),
+    }
+}
+
 /// The first of these places whose file is there.
 fn present(suite: &Suite, places: &[DataSource], cache: &Cache) -> Result<Option<PathBuf>, Error> {
     for place in places {
-        let path = match place.from.strip_prefix(BUILT_IN) {
-            Some(name) => Some(built_in(suite, name, cache)?),
-            None => cache.locate(&source(suite, place)?),
-        };
-        if let Some(path) = path {
+        if let Some(path) = there(suite, place, cache)? {
             check(suite, place.sha256.as_deref(), &path)?;
             return Ok(Some(path));
         }

@@ -8,6 +8,7 @@ mod eval;
 mod imatrix;
 mod kill;
 mod layering;
+mod own_suites;
 mod recipes;
 mod records;
 mod sandbox;
