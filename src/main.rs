@@ -503,11 +503,16 @@ fn check_suites(
     let base =
         base.map(|base| prepare::locate_model("base model", &base.parse()?, &cache, false)).transpose()?;
     let checker = check::Checker::new(base.as_deref(), calibration, &cache, &interrupted)?;
-    let checked = names.iter().map(|name| checker.check(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut checked = Vec::new();
+    for name in names {
+        let one = checker.check(name)?;
+        if !json {
+            print(&one.text());
+        }
+        checked.push(one);
+    }
     if json {
         print_json(&checked)?;
-    } else {
-        checked.iter().for_each(|one| print(&one.text()));
     }
     let wrong: Vec<_> = checked.iter().filter(|one| !one.findings.is_empty()).collect();
     if wrong.is_empty() {

@@ -1,7 +1,7 @@
 //! What `bitfrontier suites check` does: reads a suite's questions as an evaluation would, and looks for what is wrong
 //! with them, row by row. The looking itself is `plan::check`; each way of scoring only has to say what it asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -195,14 +195,18 @@ fn choices(paths: &[PathBuf], suite: &ChoiceSuite) -> Result<Questions, Error> {
             questions.unusable.push(Finding::of(Kind::Unusable, &one.place, fault));
         }
     }
+    questions.unusable.sort_by_key(|one| one.place.as_ref().map(|place| place.line));
+    // What is left out moves the positions of what follows, and these may be its id.
+    let places: BTreeMap<usize, Place> =
+        questions.asked.iter().map(|one| (one.place.line, one.place.clone())).collect();
     let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
     let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
     let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
     for (line, item) in rendered(Data { path, rows: &sound }, shown, suite)? {
         match item {
             Ok(item) => {
-                let text = item.longest();
-                questions.decoded.push(Decoded { place: Place { line, id: item.id }, text, more: 0 });
+                let place = places.get(&line).cloned().unwrap_or(Place { line, id: item.id.clone() });
+                questions.decoded.push(Decoded { place, text: item.longest(), more: 0 });
             }
             Err(error) => questions.unusable.push(unusable(line, &error)),
         }

@@ -200,8 +200,8 @@ fn a_bad_suite_is_found_out() {
     let args = ["suites", "check", "mine/csv.toml", "--calibration", "calibration.txt"];
     let checked = json(&sandbox, &[&args[..], &["--base", BASE, "--json"]].concat(), 8);
     let expected = [
-        ("unusable", 11),
         ("unusable", 8),
+        ("unusable", 11),
         ("duplicate", 7),
         ("empty_choice", 8),
         ("duplicate_choice", 8),
@@ -220,9 +220,9 @@ fn a_bad_suite_is_found_out() {
         "own: 9 questions, 8 found\n",
         "  cannot be asked (2):\n    line 8 (5): 3 choices, some of them empty",
         "line 11: doc_to_target cannot be rendered",
-        "  asked twice (1):\n    line 7 (4): as on line 5 (3)\n",
+        "  asked twice (1):\n    line 7 (4): as on line 6 (3)\n",
         "choices 0 and 2 are both \"x\"",
-        "about 1",
+        "line 9 (6): about 170 tokens, and the context has 128\n",
         "whichofthethreekeepers",
         "--base MODEL counts",
     ] {
