@@ -234,7 +234,8 @@ pub fn listed(found: &[Finding]) -> String {
             lines.push(format!("    and {} more; --json lists them all", found.len() - LISTED));
         }
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[cfg(test)]

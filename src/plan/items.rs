@@ -60,13 +60,16 @@ pub fn choice_items(
         .collect()
 }
 
+/// An item, or why there is none, with the line of its row.
+pub type Rendered = (usize, Result<ChoiceItem, PlanError>);
+
 /// Every item, or why it cannot be rendered, with the line of its row. Its choices may be such that it cannot be asked:
 /// [`ChoiceItem::fault`].
 pub fn rendered(
     data: Data<'_>,
     examples: Option<Data<'_>>,
     suite: &ChoiceSuite,
-) -> Result<Vec<(usize, Result<ChoiceItem, PlanError>)>, PlanError> {
+) -> Result<Vec<Rendered>, PlanError> {
     let render = Renderer::new(suite)?;
     let mut rows = render.rows(data)?;
     let shots = suite.fewshot as usize;

@@ -53,8 +53,8 @@ enum Format {
 pub fn read(path: &Path) -> Result<Vec<Row>, PlanError> {
     let failed = |source| PlanError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
-    let packed = lower_name(path).ends_with(".gz");
-    let bytes = if packed { bounded(MultiGzDecoder::new(file)) } else { bounded(file) }.map_err(failed)?;
+    let bytes =
+        if is_packed(path) { bounded(MultiGzDecoder::new(file)) } else { bounded(file) }.map_err(failed)?;
     let Some(bytes) = bytes else {
         return Err(unusable(path, format!("it is larger than {} GiB", MOST_BYTES >> 30)));
     };
@@ -87,18 +87,18 @@ fn parse(path: &Path, bytes: Vec<u8>) -> Result<Vec<Row>, PlanError> {
     }
 }
 
-fn lower_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 
 fn format_of(path: &Path) -> Format {
-    let name = lower_name(path);
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("json") => Format::Json,
-        Some("csv") => Format::Separated(b','),
-        Some("tsv") => Format::Separated(b'\t'),
-        Some("parquet") => Format::Parquet,
+    let inner = if is_packed(path) { path.file_stem().map(Path::new) } else { Some(path) };
+    let ending = inner.and_then(Path::extension).unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match ending.as_str() {
+        "json" => Format::Json,
+        "csv" => Format::Separated(b','),
+        "tsv" => Format::Separated(b'\t'),
+        "parquet" => Format::Parquet,
         _ => Format::JsonLines,
     }
 }
@@ -118,7 +118,7 @@ fn unusable(path: &Path, message: String) -> PlanError {
 }
 
 fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|b| **b == b'\n').count()
+    bytes.split(|b| *b == b'\n').count() - 1
 }
 
 /// One JSON object a line.

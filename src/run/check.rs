@@ -248,7 +248,10 @@ impl Checked {
             0 => "nothing found".to_owned(),
             n => format!("{n} found"),
         };
-        let notes: String = self.notes.iter().map(|note| format!("  ({note})\n")).collect();
-        format!("{}: {items}{found}\n{}{notes}", self.suite, check::listed(&self.findings))
+        let mut text = format!("{}: {items}{found}\n{}", self.suite, check::listed(&self.findings));
+        for note in &self.notes {
+            text.extend(["  (", note, ")\n"]);
+        }
+        text
     }
 }

@@ -247,3 +247,25 @@ fn answers_at_one_place_are_found_and_sound_suites_pass() {
     assert_eq!(findings(&checked), [("overlap".to_owned(), 0)]);
     sandbox.run(&["suites", "check", "piqa"]).ends(4).tells(&["the data of suite piqa"]);
 }
+
+/// The indented block of the README that follows these words.
+fn block_behind(words: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once(words).expect("in the README");
+    let lines = rest.trim_start_matches('\n').lines();
+    let block = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    block.map(|line| line.trim_start().to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_readmes_example_works_as_it_stands() {
+    let sandbox = Sandbox::new();
+    sandbox.write("capitals.csv", block_behind("With `capitals.csv`\n"));
+    sandbox.write("capitals.toml", block_behind("and `capitals.toml`\n"));
+    let shown = json(&sandbox, &["suites", "show", "capitals.toml", "--item", "1", "--json"], 0);
+    assert_eq!(shown["item"]["answer"], 2);
+    assert_eq!(shown["item"]["choices"][2], "Oslo");
+    sandbox.run(&["suites", "check", "capitals.toml", "--base", BASE]).ends(0);
+    let evaluated = json(&sandbox, &["eval", BASE, "capitals.toml", "--json", "--threads", "1"], 0);
+    assert_eq!(evaluated["items"], 2);
+}
