@@ -503,18 +503,18 @@ fn check_suites(
     let base =
         base.map(|base| prepare::locate_model("base model", &base.parse()?, &cache, false)).transpose()?;
     let checker = check::Checker::new(base.as_deref(), calibration, &cache, &interrupted)?;
-    let mut checked = Vec::new();
+    let mut told = Vec::new();
     for name in names {
         let one = checker.check(name)?;
         if !json {
             print(&one.text());
         }
-        checked.push(one);
+        told.push(one);
     }
     if json {
-        print_json(&checked)?;
+        print_json(&told)?;
     }
-    let wrong: Vec<_> = checked.iter().filter(|one| !one.findings.is_empty()).collect();
+    let wrong: Vec<_> = told.iter().filter(|one| !one.findings.is_empty()).collect();
     if wrong.is_empty() {
         return Ok(());
     }
