@@ -14,7 +14,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
-5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed or speculative output differs, 130 interrupted.";
+5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, speculative output differs or a check found something, 130 interrupted.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -65,7 +65,7 @@ pub enum Command {
         #[arg(long, value_name = "HEX")]
         sha256: Option<String>,
     },
-    /// List the suites, or fetch their data.
+    /// List, show and check the suites, or fetch their data.
     Suites {
         /// What to do with them.
         #[command(subcommand)]
@@ -85,6 +85,37 @@ pub enum Command {
 pub enum SuitesCommand {
     /// List the suites that come with the program, and whether their data is in the cache.
     List,
+    /// Print a suite's facts, where its data are, and one question exactly as a model reads it.
+    Show {
+        /// A name, or the path of a suite file.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The question with this position in the file, from 0 [default: the first, if the data are there].
+        #[arg(long, value_name = "N")]
+        item: Option<u64>,
+        /// Examples in front of it [default: as the suite says].
+        #[arg(long, value_name = "K")]
+        fewshot: Option<u32>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for what is wrong with questions: asked twice, right answers at the same place, empty or repeated choices,
+    /// longer than the context, shared with a calibration text, not to be rendered.
+    Check {
+        /// Names, or paths of suite files.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// The model whose vocabulary counts tokens [default: none; they are guessed from bytes].
+        #[arg(long, value_name = "MODEL")]
+        base: Option<String>,
+        /// The text of an importance matrix, which must not hold passages of the questions.
+        #[arg(long, value_name = "FILE")]
+        calibration: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring the data of suites into the cache.
     Fetch {
         /// Names, or paths of suite files.

@@ -12,7 +12,7 @@
 //! | 5 | fetching failed |
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
-//! | 8 | the sweep ended, but some trials failed; they are rows in the tables; or speculative output is not plain output |
+//! | 8 | the sweep ended, but some trials failed; they are rows in the tables; or speculative output is not plain output; or `suites check` found something |
 //! | 130 | interrupted; the same command goes on |
 
 use std::io::ErrorKind;
@@ -109,6 +109,14 @@ pub enum Error {
         /// Largest distance found.
         furthest: f64,
     },
+    /// Questions that something is wrong with.
+    #[error("{findings} findings in {suites}")]
+    Found {
+        /// How many.
+        findings: usize,
+        /// The suites, by name.
+        suites: String,
+    },
     /// Some trials failed.
     #[error("{failed} of {trials} trials failed; they are rows with their reason in the tables")]
     TrialsFailed {
@@ -157,6 +165,9 @@ impl Error {
             Self::TrialsFailed { .. } => {
                 Some("the same command tries them again; the worker's words are in logs/".to_owned())
             }
+            Self::Found { .. } => Some(
+                "correct the data, or know what they are; nothing keeps such a suite from being evaluated".to_owned(),
+            ),
             Self::Diverged { .. } => Some(
                 "the kernels for one row and for several differ by more than rounding, or --tolerance is too small for this model".to_owned(),
             ),
@@ -190,7 +201,7 @@ impl Error {
             }
             Self::Fetch(_) => 5,
             Self::DoesNotFit(_) => 6,
-            Self::TrialsFailed { .. } | Self::Diverged { .. } => 8,
+            Self::TrialsFailed { .. } | Self::Diverged { .. } | Self::Found { .. } => 8,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,
         }

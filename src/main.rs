@@ -31,7 +31,9 @@ use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
-use bitfrontier::run::{data, derive, eval, forecast, found, imatrix, machine, prepare, speculate, speed};
+use bitfrontier::run::{
+    check, data, derive, eval, forecast, found, imatrix, machine, prepare, show, speculate, speed,
+};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -56,8 +58,7 @@ fn main() -> ExitCode {
         }
         Command::Report { results } => run_report(&results),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
-        Command::Suites { command: SuitesCommand::List } => list_suites(),
-        Command::Suites { command: SuitesCommand::Fetch { names, all } } => fetch_suites(&names, all),
+        Command::Suites { command } => run_suites(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,7 +108,7 @@ fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
     progress.finish();
     let swept = result.map_err(with_resume)?;
     if !args.quiet && !args.json_events {
-        show(&swept.report, &folder);
+        show_report(&swept.report, &folder);
     }
     if swept.failed > 0 {
         return Err(Error::TrialsFailed { failed: swept.failed, trials: swept.trials });
@@ -131,7 +132,7 @@ fn with_resume(error: Error) -> Error {
     }
 }
 
-fn show(report: &Report, folder: &Path) {
+fn show_report(report: &Report, folder: &Path) {
     let stdout = std::io::stdout();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let width =
@@ -467,7 +468,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
 
 fn run_report(results: &Path) -> Result<(), Error> {
     let report = derive::all(results)?;
-    show(&report, results);
+    show_report(&report, results);
     Ok(())
 }
 
@@ -488,6 +489,55 @@ fn tell_fetch(event: &FetchEvent<'_>) {
     if let Some(line) = event.line() {
         say(&line);
     }
+}
+
+fn run_suites(command: SuitesCommand) -> Result<(), Error> {
+    match command {
+        SuitesCommand::List => list_suites(),
+        SuitesCommand::Show { name, item, fewshot, json } => {
+            let shown = show::show(&name, item, fewshot, &Cache::from_env()?)?;
+            if json {
+                return print_json(&shown);
+            }
+            print(&shown.text());
+            Ok(())
+        }
+        SuitesCommand::Check { names, base, calibration, json } => {
+            check_suites(&names, base.as_deref(), calibration.as_deref(), json)
+        }
+        SuitesCommand::Fetch { names, all } => fetch_suites(&names, all),
+    }
+}
+
+fn check_suites(
+    names: &[String],
+    base: Option<&str>,
+    calibration: Option<&Path>,
+    json: bool,
+) -> Result<(), Error> {
+    let cache = Cache::from_env()?;
+    let interrupted = interruption();
+    let base =
+        base.map(|base| prepare::locate_model("base model", &base.parse()?, &cache, false)).transpose()?;
+    let checker = check::Checker::new(base.as_deref(), calibration, &cache, &interrupted)?;
+    let mut told = Vec::new();
+    for name in names {
+        let one = checker.check(name)?;
+        if !json {
+            print(&one.text());
+        }
+        told.push(one);
+    }
+    if json {
+        print_json(&told)?;
+    }
+    let wrong: Vec<_> = told.iter().filter(|one| !one.findings.is_empty()).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let findings = wrong.iter().map(|one| one.findings.len()).sum();
+    let suites = wrong.iter().map(|one| one.suite.as_str()).collect::<Vec<_>>().join(", ");
+    Err(Error::Found { findings, suites })
 }
 
 fn list_suites() -> Result<(), Error> {

@@ -106,9 +106,8 @@ pub fn mass(score: &ItemScore) -> Option<f64> {
 
 /// The share of probability of true choices over items; nothing where there are none of that kind.
 fn masses(items: &[&ItemRecord]) -> Option<Measured> {
-    let labelled = |item: &&ItemRecord| {
-        matches!(&item.score, ItemScore::Choice { labels, .. } if !labels.is_empty())
-    };
+    let labelled =
+        |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice { labels, .. } if !labels.is_empty());
     if !items.iter().any(labelled) {
         return None;
     }

@@ -77,12 +77,7 @@ fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
             pairs.iter().filter_map(|(b, v)| Some((*b.get(place)?, *v.get(place)?))).collect();
         question_row(empty_row(trial, metric), &pairs)
     };
-    METRICS
-        .into_iter()
-        .enumerate()
-        .filter(|(place, _)| known.contains(place))
-        .map(row)
-        .collect()
+    METRICS.into_iter().enumerate().filter(|(place, _)| known.contains(place)).map(row).collect()
 }
 
 /// Of questions that have several true choices: the difference of their probability.

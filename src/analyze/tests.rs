@@ -119,7 +119,7 @@ fn question(index: u64, answer: u32, logprobs: &[f64]) -> ItemRecord {
         choices: choices.collect(),
         truncated: 0,
         scoring: ChoiceScoring::default(),
-            labels: Vec::new(),
+        labels: Vec::new(),
     };
     ItemRecord { index, id: format!("q{index}"), score }
 }

@@ -215,7 +215,7 @@ mod tests {
                 choices: vec![choice(-1.5), choice(-0.1)],
                 truncated: 0,
                 scoring: ChoiceScoring::default(),
-            labels: Vec::new(),
+                labels: Vec::new(),
             },
         }
     }

@@ -79,6 +79,24 @@ pub enum PlanError {
         /// What is wrong.
         message: String,
     },
+    /// The same, of a file that has no lines.
+    #[error("{path}, row {row}: {message}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 1.
+        row: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A data file that cannot be taken as a whole.
+    #[error("{path} cannot be read as data: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A data file that is not the one the suite names.
     #[error("{path} is not the data suite {suite} names: sha256 {found}, expected {expected}")]
     Checksum {
@@ -114,6 +132,8 @@ impl PlanError {
             Self::NoItems { .. } => Some("raise --limit, or check the data file".to_owned()),
             Self::Read { .. } => Some("check the path and who may read it".to_owned()),
             Self::Data { .. } => Some("correct that line, or the suite's templates".to_owned()),
+            Self::Row { .. } => Some("correct that row, or the suite's templates".to_owned()),
+            Self::File { .. } => Some("is the file whole, and of the kind that its ending says?".to_owned()),
             Self::Twice { kind, .. } => Some(format!("leave one {kind} out, or give it another name")),
             Self::Recipe { .. } => Some("leave it out".to_owned()),
             Self::Unknown { .. } => Some("check its spelling".to_owned()),

@@ -2,6 +2,7 @@
 //! items as they are asked.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +12,8 @@ use crate::answers::filter::Filters;
 use crate::answers::grade::{self, Measure};
 use crate::answers::thought;
 use crate::plan::error::PlanError;
-use crate::plan::items::{Lines, Row, Shots, asked, bad};
+use crate::plan::items::{Data, Grouped, Rendered, Shots, asked};
+use crate::plan::rows::bad;
 use crate::plan::template::Template;
 
 /// Most samples an item may have.
@@ -305,10 +307,19 @@ impl GenerateSuite {
 
 /// The items of a file.
 pub fn generate_items(
-    data: Lines<'_>,
-    examples: Option<Lines<'_>>,
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
     suite: &GenerateSuite,
 ) -> Result<Vec<GenerateItem>, PlanError> {
+    rendered(data, examples, suite)?.into_iter().map(|(_, item)| item).collect()
+}
+
+/// Every item of a file, or why it cannot be rendered.
+pub fn rendered(
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
+    suite: &GenerateSuite,
+) -> Result<Vec<Rendered<GenerateItem>>, PlanError> {
     let render = Renderer::new(suite)?;
     let shots = Shots { count: suite.fewshot as usize, group: render.group.as_ref() };
     asked(
@@ -351,8 +362,8 @@ impl<'suite> Renderer<'suite> {
         })
     }
 
-    fn line(&self, path: &std::path::Path, row: &Row, template: &Template) -> Result<String, PlanError> {
-        template.text(&row.value).map_err(|message| bad(path, row.line, message))
+    fn line(&self, path: &Path, row: &Grouped<'_>, template: &Template) -> Result<String, PlanError> {
+        template.text(&row.row.value).map_err(|message| bad(path, row.row.line, message))
     }
 
     /// As lm-eval has it: one text, or, in a chat, its parts as messages (`fewshot_as_multiturn`).
@@ -380,9 +391,10 @@ impl<'suite> Renderer<'suite> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use serde_json::json;
 
     use super::*;
+    use crate::plan::rows::Row;
 
     const TABLE: &str = r#"
         doc_to_id = "{{ q }}"
@@ -396,8 +408,9 @@ mod tests {
     }
 
     fn items(suite: &GenerateSuite) -> Vec<GenerateItem> {
-        let text = "{\"q\": \"1+1\", \"a\": 2}\n{\"q\": \"2+2\", \"a\": 4}\n";
-        generate_items(Lines { path: Path::new("d.jsonl"), text }, None, suite).expect("rendered")
+        let row = |(line, value)| Row { line, value };
+        let rows = [(1, json!({"q": "1+1", "a": 2})), (2, json!({"q": "2+2", "a": 4}))].map(row);
+        generate_items(Data { path: Path::new("d.jsonl"), rows: &rows }, None, suite).expect("rendered")
     }
 
     #[test]

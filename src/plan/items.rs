@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::plan::error::PlanError;
+use crate::plan::rows::{Row, bad};
 use crate::plan::suite::ChoiceSuite;
 use crate::plan::template::Template;
 
@@ -37,21 +37,42 @@ pub struct ChoiceItem {
     pub group: String,
 }
 
-/// A JSON-lines file: its path, for messages, and its text.
+/// A data file: its path, for messages, and its rows.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
+pub struct Data<'a> {
     /// The file.
     pub path: &'a Path,
     /// What is in it.
-    pub text: &'a str,
+    pub rows: &'a [Row],
 }
 
-/// Renders every line, see [`asked`].
+/// Renders every row, see [`asked`].
 pub fn choice_items(
-    data: Lines<'_>,
-    examples: Option<Lines<'_>>,
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
     suite: &ChoiceSuite,
 ) -> Result<Vec<ChoiceItem>, PlanError> {
+    rendered(data, examples, suite)?
+        .into_iter()
+        .map(|(line, item)| {
+            let item = item?;
+            match item.fault(suite.only) {
+                Some(message) => Err(bad(data.path, line, message)),
+                None => Ok(item),
+            }
+        })
+        .collect()
+}
+
+/// An item, or why there is none, with the line of its row.
+pub type Rendered<I> = (usize, Result<I, PlanError>);
+
+/// Every item, or why it cannot be rendered. Its choices may be such that it cannot be asked: [`ChoiceItem::fault`].
+pub fn rendered(
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
+    suite: &ChoiceSuite,
+) -> Result<Vec<Rendered<ChoiceItem>>, PlanError> {
     let render = Renderer::new(suite)?;
     let shots = Shots { count: suite.fewshot as usize, group: render.group.as_ref() };
     asked(
@@ -67,23 +88,23 @@ pub fn choice_items(
 pub(super) struct Shots<'suite> {
     /// So many in front of every item.
     pub count: usize,
-    /// Lines of one group share their examples; without it all lines are one group.
+    /// Rows of one group share their examples; without it all rows are one group.
     pub group: Option<&'suite Template>,
 }
 
-/// The items of a file. Few-shot examples are the first lines of the examples' file; without one they are the last
-/// lines of the data, which are then kept out of the items. Where the suite groups its lines, all this group by group.
+/// The items of a file. Few-shot examples are the first rows of the examples' file; without one they are the last rows
+/// of the data, which are then kept out of the items. Where the suite groups its rows, all this group by group.
 pub(super) fn asked<E, I>(
-    data: Lines<'_>,
-    examples: Option<Lines<'_>>,
+    data: Data<'_>,
+    examples: Option<Data<'_>>,
     shots: &Shots<'_>,
-    example: impl Fn(&Path, &Row) -> Result<E, PlanError>,
-    item: impl Fn(&Path, &Row, u64, &[E]) -> Result<I, PlanError>,
-) -> Result<Vec<I>, PlanError> {
-    let mut rows = read_rows(data, shots.group)?;
+    example: impl Fn(&Path, &Grouped<'_>) -> Result<E, PlanError>,
+    item: impl Fn(&Path, &Grouped<'_>, u64, &[E]) -> Result<I, PlanError>,
+) -> Result<Vec<Rendered<I>>, PlanError> {
+    let mut rows = grouped(data, shots.group)?;
     let count = shots.count;
     let examples = match examples {
-        Some(file) if count > 0 => Some((file.path, read_rows(file, shots.group)?)),
+        Some(file) if count > 0 => Some((file.path, grouped(file, shots.group)?)),
         Some(_) => None,
         None => Some((data.path, kept_out(&mut rows, count))),
     };
@@ -95,38 +116,55 @@ pub(super) fn asked<E, I>(
         }
     }
     let none = Vec::new();
-    rows.iter()
-        .enumerate()
-        .map(|(index, row)| {
-            let header = headers.get(&row.group).unwrap_or(&none);
-            if header.len() < count {
-                let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
-                let message = format!("{count} examples{of} are asked for, and there are {}", header.len());
-                return Err(bad(data.path, row.line, message));
-            }
+    let items = rows.iter().enumerate().map(|(index, row)| {
+        let header = headers.get(&row.group).unwrap_or(&none);
+        let item = if header.len() < count {
+            let of = if row.group.is_empty() { String::new() } else { format!(" of {:?}", row.group) };
+            let message = format!("{count} examples{of} are asked for, and there are {}", header.len());
+            Err(bad(data.path, row.row.line, message))
+        } else {
             item(data.path, row, index as u64, header)
-        })
-        .collect()
+        };
+        (row.row.line, item)
+    });
+    Ok(items.collect())
 }
 
-fn read_rows(file: Lines<'_>, group: Option<&Template>) -> Result<Vec<Row>, PlanError> {
-    let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let rows = lines.map(|(i, text)| {
-        let line = i + 1;
-        let fail = |message| bad(file.path, line, message);
-        let value = match serde_json::from_str(text) {
-            Ok(value @ Value::Object(_)) => value,
-            Ok(_) => return Err(fail("not a JSON object".to_owned())),
-            Err(error) => return Err(fail(format!("not valid JSON: {error}"))),
-        };
-        let group = group.map(|group| group.text(&value)).transpose().map_err(fail)?;
-        Ok(Row { line, value, group: group.unwrap_or_default() })
+fn grouped<'a>(file: Data<'a>, group: Option<&Template>) -> Result<Vec<Grouped<'a>>, PlanError> {
+    let rows = file.rows.iter().map(|row| {
+        let group = group.map(|group| group.text(&row.value)).transpose();
+        let group = group.map_err(|why| bad(file.path, row.line, why))?;
+        Ok(Grouped { row, group: group.unwrap_or_default() })
     });
     rows.collect()
 }
 
+impl ChoiceItem {
+    /// The longest text that is decoded for it.
+    pub fn longest(&self) -> String {
+        let choice = self.choices.iter().max_by_key(|choice| choice.len()).map_or("", String::as_str);
+        let Self { context, delimiter, .. } = self;
+        match &self.continuation {
+            Some(end) => format!("{context}{choice}{delimiter}{}", end.trim()),
+            None => format!("{context}{delimiter}{choice}"),
+        }
+    }
+
+    /// Why its choices cannot be asked; `only` where there is to be one.
+    pub fn fault(&self, only: bool) -> Option<String> {
+        let (count, empty) = (self.choices.len(), self.choices.iter().any(String::is_empty));
+        if only && (count != 1 || empty) {
+            return Some(format!("{count} choices, or an empty one, where there is only one"));
+        }
+        if !only && (count < 2 || empty) {
+            return Some(format!("{count} choices, some of them empty, or fewer than two"));
+        }
+        None
+    }
+}
+
 /// Takes the last `shots` rows of each group out.
-fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
+fn kept_out<'a>(rows: &mut Vec<Grouped<'a>>, shots: usize) -> Vec<Grouped<'a>> {
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows.iter() {
         *left.entry(&row.group).or_default() += 1;
@@ -145,18 +183,12 @@ fn kept_out(rows: &mut Vec<Row>, shots: usize) -> Vec<Row> {
     examples
 }
 
-/// A line of a file.
-pub(super) struct Row {
-    /// Its number, from 1.
-    pub line: usize,
-    /// What is in it.
-    pub value: Value,
-    /// Lines of one group share their examples.
-    group: String,
-}
-
-pub(super) fn bad(path: &Path, line: usize, message: String) -> PlanError {
-    PlanError::Data { path: path.to_owned(), line, message }
+/// A row of a file.
+pub(super) struct Grouped<'a> {
+    /// The row.
+    pub row: &'a Row,
+    /// Rows of one group share their examples.
+    pub group: String,
 }
 
 struct Renderer<'suite> {
@@ -189,17 +221,16 @@ impl<'suite> Renderer<'suite> {
         })
     }
 
-    fn item(&self, path: &Path, row: &Row, index: u64, header: &str) -> Result<ChoiceItem, PlanError> {
-        let fail = |message| bad(path, row.line, message);
-        let value = &row.value;
+    fn item(
+        &self,
+        path: &Path,
+        row: &Grouped<'_>,
+        index: u64,
+        header: &str,
+    ) -> Result<ChoiceItem, PlanError> {
+        let fail = |message| bad(path, row.row.line, message);
+        let value = &row.row.value;
         let choices = self.choices.list(value).map_err(fail)?;
-        let only = self.suite.only;
-        if only && (choices.len() != 1 || choices.iter().any(String::is_empty)) {
-            return Err(fail(format!("{} choices, or an empty one, where there is only one", choices.len())));
-        }
-        if !only && (choices.len() < 2 || choices.iter().any(String::is_empty)) {
-            return Err(fail(format!("{} choices, some of them empty, or fewer than two", choices.len())));
-        }
         let labels = self.labels.as_ref().map(|labels| labels.labels(value, choices.len())).transpose();
         let labels = labels.map_err(fail)?.unwrap_or_default();
         let answer = match &self.answer {
@@ -219,9 +250,10 @@ impl<'suite> Renderer<'suite> {
     }
 
     /// An example with its answer, as it stands in the few-shot header.
-    fn example(&self, path: &Path, row: &Row) -> Result<String, PlanError> {
+    fn example(&self, path: &Path, row: &Grouped<'_>) -> Result<String, PlanError> {
         let item = self.item(path, row, 0, "")?;
-        let description = self.description.text(&row.value).map_err(|why| bad(path, row.line, why))?;
+        let description =
+            self.description.text(&row.row.value).map_err(|why| bad(path, row.row.line, why))?;
         let question = item.context.strip_prefix(&description).unwrap_or(&item.context);
         let right = item.choices.get(item.answer as usize).map_or("", String::as_str);
         let answer = match &item.continuation {
@@ -262,8 +294,14 @@ mod tests {
 {"q": 4, "a": 1, "g": "y"}
 "#;
 
-    fn lines(text: &str) -> Lines<'_> {
-        Lines { path: Path::new("data.jsonl"), text }
+    fn rows(text: &str) -> Vec<Row> {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+        let row = |(i, line)| Row { line: i + 1, value: serde_json::from_str(line).expect("JSON") };
+        lines.map(row).collect()
+    }
+
+    fn data(rows: &[Row]) -> Data<'_> {
+        Data { path: Path::new("data.jsonl"), rows }
     }
 
     fn contexts(items: &[ChoiceItem]) -> Vec<&str> {
@@ -272,10 +310,10 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_the_examples_where_there_are_no_others() {
-        let items = choice_items(lines(DATA), None, &suite(1, None)).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite(1, None)).expect("rendered");
         let header = "Q: 4\nA: no\n\n";
         assert_eq!(contexts(&items), [1, 2, 3].map(|q| format!("{header}Q: {q}\nA:")));
-        let items = choice_items(lines(DATA), None, &suite(1, Some("{{ g }}"))).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite(1, Some("{{ g }}"))).expect("rendered");
         assert_eq!(contexts(&items), ["Q: 3\nA: yes\n\nQ: 1\nA:", "Q: 4\nA: no\n\nQ: 2\nA:"]);
         assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [0, 1]);
     }
@@ -284,11 +322,13 @@ mod tests {
     fn a_file_of_examples_gives_its_first_lines() {
         let mut suite = suite(1, Some("{{ g }}"));
         suite.description = "About {{ g }}.\n".to_owned();
-        let items = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), Some(data(&rows(DATA))), &suite).expect("rendered");
         assert_eq!(items.len(), 4);
         assert_eq!(items[3].context, "About y.\nQ: 2\nA: no\n\nQ: 4\nA:");
         suite.fewshot = 3;
-        let error = choice_items(lines(DATA), Some(lines(DATA)), &suite).expect_err("too few").to_string();
+        let error = choice_items(data(&rows(DATA)), Some(data(&rows(DATA))), &suite)
+            .expect_err("too few")
+            .to_string();
         assert!(error.contains("line 1") && error.contains("3 examples of \"x\""), "{error}");
     }
 
@@ -298,7 +338,7 @@ mod tests {
         suite.doc_to_target = None;
         suite.doc_to_labels = Some("{{ t | tojson }}".to_owned());
         let text = r#"{"q": 1, "t": [false, 1], "g": "x"}"#;
-        let items = choice_items(lines(text), None, &suite).expect("rendered");
+        let items = choice_items(data(&rows(text)), None, &suite).expect("rendered");
         assert_eq!((items[0].labels.as_slice(), items[0].answer), (&[false, true][..], 1));
         assert_eq!((items[0].id.as_str(), items[0].group.as_str()), ("x/1", "x"));
         for (text, reason) in [
@@ -307,7 +347,7 @@ mod tests {
             (r#"{"q": 1, "t": [1], "g": "x"}"#, "1 labels for 2 choices"),
             (r#"{"q": 1, "t": "yes", "g": "x"}"#, "not a list"),
         ] {
-            let error = choice_items(lines(text), None, &suite).expect_err(text).to_string();
+            let error = choice_items(data(&rows(text)), None, &suite).expect_err(text).to_string();
             assert!(error.contains("line 1") && error.contains(reason), "{error}");
         }
     }
@@ -317,7 +357,7 @@ mod tests {
         let mut suite = suite(1, None);
         suite.doc_to_text = String::new();
         suite.doc_to_continuation = Some(" is it.".to_owned());
-        let items = choice_items(lines(DATA), None, &suite).expect("rendered");
+        let items = choice_items(data(&rows(DATA)), None, &suite).expect("rendered");
         assert_eq!(items[0].context, "no is it.\n\n");
         assert_eq!(items[0].continuation.as_deref(), Some(" is it."));
     }

@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod chat;
+pub mod check;
 pub mod config;
 pub mod corpus;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod overlap;
 pub mod preset;
 pub mod recipe;
 pub mod recipe_file;
+pub mod rows;
 pub mod speculation;
 pub mod speed;
 pub mod suite;

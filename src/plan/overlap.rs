@@ -38,6 +38,22 @@ impl Overlap {
     }
 }
 
+/// A text that several others are compared with.
+#[derive(Debug)]
+pub struct Known(HashSet<u64>);
+
+impl Known {
+    /// Takes all its windows.
+    pub fn new(text: &str) -> Self {
+        Self(hashes(&letters(text), WINDOW).collect())
+    }
+
+    /// How much of `judged` is in it. A text shorter than a window shares nothing: short phrases are everywhere.
+    pub fn overlap(&self, judged: &str) -> Overlap {
+        shared(&self.0, &letters(judged), WINDOW)
+    }
+}
+
 /// How much of `judged` is in `other`. A judged text shorter than a window is one window of its own length.
 pub fn overlap(other: &str, judged: &str) -> Overlap {
     let (other, judged) = (letters(other), letters(judged));
@@ -45,9 +61,13 @@ pub fn overlap(other: &str, judged: &str) -> Overlap {
     if width == 0 {
         return Overlap::default();
     }
-    let known: HashSet<u64> = hashes(&other, width).collect();
+    shared(&hashes(&other, width).collect(), &judged, width)
+}
+
+/// Windows of `judged` that are known.
+fn shared(known: &HashSet<u64>, judged: &[char], width: usize) -> Overlap {
     let mut found = Overlap::default();
-    for (start, hash) in hashes(&judged, width).enumerate() {
+    for (start, hash) in hashes(judged, width).enumerate() {
         found.windows += 1;
         if known.contains(&hash) {
             found.shared += 1;

@@ -11,7 +11,8 @@ use toml::Spanned;
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
-use crate::plan::items::{ChoiceItem, Lines, choice_items};
+use crate::plan::items::{ChoiceItem, Data, choice_items};
+use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
@@ -92,6 +93,8 @@ pub struct Suite {
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
     pub note: String,
+    /// Where its file lies, and with it the files that it names by a relative path.
+    pub folder: PathBuf,
     /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
     pub sources: Vec<DataSource>,
     /// Where the few-shot examples can be had, if not from the questions themselves.
@@ -110,7 +113,8 @@ pub struct Suite {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// A source such as `pypi:name==version/path`, a local path, or `builtin:NAME`.
+    /// A source such as `pypi:name==version/path`, a path (beside the suite's file, or from the working directory), or
+    /// `builtin:NAME`.
     pub from: String,
     /// SHA-256 of the file; required for anything but a local path.
     #[serde(default)]
@@ -217,11 +221,16 @@ impl ChoiceSuite {
     /// What is wrong with it, and what to do.
     fn check(&self) -> Result<(), (&'static str, &'static str)> {
         match (&self.doc_to_target, &self.doc_to_labels) {
-            (None, None) => Err(("says of no choice that it is right", "add `doc_to_target`, see suites/piqa.toml")),
-            (Some(_), Some(_)) => Err(("has both `doc_to_target` and `doc_to_labels`", "leave one of them out")),
-            (None, Some(_)) if self.only || !self.scoring.is_default() => {
-                Err(("has `doc_to_labels` beside `only` or another scoring", "labels are scored as lm-eval does"))
+            (None, None) => {
+                Err(("says of no choice that it is right", "add `doc_to_target`, see suites/piqa.toml"))
             }
+            (Some(_), Some(_)) => {
+                Err(("has both `doc_to_target` and `doc_to_labels`", "leave one of them out"))
+            }
+            (None, Some(_)) if self.only || !self.scoring.is_default() => Err((
+                "has `doc_to_labels` beside `only` or another scoring",
+                "labels are scored as lm-eval does",
+            )),
             _ => Ok(()),
         }
     }
@@ -364,6 +373,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         licence: raw.licence,
         partial: raw.partial,
         note: raw.note,
+        folder: Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned(),
         sources,
         fewshot_sources: raw.fewshot_source,
         corpora,
@@ -572,13 +582,10 @@ pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result
     if matches!(suite.scoring, Scoring::Text(_)) {
         return Ok(Items::None);
     }
-    let read = |path: &Path| {
-        fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
-    };
-    let text = read(data)?;
-    let shown = examples.map(read).transpose()?;
-    let shown = examples.zip(shown.as_deref()).map(|(path, text)| Lines { path, text });
-    let data = Lines { path: data, text: &text };
+    let asked = rows::read(data)?;
+    let shown = examples.map(rows::read).transpose()?;
+    let shown = examples.zip(shown.as_deref()).map(|(path, rows)| Data { path, rows });
+    let data = Data { path: data, rows: &asked };
     match &suite.scoring {
         Scoring::Choice(choice) => choice_items(data, shown, choice).map(Items::Choices),
         Scoring::Generate(generate) => generate_items(data, shown, generate).map(Items::Prompts),

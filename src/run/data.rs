@@ -53,21 +53,56 @@ pub fn locate(suite: &Suite, places: &[DataSource], cache: &Cache, fetch: bool) 
     if fetch {
         return fetch_one(suite, places, cache, &Fetcher::new(cache), &|_| {});
     }
+    if let Some(path) = own_file(places) {
+        return Err(Error::Refused {
+            reason: format!(
+                "suite {}: there is no file {}, beside the suite's own or in the working directory",
+                suite.name,
+                path.display()
+            ),
+            hint: Some("correct `from` in its [[source]]".to_owned()),
+        });
+    }
     Err(not_fetched(suite, format!("run `bitfrontier suites fetch {}`", suite.name)))
+}
+
+/// The path of a file that could only be on this machine.
+fn own_file(places: &[DataSource]) -> Option<PathBuf> {
+    let paths = places.iter().map(|place| match place.from.parse() {
+        Ok(Source::Local(path)) => Some(path),
+        _ => None,
+    });
+    paths.collect::<Option<Vec<_>>>()?.into_iter().next()
+}
+
+/// A place's source: a relative path is first looked for beside the suite's file, then from the working directory.
+pub fn source(suite: &Suite, place: &DataSource) -> Result<Source, Error> {
+    let source = place.from.parse()?;
+    if let Source::Local(path) = &source {
+        let beside = suite.folder.join(path);
+        if beside.is_file() {
+            return Ok(Source::Local(beside));
+        }
+    }
+    Ok(source)
 }
 
 fn not_fetched(suite: &Suite, command: String) -> Error {
     Error::NotFetched { what: format!("the data of suite {}", suite.name), command }
 }
 
+/// The file of one place, if it is there; whether it checks out is not asked.
+pub fn there(suite: &Suite, place: &DataSource, cache: &Cache) -> Result<Option<PathBuf>, Error> {
+    match place.from.strip_prefix(BUILT_IN) {
+        Some(name) => Ok(Some(built_in(suite, name, cache)?)),
+        None => Ok(cache.locate(&source(suite, place)?)),
+    }
+}
+
 /// The first of these places whose file is there.
 fn present(suite: &Suite, places: &[DataSource], cache: &Cache) -> Result<Option<PathBuf>, Error> {
     for place in places {
-        let path = match place.from.strip_prefix(BUILT_IN) {
-            Some(name) => Some(built_in(suite, name, cache)?),
-            None => cache.locate(&place.from.parse::<Source>()?),
-        };
-        if let Some(path) = path {
+        if let Some(path) = there(suite, place, cache)? {
             check(suite, place.sha256.as_deref(), &path)?;
             return Ok(Some(path));
         }
@@ -88,7 +123,7 @@ fn fetch_one(
         if let Some(name) = place.from.strip_prefix(BUILT_IN) {
             return built_in(suite, name, cache);
         }
-        let source: Source = place.from.parse()?;
+        let source = source(suite, place)?;
         let expect = Expect { sha256: place.sha256.clone(), archive_sha256: place.archive_sha256.clone() };
         match fetcher.fetch(&source, &expect, progress) {
             Ok(file) => return Ok(file.path),

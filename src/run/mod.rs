@@ -1,6 +1,7 @@
 //! Carrying out a plan: inputs made ready, work handed to workers, outcomes journalled, tables and charts
 //! rewritten after each.
 
+pub mod check;
 mod corpora;
 pub mod data;
 pub mod derive;
@@ -23,6 +24,7 @@ pub mod quantize;
 pub mod search;
 pub mod search_report;
 pub mod searched;
+pub mod show;
 pub mod speculate;
 pub mod speed;
 pub mod study;

@@ -333,7 +333,7 @@ pub(super) struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    fn start(log: &'a Path, base: &'a Path, interrupted: &'a AtomicBool) -> Result<Self, Error> {
+    pub(super) fn start(log: &'a Path, base: &'a Path, interrupted: &'a AtomicBool) -> Result<Self, Error> {
         let worker = Worker::start(log, interrupted).map_err(|failure| stopped(failure, base))?;
         Ok(Self { worker, base, log, interrupted })
     }

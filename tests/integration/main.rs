@@ -9,6 +9,7 @@ mod generate;
 mod imatrix;
 mod kill;
 mod layering;
+mod own_suites;
 mod recipes;
 mod records;
 mod sandbox;

@@ -1,0 +1,301 @@
+//! What `bitfrontier suites check` does: reads a suite's questions as an evaluation would, and looks for what is wrong
+//! with them, row by row. The looking itself is `plan::check`; each way of scoring only has to say what it asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::error::Error;
+use crate::fetch::Cache;
+use crate::gguf::{self, Described as _};
+use crate::plan::check::{self, Answer, Asked, Finding, Kind, Place};
+use crate::plan::corpus::Matter;
+use crate::plan::error::PlanError;
+use crate::plan::generate::{self, GenerateItem, GenerateSuite};
+use crate::plan::items::{ChoiceItem, Data, rendered};
+use crate::plan::overlap::Known;
+use crate::plan::rows::{self, Row};
+use crate::plan::suite::{self, ChoiceSuite, Scoring, Suite};
+use crate::run::data;
+use crate::run::prepare::Inspector;
+use crate::worker::protocol::TextFile;
+
+/// Bytes of a token, where there is no vocabulary to count with: those of English.
+const BYTES_A_TOKEN: usize = 4;
+/// A token has a byte at least, but for those that a vocabulary puts around a text.
+const AROUND: usize = 8;
+
+/// What questions are checked with.
+pub struct Checker<'a> {
+    cache: &'a Cache,
+    /// The model whose vocabulary counts tokens, and its context.
+    base: Option<(PathBuf, u64)>,
+    calibration: Option<Known>,
+    interrupted: &'a AtomicBool,
+}
+
+/// What was found in a suite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checked {
+    /// The suite.
+    pub suite: String,
+    /// Questions looked at, those among the examples too; absent for a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
+    /// What was not looked at, or only guessed.
+    pub notes: Vec<String>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// A suite's questions, whatever the way of scoring.
+#[derive(Default)]
+struct Questions {
+    asked: Vec<Asked>,
+    /// What is decoded, with its examples.
+    decoded: Vec<Decoded>,
+    unusable: Vec<Finding>,
+    /// Most tokens of what is decoded.
+    ctx: u32,
+}
+
+/// What is decoded for a question.
+struct Decoded {
+    place: Place,
+    text: String,
+    /// Tokens that the model writes behind it.
+    more: u64,
+}
+
+impl<'a> Checker<'a> {
+    /// `base` counts tokens, `calibration` is the text that questions must not share passages with.
+    pub fn new(
+        base: Option<&Path>,
+        calibration: Option<&Path>,
+        cache: &'a Cache,
+        interrupted: &'a AtomicBool,
+    ) -> Result<Self, Error> {
+        let base = base.map(|path| {
+            let context = gguf::open_model(path)?.context_length().unwrap_or(u64::MAX);
+            Ok::<_, Error>((path.to_owned(), context))
+        });
+        let calibration = calibration.map(|path| Ok::<_, Error>(Known::new(&read(path)?)));
+        Ok(Self { cache, base: base.transpose()?, calibration: calibration.transpose()?, interrupted })
+    }
+
+    /// Checks a suite, by its name or its file.
+    pub fn check(&self, name: &str) -> Result<Checked, Error> {
+        let suite = suite::parse(&suite::find(name, "suites check")?)?;
+        let questions = match &suite.scoring {
+            Scoring::Text(_) => return self.texts(suite),
+            Scoring::Choice(choice) => choices(&self.files(&suite)?, choice)?,
+            Scoring::Generate(generate) => prompts(&self.files(&suite)?, generate)?,
+        };
+        let mut notes = Vec::new();
+        let mut findings = questions.unusable;
+        findings.extend(check::questions(&questions.asked));
+        findings.extend(self.too_long(&questions.decoded, questions.ctx, &mut notes)?);
+        match &self.calibration {
+            Some(known) => findings.extend(check::overlaps(&questions.asked, known)),
+            None => notes.push("--calibration FILE looks for passages of a calibration text".to_owned()),
+        }
+        Ok(Checked { suite: suite.name, items: Some(questions.asked.len() as u64), notes, findings })
+    }
+
+    /// The questions' file, and the examples' if they have one.
+    fn files(&self, suite: &Suite) -> Result<Vec<PathBuf>, Error> {
+        let places = [suite.sources.as_slice(), suite.fewshot_sources.as_slice()];
+        let places = places.into_iter().filter(|places| !places.is_empty());
+        places.map(|places| data::locate(suite, places, self.cache, false)).collect()
+    }
+
+    /// Of texts only what they share with the calibration text can be wrong.
+    fn texts(&self, suite: Suite) -> Result<Checked, Error> {
+        let mut findings = Vec::new();
+        for corpus in &suite.corpora {
+            let (Matter::Text(places) | Matter::Chat(places)) = &corpus.matter else { continue };
+            let text = read(&data::locate(&suite, places, self.cache, false)?)?;
+            let Some(found) = self.calibration.as_ref().map(|known| known.overlap(&text)) else { continue };
+            if let Some(example) = found.example.as_ref().filter(|_| found.is_overlap()) {
+                let of =
+                    if corpus.name.is_empty() { "it".to_owned() } else { format!("corpus {}", corpus.name) };
+                let message = format!("{:.1}% of {of}, such as \"{example}\"", 100.0 * found.share());
+                findings.push(Finding::of_all(Kind::Overlap, message));
+            }
+        }
+        let note = "a text, of which only passages of a calibration text are looked for: --calibration FILE";
+        let notes = if self.calibration.is_none() { vec![note.to_owned()] } else { Vec::new() };
+        Ok(Checked { suite: suite.name, items: None, notes, findings })
+    }
+
+    /// Questions that lose their beginning, or have no room for an answer.
+    fn too_long(
+        &self,
+        decoded: &[Decoded],
+        ctx: u32,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Finding>, Error> {
+        let most = self.base.as_ref().map_or(u64::MAX, |(_, context)| *context).min(u64::from(ctx));
+        let (counts, about) = if let Some((model, _)) = &self.base {
+            (self.counts(model, decoded, most)?, "")
+        } else {
+            notes.push(format!(
+                "tokens are guessed, one for {BYTES_A_TOKEN} bytes; --base MODEL counts those of its vocabulary"
+            ));
+            (decoded.iter().map(|one| (one.text.len() / BYTES_A_TOKEN) as u64).collect(), "about ")
+        };
+        let long = decoded.iter().zip(counts).filter_map(|(one, tokens)| {
+            let tokens = tokens + one.more;
+            let message = || format!("{about}{tokens} tokens, and the context has {most}");
+            (tokens > most).then(|| Finding::of(Kind::TooLong, &one.place, message()))
+        });
+        Ok(long.collect())
+    }
+
+    /// Tokens of each, or its bytes where these already say that it fits.
+    fn counts(&self, model: &Path, decoded: &[Decoded], most: u64) -> Result<Vec<u64>, Error> {
+        let io = |source| Error::Io { path: std::env::temp_dir(), source };
+        let folder = tempfile::tempdir().map_err(io)?;
+        let may_be_long = |one: &&Decoded| (one.text.len() + AROUND) as u64 + one.more > most;
+        let mut files = Vec::new();
+        for (i, one) in decoded.iter().filter(may_be_long).enumerate() {
+            let path = folder.path().join(i.to_string());
+            fs::write(&path, &one.text).map_err(io)?;
+            files.push(TextFile::plain(path));
+        }
+        let mut counted = Vec::new();
+        if !files.is_empty() {
+            let log = NamedTempFile::new().map_err(io)?;
+            counted = Inspector::start(log.path(), model, self.interrupted)?.count(files)?;
+        }
+        let mut counted = counted.into_iter();
+        let count = |one: &Decoded| {
+            let bytes = one.text.len() as u64;
+            if may_be_long(&one) { counted.next().unwrap_or(bytes) } else { bytes }
+        };
+        Ok(decoded.iter().map(count).collect())
+    }
+}
+
+/// What a multiple-choice suite asks. Its rows are rendered twice: alone, because examples are part of no question, and
+/// as they are evaluated.
+fn choices(paths: &[PathBuf], suite: &ChoiceSuite) -> Result<Questions, Error> {
+    let mut questions = Questions { ctx: suite.ctx, ..Questions::default() };
+    let Some(path) = paths.first() else { return Ok(questions) };
+    let rows = rows::read(path)?;
+    let alone = ChoiceSuite { fewshot: 0, ..suite.clone() };
+    let mut wrong = BTreeSet::new();
+    for (line, item) in rendered(Data { path, rows: &rows }, None, &alone)? {
+        match item {
+            Ok(item) => questions.asked.push(asked(line, item)),
+            Err(error) => {
+                wrong.insert(line);
+                questions.unusable.push(unusable(line, &error));
+            }
+        }
+    }
+    for one in &questions.asked {
+        if let Some(fault) = fault(one, suite.only) {
+            wrong.insert(one.place.line);
+            questions.unusable.push(Finding::of(Kind::Unusable, &one.place, fault));
+        }
+    }
+    questions.unusable.sort_by_key(|one| one.place.as_ref().map(|place| place.line));
+    // What is left out moves the positions of what follows, and these may be its id.
+    let places: BTreeMap<usize, Place> =
+        questions.asked.iter().map(|one| (one.place.line, one.place.clone())).collect();
+    let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
+    let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
+    let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
+    for (line, item) in rendered(Data { path, rows: &sound }, shown, suite)? {
+        match item {
+            Ok(item) => {
+                let place = places.get(&line).cloned().unwrap_or(Place { line, id: item.id.clone() });
+                questions.decoded.push(Decoded { place, text: item.longest(), more: 0 });
+            }
+            Err(error) => questions.unusable.push(unusable(line, &error)),
+        }
+    }
+    Ok(questions)
+}
+
+/// What a suite asks whose answers are written. An answer has to fit behind its prompt.
+fn prompts(paths: &[PathBuf], suite: &GenerateSuite) -> Result<Questions, Error> {
+    let mut questions = Questions { ctx: suite.ctx, ..Questions::default() };
+    let Some(path) = paths.first() else { return Ok(questions) };
+    let rows = rows::read(path)?;
+    let alone = GenerateSuite { fewshot: 0, ..suite.clone() };
+    let mut wrong = BTreeSet::new();
+    for (line, item) in generate::rendered(Data { path, rows: &rows }, None, &alone)? {
+        match item {
+            Ok(GenerateItem { id, prompt, reference, .. }) => {
+                let (place, prompt) = (Place { line, id }, prompt.texts().join("\n"));
+                questions.asked.push(Asked { place, prompt, answer: Answer::Reference(reference) });
+            }
+            Err(error) => {
+                wrong.insert(line);
+                questions.unusable.push(unusable(line, &error));
+            }
+        }
+    }
+    let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
+    let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
+    let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
+    for (line, item) in generate::rendered(Data { path, rows: &sound }, shown, suite)? {
+        match item {
+            Ok(item) => questions.decoded.push(Decoded {
+                place: Place { line, id: item.id },
+                text: item.prompt.texts().concat(),
+                more: u64::from(suite.tokens),
+            }),
+            Err(error) => questions.unusable.push(unusable(line, &error)),
+        }
+    }
+    Ok(questions)
+}
+
+fn asked(line: usize, item: ChoiceItem) -> Asked {
+    let ChoiceItem { context, continuation, choices, answer, id, .. } = item;
+    let prompt = continuation.map_or(context.clone(), |end| format!("{context} ... {}", end.trim()));
+    let answer = Answer::Choice { choices, right: answer as usize };
+    Asked { place: Place { line, id }, prompt, answer }
+}
+
+/// Why a choice suite refuses what it could render.
+fn fault(one: &Asked, only: bool) -> Option<String> {
+    let Answer::Choice { choices, .. } = &one.answer else { return None };
+    ChoiceItem { choices: choices.clone(), ..ChoiceItem::default() }.fault(only)
+}
+
+fn unusable(line: usize, error: &PlanError) -> Finding {
+    let message = match error {
+        PlanError::Data { message, .. } | PlanError::Row { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    Finding::of(Kind::Unusable, &Place { line, id: String::new() }, message)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+impl Checked {
+    /// For people.
+    pub fn text(&self) -> String {
+        let items = self.items.map_or(String::new(), |items| format!("{items} questions, "));
+        let found = match self.findings.len() {
+            0 => "nothing found".to_owned(),
+            n => format!("{n} found"),
+        };
+        let mut text = format!("{}: {items}{found}\n{}", self.suite, check::listed(&self.findings));
+        for note in &self.notes {
+            text.extend(["  (", note, ")\n"]);
+        }
+        text
+    }
+}
