@@ -5,8 +5,9 @@
 The job names a suite, the lines of its data file that are asked and those that are the examples. They are put into
 the columns of the data set that lm-eval's task file was written for; prompts, choices, right answers, tokens of a
 continuation and accuracies are then lm-eval's. Logits and tokenizer are those of llama-cpp-python, which brings a
-llama.cpp of its own; every choice is decoded by itself, but for the forward pass that choices of one token have in
-common, as lm-eval's own models do it. Writes one question a line: prompts, what is scored, log-likelihoods, verdicts.
+llama.cpp of its own; what a prompt has in common with the one before it is not decoded again. With --alone every prompt
+is, but for those of one-token choices, which need the same forward pass: lm-eval's own models do it so. Writes one
+question a line: prompts, what is scored, log-likelihoods, verdicts.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def arc_challenge(row):
 
 
 def hellaswag(row):
-    # The packaged file has what lm-eval's `process_docs` makes, without the activity label.
+    # The packaged file has one text where lm-eval's `process_docs` wants a label and the two parts of the context.
     return {"query": row["question"], "choices": row["choices"], "label": str(row["labels"].index(row["answer"]))}
 
 
@@ -110,12 +111,12 @@ SUITES = {
 class Gguf(TemplateLM):
     """A GGUF file as lm-eval's model."""
 
-    def __init__(self, path, threads, context):
+    def __init__(self, path, threads, context, alone):
         super().__init__()
-        self.context = context
+        self.context, self.alone = context, alone
         self.llama = Llama(str(path), n_ctx=context, n_batch=context, n_threads=threads, n_threads_batch=threads,
                            logits_all=True, verbose=False)
-        self.decoded = None
+        self.decoded = []
 
     @property
     def eot_token_id(self):
@@ -132,9 +133,11 @@ class Gguf(TemplateLM):
         """Logits behind every token."""
         if len(tokens) > self.context:
             raise ValueError(f"{len(tokens)} tokens; the context holds {self.context}")
-        if tokens != self.decoded:
-            self.llama.reset()
-            self.llama.eval(tokens)
+        shared = len(os.path.commonprefix([tokens, self.decoded]))
+        if shared < len(tokens):
+            # Logits and cells of the tokens before this number are kept.
+            self.llama.n_tokens = 0 if self.alone else shared
+            self.llama.eval(tokens[self.llama.n_tokens:])
             self.decoded = tokens
         return self.llama.scores[: len(tokens)]
 
@@ -207,11 +210,13 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--context", type=int, default=4096, help="most tokens of a prompt with a choice")
+    parser.add_argument("--alone", action="store_true", help="decode every prompt from its beginning")
     args = parser.parse_args()
     job = json.loads(args.job.read_text(encoding="utf-8"))
     loaded = task(job, Path(CACHED.name))
     (only,) = loaded["tasks"].values()
-    done = evaluator.evaluate(Gguf(args.model, args.threads, args.context), loaded, bootstrap_iters=0)
+    model = Gguf(args.model, args.threads, args.context, args.alone)
+    done = evaluator.evaluate(model, loaded, bootstrap_iters=0)
     (samples,) = done["samples"].values()
     write_lines(args.out, (line(only, sample) for sample in sorted(samples, key=lambda s: s["doc_id"])))
 
