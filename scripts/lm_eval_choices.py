@@ -117,6 +117,8 @@ class Gguf(TemplateLM):
         self.llama = Llama(str(path), n_ctx=context, n_batch=context, n_threads=threads, n_threads_batch=threads,
                            logits_all=True, verbose=False)
         self.decoded = []
+        # By how much the least certain token of a continuation leads all others, in nats; negative if it does not.
+        self.leads = {}
 
     @property
     def eot_token_id(self):
@@ -143,12 +145,15 @@ class Gguf(TemplateLM):
 
     def _loglikelihood_tokens(self, requests, **kwargs):
         scores = []
-        for _, context, continuation in requests:
+        for texts, context, continuation in requests:
             rows = self.rows([*context, *continuation][:-1])[-len(continuation):].astype(numpy.float64)
             top = rows.max(axis=1)
             norm = top + numpy.log(numpy.exp(rows - top[:, None]).sum(axis=1))
-            chosen = rows[numpy.arange(len(continuation)), continuation]
             greedy = bool((rows.argmax(axis=1) == numpy.array(continuation)).all())
+            places = numpy.arange(len(continuation)), continuation
+            chosen = rows[places]
+            rows[places] = -numpy.inf
+            self.leads[texts] = float((chosen - rows.max(axis=1)).min())
             scores.append((float((chosen - norm).sum()), greedy))
         return scores
 
@@ -188,7 +193,7 @@ def right(task, sample):
     return answer if isinstance(answer, int) else task.doc_to_choice(doc).index(answer)
 
 
-def line(task, sample):
+def line(task, sample, leads):
     contexts, continuations = zip(*sample["arguments"])
     scores = sample["filtered_resps"]
     return {
@@ -197,6 +202,7 @@ def line(task, sample):
         "choices": task.doc_to_choice(sample["doc"]) if task.config.doc_to_choice else list(continuations),
         "choices_end_contexts": bool(task.multiple_input),
         "logprobs": [score for score, _ in scores],
+        "leads": [leads[tuple(texts)] for texts in sample["arguments"]],
         "answer": right(task, sample),
         "acc": sample["acc"],
         "acc_norm": sample.get("acc_norm"),
@@ -218,7 +224,8 @@ def main():
     model = Gguf(args.model, args.threads, args.context, args.alone)
     done = evaluator.evaluate(model, loaded, bootstrap_iters=0)
     (samples,) = done["samples"].values()
-    write_lines(args.out, (line(only, sample) for sample in sorted(samples, key=lambda s: s["doc_id"])))
+    samples.sort(key=lambda sample: sample["doc_id"])
+    write_lines(args.out, (line(only, sample, model.leads) for sample in samples))
 
 
 if __name__ == "__main__":
