@@ -1,5 +1,5 @@
 """llama.cpp's own tools, built against the same llama.cpp as bitfrontier, and what every side-by-side benchmark needs:
-running a command, timing it, ending with one clear line.
+running a command, timing it, ending with one clear line; and an environment for a reference in Python.
 
 The tools' sources come with the source distribution of a Python package, the library they are linked to is the one
 that bitfrontier is built with (same revision, so that figures and files can agree). They are built once, into the
@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 PACKAGE = "llama-cpp-python==0.3.36"
@@ -105,3 +106,14 @@ def timed(command):
     begun = time.perf_counter()
     text = run(command)
     return time.perf_counter() - begun, text
+
+
+def python_with(folder, *packages):
+    """The Python of an environment that has these packages, made on first use."""
+    python = folder / "bin" / "python3"
+    if not (folder / "ready").exists():
+        say(f"installing {', '.join(packages)} into {folder}")
+        venv.create(folder, with_pip=True, clear=True)
+        run([python, "-m", "pip", "install", *packages])
+        (folder / "ready").touch()
+    return python
