@@ -31,7 +31,9 @@ use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
-use bitfrontier::run::{data, derive, eval, forecast, found, imatrix, machine, prepare, speculate, speed};
+use bitfrontier::run::{
+    data, derive, eval, forecast, found, imatrix, import, machine, prepare, speculate, speed,
+};
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -58,6 +60,9 @@ fn main() -> ExitCode {
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command: SuitesCommand::List } => list_suites(),
         Command::Suites { command: SuitesCommand::Fetch { names, all } } => fetch_suites(&names, all),
+        Command::Suites { command: SuitesCommand::Import { task, out, data, examples } } => {
+            import_suite(&import::Order { task, out, data, examples })
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -524,6 +529,10 @@ fn fetch_suites(names: &[String], all: bool) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn import_suite(order: &import::Order) -> Result<(), Error> {
+    import::import(order, &say, &print)
 }
 
 fn read_config(what: &WhatArgs) -> Result<SweepConfig, Error> {
