@@ -115,7 +115,9 @@ fn index_in(
         ValueKind::Bool => return Ok(minijinja::Value::from(i64::from(right.is_true()))),
         ValueKind::String => right.to_string(),
         kind => {
-            return Err(failed(format!("the right choice is a {kind}, neither a text nor an index: {right}")));
+            return Err(failed(format!(
+                "the right choice is a {kind}, neither a text nor an index: {right}"
+            )));
         }
     };
     if digits && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -196,7 +198,8 @@ mod tests {
 
     #[test]
     fn the_right_choice_is_an_index_or_a_text() {
-        let row = json!({"i": 1, "t": "no", "d": "1", "b": true, "c": ["yes", "no", "1"], "l": ["yes"], "x": "?"});
+        let row =
+            json!({"i": 1, "t": "no", "d": "1", "b": true, "c": ["yes", "no", "1"], "l": ["yes"], "x": "?"});
         for (source, expected) in [
             ("{{ i | index_in(c) }}", "1"),
             ("{{ t | index_in(c) }}", "1"),
@@ -233,7 +236,8 @@ mod tests {
 
     #[test]
     fn what_task_files_use_of_python_is_there() {
-        let row = json!({"s": " a-b c ", "l": ["p", "q"], "yes": true, "no": null, "f": 1.0, "o": {"k": [1, 2]}});
+        let row =
+            json!({"s": " a-b c ", "l": ["p", "q"], "yes": true, "no": null, "f": 1.0, "o": {"k": [1, 2]}});
         for (source, expected) in [
             ("{{ s.strip().split('-')[1:] }}", "['b c']"),
             ("{{ s.lstrip() ~ s.rstrip() }}", "a-b c  a-b c"),
@@ -242,7 +246,10 @@ mod tests {
             ("{{ yes }} {{ no }} {{ f }} {{ l }} {{ o.k }}", "True None 1.0 ['p', 'q'] [1, 2]"),
             ("{% for x in l %}{{ loop.index }}{{ 'AB'[loop.index0] }}{% endfor %}", "1A2B"),
             ("{{ 'x' if no is none else 'y' }}{{ range(3) | list | length }}", "x3"),
-            ("{{ s.replace('a', '').capitalize() }}|{{ l + ['r'] }}|{{ s[2:4] }}", " -b c |['p', 'q', 'r']|-b"),
+            (
+                "{{ s.replace('a', '').capitalize() }}|{{ l + ['r'] }}|{{ s[2:4] }}",
+                " -b c |['p', 'q', 'r']|-b",
+            ),
             ("{{ ['A', 'B'].index('B') }}{{ l.index('q') }}{{ l[-1] }}", "11q"),
         ] {
             assert_eq!(rendered(source, &row).as_deref(), Ok(expected), "{source}");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
+use crate::fetch::{Cache, Expect, FetchError, FetchEvent, Fetcher, Source, sha256_file};
 use crate::files;
 use crate::plan::error::{PlanError, nearest};
 use crate::plan::suite::{self, DataSource, Items, Resource, Suite};
@@ -52,6 +52,12 @@ pub fn locate(suite: &Suite, places: &[DataSource], cache: &Cache, fetch: bool) 
     }
     if fetch {
         return fetch_one(suite, places, cache, &Fetcher::new(cache), &|_| {});
+    }
+    // What is on no other machine cannot be fetched.
+    if let [place] = places
+        && let Ok(Source::Local(path)) = place.from.parse()
+    {
+        return Err(Error::Fetch(FetchError::NoSuchFile(path)));
     }
     Err(not_fetched(suite, format!("run `bitfrontier suites fetch {}`", suite.name)))
 }

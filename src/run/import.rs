@@ -36,11 +36,8 @@ pub struct Order {
 pub fn import(order: &Order, tell: &dyn Fn(&str), print: &dyn Fn(&str)) -> Result<(), Error> {
     let task = Task::read(&order.task, &mut read)?;
     let beside = order.out.as_ref().map(|out| out.with_extension("examples.jsonl").display().to_string());
-    let given = Given {
-        data: order.data.as_deref(),
-        examples: order.examples.as_deref(),
-        beside: beside.as_deref(),
-    };
+    let given =
+        Given { data: order.data.as_deref(), examples: order.examples.as_deref(), beside: beside.as_deref() };
     let done = convert(&task, given);
     for finding in &done.findings {
         tell(&finding.to_string());

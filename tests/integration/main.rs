@@ -6,6 +6,7 @@ mod bad_input_disk;
 mod corpora;
 mod eval;
 mod imatrix;
+mod import;
 mod kill;
 mod layering;
 mod recipes;

@@ -103,7 +103,8 @@ fn is_group(reading: &mut Reading<'_>) -> bool {
         reading.refuse("task", Some(node), what);
         return true;
     }
-    let is_empty = ["doc_to_text", "doc_to_target", "output_type"].iter().all(|key| reading.get(key).is_none());
+    let is_empty =
+        ["doc_to_text", "doc_to_target", "output_type"].iter().all(|key| reading.get(key).is_none());
     let is_python = PYTHON.iter().any(|(key, _)| reading.get(key).is_some());
     if is_empty && !is_python {
         reading.refuse("doc_to_text", None, "the file says nothing of what is asked: it is no task");
@@ -152,7 +153,9 @@ fn draft(reading: &mut Reading<'_>, given: Given<'_>) -> (Option<Draft>, Option<
             (None, generate, metric)
         }
         other => {
-            let what = format!("there is nothing here for {other:?}; for the perplexity of texts see `bitfrontier perplexity`");
+            let what = format!(
+                "there is nothing here for {other:?}; for the perplexity of texts see `bitfrontier perplexity`"
+            );
             reading.refuse("output_type", reading.get("output_type"), what);
             (None, None, Vec::new())
         }
@@ -162,7 +165,8 @@ fn draft(reading: &mut Reading<'_>, given: Given<'_>) -> (Option<Draft>, Option<
     let named = |key| reading.get(key).and_then(Node::text).filter(|text| !text.trim().is_empty());
     let name = named("task").unwrap_or(&reading.task.stem).to_owned();
     let title = format!("{}, as lm-eval's task file has it", named("task_alias").unwrap_or(&name));
-    let differing = reading.findings.iter().filter(|f| f.weight == Weight::Differs && f.key != "dataset_path");
+    let differing =
+        reading.findings.iter().filter(|f| f.weight == Weight::Differs && f.key != "dataset_path");
     let note: Vec<String> = differing.map(|finding| format!("{}: {}", finding.key, finding.what)).collect();
     let is_whole = choice.is_some() || generate.is_some();
     let draft = Draft {
@@ -192,9 +196,9 @@ fn multiple_choice(reading: &mut Reading<'_>, common: Common) -> (Option<Choice>
         first.chance = Some(1.0 / texts.len() as f64);
     }
     let listed = choices.as_ref().and_then(|choices| checked(reading, "doc_to_choice", choices.choices()));
-    let right = choices.zip(target).and_then(|(choices, target)| {
-        checked(reading, "doc_to_target", target.right_choice(&choices))
-    });
+    let right = choices
+        .zip(target)
+        .and_then(|(choices, target)| checked(reading, "doc_to_target", target.right_choice(&choices)));
     let choice = question.zip(listed).zip(right).map(|((question, listed), right)| Choice {
         doc_to_id: String::new(),
         doc_to_text: question,
@@ -257,7 +261,8 @@ fn generate_until(reading: &mut Reading<'_>, common: Common) -> (Option<Generate
 fn question(reading: &mut Reading<'_>, common: &Common) -> Option<String> {
     let said = required(reading, "doc_to_text")?;
     if matches!(said, Said::Number(_)) {
-        let what = "is the index of a context among the choices; see `doc_to_continuation` in suites/README.md";
+        let what =
+            "is the index of a context among the choices; see `doc_to_continuation` in suites/README.md";
         reading.refuse("doc_to_text", reading.get("doc_to_text"), what);
         return None;
     }
@@ -366,7 +371,7 @@ metadata:
 title = "birds, as lm-eval's task file has it"
 version = 2
 licence = "not known: that of the data"
-note = """metric_list: there is no metric f1 here; of these tasks there is acc, acc_norm, acc_bytes; it is left out. num_fewshot: examples are of the split "train": name a file of it with --examples; without one they are the last of the items, which are then not asked"""
+note = 'num_fewshot: examples are of the split "train": name a file of it with --examples; without one they are the last of the items, which are then not asked. metric_list: there is no metric f1 here; of these tasks there is acc, acc_norm, acc_bytes; it is left out'
 
 [[source]]
 from = "q.jsonl"
@@ -425,7 +430,9 @@ metric_list:
         );
         let text = done.suite.as_deref().unwrap_or_else(|| panic!("{:?}", done.findings));
         let file = SuiteText { path: "x".to_owned(), text: text.to_owned() };
-        let suite::Scoring::Generate(suite) = suite::parse(&file).expect("parses").scoring else { panic!("{text}") };
+        let suite::Scoring::Generate(suite) = suite::parse(&file).expect("parses").scoring else {
+            panic!("{text}")
+        };
         assert_eq!(suite.doc_to_text, "{{ question }} So");
         assert_eq!(suite.doc_to_target, "{{ (answer.split('### ')[-1]) | one_text }}");
         assert_eq!((suite.tokens, suite.ctx, suite.samples), (5000, 9096, 8));
@@ -538,14 +545,19 @@ colour: red
             };
             (from(&suite.sources), from(&suite.fewshot_sources), done)
         };
-        let files = "dataset_kwargs: {data_files: {test: d/t.jsonl, train: d/e.jsonl}}\ntraining_split: train\n";
+        let files =
+            "dataset_kwargs: {data_files: {test: d/t.jsonl, train: d/e.jsonl}}\ntraining_split: train\n";
         let (data, examples, _) = suite(&format!("dataset_path: json\n{files}"));
         assert_eq!((data.as_str(), examples.as_str()), ("d/t.jsonl", "d/e.jsonl"));
         let (data, ..) = suite(&format!("dataset_path: our/set\n{files}"));
         assert_eq!(data, "hf:datasets/our/set/d/t.jsonl");
         let (data, _, done) = suite("dataset_path: our/set\ndataset_name: small\n");
         assert_eq!(data, data::UNNAMED);
-        assert!(lines(&done).iter().any(|l| l.contains("\"our/set\" and \"small\" alone")), "{:?}", lines(&done));
+        assert!(
+            lines(&done).iter().any(|l| l.contains("\"our/set\" and \"small\" alone")),
+            "{:?}",
+            lines(&done)
+        );
         let (_, examples, done) = suite("fewshot_config: {sampler: first_n, samples: [{q: 1, a: two}]}\n");
         assert_eq!(examples, "out.examples.jsonl");
         assert_eq!(done.examples.as_deref(), Some("{\"q\":1,\"a\":\"two\"}\n"));

@@ -43,7 +43,8 @@ pub(super) fn examples(reading: &mut Reading<'_>, given: Option<&str>, beside: O
                 examples.lines = Some(lines);
             }
             (Ok(_), None) => {
-                let what = "examples stand in the task file: with -o they are written to a file beside the suite";
+                let what =
+                    "examples stand in the task file: with -o they are written to a file beside the suite";
                 reading.find(weight(count), "fewshot_config.samples", Some(node), what.to_owned());
             }
             (Err(what), _) => reading.find(weight(count), "fewshot_config.samples", Some(node), what),
@@ -53,7 +54,9 @@ pub(super) fn examples(reading: &mut Reading<'_>, given: Option<&str>, beside: O
     }
     let sampler = find("sampler").and_then(Node::text).unwrap_or("default");
     if count > 0 && sampler == "default" {
-        let what = format!("lm-eval draws {count} examples for each item at random; here they are the first {count}, the same for all");
+        let what = format!(
+            "lm-eval draws {count} examples for each item at random; here they are the first {count}, the same for all"
+        );
         reading.differs("num_fewshot", None, what);
     }
     examples

@@ -35,7 +35,8 @@ impl fmt::Display for Finding {
             Weight::Differs => "differs",
             Weight::Ignored => "left out",
         };
-        let place = if self.line == 0 { String::new() } else { format!(" ({}, line {})", self.file, self.line) };
+        let place =
+            if self.line == 0 { String::new() } else { format!(" ({}, line {})", self.file, self.line) };
         write!(f, "{word}: {}{place}: {}", self.key, self.what)
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn writing(reading: &mut Reading<'_>, filters: &[Filters], delimiter:
     let repeats = reading.count("repeats").unwrap_or(1).max(1);
     let looked_at = sampling.is_some() && looks_at_samples(filters);
     if repeats > 1 && !looked_at {
-        let why = if sampling.is_some() { "only the first answer is scored" } else { "without sampling all answers are the same" };
+        let why = if sampling.is_some() {
+            "only the first answer is scored"
+        } else {
+            "without sampling all answers are the same"
+        };
         reading.ignored("repeats", None, format!("{why}, so that one is written and not {repeats}"));
     }
     Writing {

@@ -86,7 +86,9 @@ fn known_as(node: &Node, known: &[Known]) -> Result<&'static str, String> {
     match node.get("aggregation").map(|aggregation| &aggregation.data) {
         None => Ok(ours),
         Some(Data::Text(text)) if text == mean => Ok(ours),
-        Some(Data::Function(function)) => Err(format!("the metric {name} is averaged by {}", python(function))),
+        Some(Data::Function(function)) => {
+            Err(format!("the metric {name} is averaged by {}", python(function)))
+        }
         Some(_) => Err(format!("the metric {name} is not averaged by `{mean}`")),
     }
 }

@@ -195,7 +195,8 @@ fn json(texts: &[String]) -> String {
 }
 
 fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// The expression of a template that is nothing but one.
@@ -203,7 +204,8 @@ fn single(template: &str) -> Option<&str> {
     let inside = template.strip_prefix("{{")?.strip_suffix("}}")?;
     let inside = inside.strip_prefix('-').unwrap_or(inside);
     let inside = inside.strip_suffix('-').unwrap_or(inside).trim();
-    let is_one = !inside.is_empty() && !["{{", "}}", "{%", "%}", "{#", "#}"].iter().any(|m| inside.contains(m));
+    let is_one =
+        !inside.is_empty() && !["{{", "}}", "{%", "%}", "{#", "#}"].iter().any(|m| inside.contains(m));
     is_one.then_some(inside)
 }
 
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn answers_and_choices_are_templates() {
         assert_eq!(field("q").question().as_deref(), Some("{{ q }}"));
-        assert_eq!(shown(&list(&["a{{", "\"b"]).choices().expect("there")), r#"["a{{","\"b"]"#);
+        assert_eq!(shown(&list(&["a{{", "\"b"]).choices().expect("there")), r#"["a{{", "\"b"]"#);
         for (source, text) in [
             (field("label").right_answer(), "1"),
             (template("{{a}}{{b}}").right_answer(), "xy"),
