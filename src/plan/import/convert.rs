@@ -382,7 +382,7 @@ doc_to_text = """
 Q: {{question.strip()}}
 A:"""
 doc_to_choice = '["no","yes"]'
-doc_to_target = '{{ (label) | string | index_in(["no","yes"], digits=true) }}'
+doc_to_target = '{{ label | string | index_in(["no","yes"], digits=true) }}'
 target_delimiter = " "
 description = """
 What birds do.

@@ -101,7 +101,7 @@ impl Said {
                 _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => text.clone(),
                 // An index that the task looks up itself.
                 Some(value) if value.contains(".index(") => text.clone(),
-                Some(value) => index("", &format!("({value}) | string"), ", digits=true"),
+                Some(value) => index("", &format!("{} | string", grouped(value)), ", digits=true"),
                 None => index(&set("target_", text), "target_", ", digits=true"),
             },
             Self::List(_) => return None,
@@ -114,7 +114,7 @@ impl Said {
             Self::Number(number) => Some(number.to_string()),
             Self::Field(name) => Some(format!("{{{{ {name} | one_text }}}}")),
             Self::Template(text) => Some(match single(text) {
-                Some(value) => format!("{{{{ ({value}) | one_text }}}}"),
+                Some(value) => format!("{{{{ {} | one_text }}}}", grouped(value)),
                 None => text.clone(),
             }),
             Self::List(_) => None,
@@ -127,10 +127,10 @@ impl Said {
         let index = match self {
             Self::Number(number) => number.to_string(),
             Self::Field(name) => format!("{name} | int"),
-            Self::Template(text) => format!("({}) | int", single(text)?),
+            Self::Template(text) => format!("{} | int", grouped(single(text)?)),
             Self::List(_) => return None,
         };
-        all.before.is_empty().then(|| format!("{{{{ ({})[{index}] }}}}", all.value))
+        all.before.is_empty().then(|| format!("{{{{ {}[{index}] }}}}", grouped(&all.value)))
     }
 
     /// The template of a list of the one continuation that there is.
@@ -188,6 +188,11 @@ pub(super) fn with_prefix(
 
 fn set(name: &str, template: &str) -> String {
     format!("{{% set {name} %}}{template}{{% endset %}}")
+}
+
+/// An expression that a filter may follow.
+fn grouped(value: &str) -> String {
+    if is_name(value) { value.to_owned() } else { format!("({value})") }
 }
 
 fn json(texts: &[String]) -> String {
