@@ -81,11 +81,12 @@ pub struct Converted {
 /// Makes a suite file of a task.
 pub fn convert(task: &Task, given: Given<'_>) -> Converted {
     let mut reading = Reading { task, findings: Vec::new() };
-    other_keys(&mut reading);
-    let (draft, lines) = match is_group(&mut reading) {
-        true => (None, None),
-        false => draft(&mut reading, given),
-    };
+    let is_task = !is_group(&mut reading);
+    if is_task {
+        other_keys(&mut reading);
+    }
+    let (draft, lines) =
+        if is_task && asks(&mut reading) { draft(&mut reading, given) } else { (None, None) };
     let suite = draft.filter(|_| !reading.is_refused()).and_then(|draft| written(&mut reading, &draft));
     reading.findings.sort_by_key(|finding| match finding.weight {
         Weight::Refused => 0,
@@ -96,20 +97,26 @@ pub fn convert(task: &Task, given: Given<'_>) -> Converted {
     Converted { suite, examples, findings: reading.findings }
 }
 
-/// A file that names tasks, or nothing to ask.
+/// Whether the file names other tasks.
 fn is_group(reading: &mut Reading<'_>) -> bool {
-    if let Some(node) = reading.get("task").filter(|node| matches!(node.data, Data::List(_))) {
-        let what = "the file is a group of other tasks: import the files of those";
-        reading.refuse("task", Some(node), what);
-        return true;
+    let node = reading.get("task").filter(|node| matches!(node.data, Data::List(_)));
+    if node.is_some() {
+        reading.refuse("task", node, "the file is a group of other tasks: import the files of those");
     }
-    let is_empty =
-        ["doc_to_text", "doc_to_target", "output_type"].iter().all(|key| reading.get(key).is_none());
-    let is_python = PYTHON.iter().any(|(key, _)| reading.get(key).is_some());
-    if is_empty && !is_python {
+    node.is_some()
+}
+
+/// Whether the file says anything of what is asked.
+fn asks(reading: &mut Reading<'_>) -> bool {
+    let asks = ["doc_to_text", "doc_to_target", "output_type"].iter().any(|key| reading.get(key).is_some());
+    if !asks && !is_python(reading) {
         reading.refuse("doc_to_text", None, "the file says nothing of what is asked: it is no task");
     }
-    is_empty
+    asks
+}
+
+fn is_python(reading: &Reading<'_>) -> bool {
+    PYTHON.iter().any(|(key, _)| reading.get(key).is_some())
 }
 
 fn other_keys(reading: &mut Reading<'_>) {
@@ -272,8 +279,7 @@ fn question(reading: &mut Reading<'_>, common: &Common) -> Option<String> {
 
 fn required(reading: &mut Reading<'_>, key: &str) -> Option<Said> {
     // A task in Python says so at another key.
-    let is_python = PYTHON.iter().any(|(key, _)| reading.get(key).is_some());
-    if reading.get(key).is_none() && !is_python {
+    if reading.get(key).is_none() && !is_python(reading) {
         reading.refuse(key, None, "is missing");
     }
     Said::read(reading, key)
