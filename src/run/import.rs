@@ -42,6 +42,9 @@ pub fn import(order: &Order, tell: &dyn Fn(&str), print: &dyn Fn(&str)) -> Resul
     for finding in &done.findings {
         tell(&finding.to_string());
     }
+    if let Some(known) = suite::built_in().find(|known| *known == task.name()) {
+        tell(&format!("note: the suite {known} comes with the program"));
+    }
     let Some(text) = done.suite else {
         let count = done.findings.iter().filter(|finding| finding.weight == Weight::Refused).count();
         return Err(Error::Plan(PlanError::Untaken { path: order.task.clone(), count }));

@@ -170,7 +170,7 @@ fn draft(reading: &mut Reading<'_>, given: Given<'_>) -> (Option<Draft>, Option<
     let source = data::questions(reading, given.data);
     let Examples { places, lines, .. } = shots;
     let named = |key| reading.get(key).and_then(Node::text).filter(|text| !text.trim().is_empty());
-    let name = named("task").unwrap_or(&reading.task.stem).to_owned();
+    let name = reading.task.name().to_owned();
     let title = format!("{}, as lm-eval's task file has it", named("task_alias").unwrap_or(&name));
     let differing =
         reading.findings.iter().filter(|f| f.weight == Weight::Differs && f.key != "dataset_path");
@@ -389,16 +389,11 @@ Q: {{question.strip()}}
 A:"""
 doc_to_choice = '["no","yes"]'
 doc_to_target = '{{ label | string | index_in(["no","yes"], digits=true) }}'
-target_delimiter = " "
 description = """
 What birds do.
 
 """
 fewshot = 2
-fewshot_delimiter = """
-
-
-"""
 
 [[metric]]
 name = "acc"

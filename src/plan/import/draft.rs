@@ -42,11 +42,13 @@ pub(super) struct Metric {
 /// What both kinds of questions have.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Common {
+    #[serde(skip_serializing_if = "is_space")]
     pub target_delimiter: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub fewshot: u32,
+    #[serde(skip_serializing_if = "is_blank_line")]
     pub fewshot_delimiter: String,
 }
 
@@ -105,6 +107,14 @@ fn is_one(number: &u32) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+fn is_space(delimiter: &str) -> bool {
+    delimiter == " "
+}
+
+fn is_blank_line(delimiter: &str) -> bool {
+    delimiter == "\n\n"
 }
 
 fn is_default(compare: &ExactMatch) -> bool {

@@ -45,7 +45,8 @@ pub(super) fn of_answers(reading: &mut Reading<'_>) -> (Vec<Metric>, ExactMatch,
         [] => vec![EXACT_MATCH.to_owned()],
         some => some.iter().map(|f| format!("{EXACT_MATCH}/{}", f.name)).collect(),
     };
-    (names.into_iter().map(|name| Metric { name, chance: None }).collect(), compare, filters)
+    // A guesser writes no right answer.
+    (names.into_iter().map(|name| Metric { name, chance: Some(0.0) }).collect(), compare, filters)
 }
 
 /// The metrics that are known, with where they stand. The others are refused if none is.

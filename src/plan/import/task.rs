@@ -16,7 +16,7 @@ const MOST_FILES: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Task {
     /// The file's name without its ending.
-    pub stem: String,
+    stem: String,
     keys: BTreeMap<String, (String, Node)>,
 }
 
@@ -58,6 +58,12 @@ impl Task {
         }
         self.keys.extend(own.into_iter().map(|(key, node)| (key, (name.clone(), node))));
         Ok(())
+    }
+
+    /// What the task is called; by its file, if it does not say.
+    pub fn name(&self) -> &str {
+        let name = self.get("task").and_then(Node::text).filter(|name| !name.trim().is_empty());
+        name.unwrap_or(&self.stem)
     }
 
     /// The value of a key; none if it is absent or null.
