@@ -41,7 +41,7 @@ impl Template {
     pub fn text(&self, row: &Value) -> Result<String, String> {
         self.environment
             .get_template(self.name)
-            .and_then(|template| template.render(Serde(row)))
+            .and_then(|template| template.render(context(row)))
             .map_err(|error| format!("{} cannot be rendered: {error}", self.name))
     }
 
@@ -51,6 +51,12 @@ impl Template {
         let text = self.text(row)?;
         listed(&text).ok_or_else(|| format!("{} is not a list of texts: {text:?}", self.name))
     }
+}
+
+/// The fields of a row by their names, and the row as `doc`, for fields whose names are none of jinja's.
+fn context(row: &Value) -> minijinja::Value {
+    let row = minijinja::Value::from(Serde(row));
+    minijinja::context! { ..row.clone(), ..minijinja::context! { doc => row } }
 }
 
 fn listed(text: &str) -> Option<Vec<String>> {
@@ -184,6 +190,14 @@ mod tests {
 
     fn rendered(source: &str, row: &Value) -> Result<String, String> {
         Template::new("doc_to_target", source).expect("compiles").text(row)
+    }
+
+    #[test]
+    fn a_field_of_any_name_is_reached_through_the_row() {
+        let row = json!({"Answer Key": "B", "é": 1});
+        assert_eq!(rendered("{{ doc['Answer Key'] }}{{ doc.get('x', 'y') }}{{ é }}", &row).as_deref(), Ok("By1"));
+        assert_eq!(rendered("{{ doc }}", &json!({"doc": "mine"})).as_deref(), Ok("mine"));
+        assert!(rendered("{{ nope }}", &row).is_err());
     }
 
     #[test]

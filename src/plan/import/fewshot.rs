@@ -36,7 +36,7 @@ pub(super) fn examples(reading: &mut Reading<'_>, given: Option<&str>, beside: O
     let samples = find("samples").filter(|_| split.is_none());
     if let Some(file) = given {
         examples.places = place(file);
-    } else if let Some(node) = samples {
+    } else if let Some(node) = samples.filter(|node| node.function().is_none()) {
         match (json_lines(node), beside) {
             (Ok(lines), Some(file)) => {
                 examples.places = place(file);
@@ -49,7 +49,7 @@ pub(super) fn examples(reading: &mut Reading<'_>, given: Option<&str>, beside: O
             }
             (Err(what), _) => reading.find(weight(count), "fewshot_config.samples", Some(node), what),
         }
-    } else {
+    } else if samples.is_none() {
         from_split(reading, split, &mut examples);
     }
     let sampler = find("sampler").and_then(Node::text).unwrap_or("default");

@@ -28,17 +28,7 @@ impl Said {
     pub fn read(reading: &mut Reading<'_>, key: &str) -> Option<Self> {
         let node = reading.get(key)?;
         match Self::of(node) {
-            Ok(said) => {
-                if let Self::Template(text) = &said
-                    && !text.is_empty()
-                    && !text.contains('{')
-                    && key != "doc_to_choice"
-                {
-                    let what = "has no template in it and is taken as it stands; lm-eval would take a field that is called so";
-                    reading.differs(key, Some(node), what);
-                }
-                Some(said)
-            }
+            Ok(said) => Some(said),
             Err(what) => {
                 reading.refuse(key, Some(node), what);
                 None
@@ -54,6 +44,11 @@ impl Said {
         };
         match &node.data {
             Data::Text(text) if is_name(text) => Ok(Self::Field(text.clone())),
+            // A field with blanks in its name, or a text.
+            Data::Text(text) if !text.is_empty() && !text.contains(['{', '[']) && !is_number(text) => {
+                let text = serde_json::Value::from(text.as_str());
+                Ok(Self::Template(format!("{{{{ doc.get({text}, {text}) }}}}")))
+            }
             Data::Text(text) => Ok(Self::Template(text.clone())),
             Data::Integer(number) => Ok(Self::Number(*number)),
             Data::List(nodes) => texts(&mut nodes.iter()).map(Self::List),
@@ -98,7 +93,7 @@ impl Said {
             Self::Number(number) => number.to_string(),
             Self::Field(name) => index("", name, ""),
             Self::Template(text) => match single(text) {
-                _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => text.clone(),
+                _ if !text.is_empty() && is_number(text) => text.clone(),
                 // An index that the task looks up itself.
                 Some(value) if value.contains(".index(") => text.clone(),
                 Some(value) => index("", &format!("{} | string", grouped(value)), ", digits=true"),
@@ -202,6 +197,10 @@ fn json(texts: &[String]) -> String {
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The expression of a template that is nothing but one.
