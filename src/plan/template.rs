@@ -195,7 +195,10 @@ mod tests {
     #[test]
     fn a_field_of_any_name_is_reached_through_the_row() {
         let row = json!({"Answer Key": "B", "é": 1});
-        assert_eq!(rendered("{{ doc['Answer Key'] }}{{ doc.get('x', 'y') }}{{ é }}", &row).as_deref(), Ok("By1"));
+        assert_eq!(
+            rendered("{{ doc['Answer Key'] }}{{ doc.get('x', 'y') }}{{ é }}", &row).as_deref(),
+            Ok("By1")
+        );
         assert_eq!(rendered("{{ doc }}", &json!({"doc": "mine"})).as_deref(), Ok("mine"));
         assert!(rendered("{{ nope }}", &row).is_err());
     }
