@@ -145,7 +145,6 @@ fn texts_of(choices: &minijinja::Value) -> Result<Vec<String>, Error> {
 }
 
 /// A right answer that is a text. Where lm-eval has a list of right answers, this takes a list of one.
-#[expect(clippy::needless_pass_by_value, reason = "a filter takes its arguments so")]
 fn one_text(right: minijinja::Value) -> Result<minijinja::Value, Error> {
     let several = match (right.kind(), right.as_str().and_then(literal::texts)) {
         (_, Some(texts)) => texts.into_iter().map(minijinja::Value::from).collect(),

@@ -54,6 +54,7 @@ pub(super) struct Common {
 
 /// The table `[choice]`.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the keys of the file")]
 pub(super) struct Choice {
     pub doc_to_id: String,
     pub doc_to_text: String,

@@ -52,8 +52,8 @@ pub(super) fn examples(reading: &mut Reading<'_>, given: Option<&str>, beside: O
     } else if samples.is_none() {
         from_split(reading, split, &mut examples);
     }
-    let sampler = find("sampler").and_then(Node::text).unwrap_or("default");
-    if count > 0 && sampler == "default" {
+    let drawn = find("sampler").and_then(Node::text).unwrap_or("default");
+    if count > 0 && drawn == "default" {
         let what = format!(
             "lm-eval draws {count} examples for each item at random; here they are the first {count}, the same for all"
         );

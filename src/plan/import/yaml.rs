@@ -13,10 +13,6 @@ pub const MOST_BYTES: usize = 1 << 20;
 const MOST_DEPTH: usize = 64;
 /// Bytes that a file may become once its aliases are replaced by what they stand for.
 const MOST_WEIGHT: usize = 8 << 20;
-/// Lines that are moved to where YAML wants them.
-const MOST_MOVED: usize = 64;
-/// How the parser's word on such a line ends.
-const TOO_FAR_LEFT: &str = "invalid indentation in quoted scalar";
 /// What a value weighs beside its text.
 const NODE_WEIGHT: usize = 32;
 
@@ -120,36 +116,8 @@ impl Node {
     }
 }
 
-/// Reads the one document of a file. PyYAML lets a text in quotation marks go on further left than it may, where
-/// leading blanks say nothing: such lines are moved to the right.
+/// Reads the one document of a file.
 pub fn parse(text: &str) -> Result<Node, Fault> {
-    let mut result = read(text);
-    let mut moved = text.to_owned();
-    for _ in 0..MOST_MOVED {
-        match &result {
-            Err(fault) if fault.message.ends_with(TOO_FAR_LEFT) => match to_the_right(&moved, fault.line) {
-                Some(text) => moved = text,
-                None => break,
-            },
-            _ => break,
-        }
-        result = read(&moved);
-    }
-    result
-}
-
-/// Moves the first line to the right that is too far left for the text that begins on `line`.
-fn to_the_right(text: &str, line: usize) -> Option<String> {
-    let begins = text.lines().nth(line.checked_sub(1)?)?;
-    let indent = begins.find(|c| c != ' ' && c != '-')?;
-    let is_left = |other: &str| other.find(|c: char| !c.is_whitespace()).is_some_and(|at| at < indent);
-    let at = line + text.lines().skip(line).position(is_left)?;
-    let moved =
-        |(i, line)| if i == at { format!("{}{line}\n", " ".repeat(indent)) } else { format!("{line}\n") };
-    Some(text.lines().enumerate().map(moved).collect())
-}
-
-fn read(text: &str) -> Result<Node, Fault> {
     let fault = |line: usize, message: String| Fault { line, message };
     if text.len() > MOST_BYTES {
         return Err(fault(1, format!("the file has more than {MOST_BYTES} bytes, too many for a task file")));
@@ -281,7 +249,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Data {
     }
 }
 
-/// A word without quotation marks, as YAML 1.1 and PyYAML read it. Dates and numbers to base 60 stay text.
+/// A word without quotation marks, as YAML 1.1 and `PyYAML` read it. Dates and numbers to base 60 stay text.
 fn plain(text: &str) -> Data {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Data::Null,
@@ -375,15 +343,6 @@ mod tests {
         let other = node.get("other").expect("there");
         assert_eq!(other.get("p").map(|n| n.data.clone()), Some(Data::Integer(1)));
         assert_eq!(other.get("q").map(|n| n.data.clone()), Some(Data::Integer(3)));
-    }
-
-    #[test]
-    fn lines_of_a_text_may_stand_too_far_left() {
-        let file = "a:\n  - b: 'one\n two\n\nthree'\n    c: 'x\n y'\n";
-        let node = parse(file).expect("parses");
-        let Some(Data::List(list)) = node.get("a").map(|n| &n.data) else { panic!("{node:?}") };
-        assert_eq!(list[0].get("b").and_then(Node::text), Some("one two\nthree"));
-        assert_eq!(list[0].get("c").and_then(Node::text), Some("x y"));
     }
 
     #[test]

@@ -77,7 +77,7 @@ chance = 0.5
 #[test]
 fn a_task_that_is_written_is_a_suite() {
     let done = converted(
-        r#####"
+        r#"
 task: sums
 output_type: generate_until
 doc_to_text: question
@@ -93,7 +93,7 @@ filter_list:
       - {function: take_first}
 metric_list:
   - {metric: exact_match, aggregation: mean, higher_is_better: true, ignore_case: true, regexes_to_ignore: [","]}
-"#####,
+"#,
     );
     let text = done.suite.as_deref().unwrap_or_else(|| panic!("{:?}", done.findings));
     let file = SuiteText { path: "x".to_owned(), text: text.to_owned() };
@@ -238,7 +238,8 @@ proptest! {
     fn any_task_becomes_a_suite_or_a_list(
         keys in proptest::collection::vec((0..READ.len(), "[a-z0-9{}\\[\\]:, '%|!-]{0,14}"), 0..8),
     ) {
-        let text: String = keys.iter().map(|(key, value)| format!("{}: {value}\n", READ[*key])).collect();
+        let lines: Vec<String> = keys.iter().map(|(key, value)| format!("{}: {value}", READ[*key])).collect();
+            let text = lines.join("\n");
         let read = Task::read(std::path::Path::new("t.yaml"), &mut |_| Ok(text.clone()));
         if let Ok(task) = read {
             let done = convert(&task, Given::default());
