@@ -125,6 +125,22 @@ pub enum SuitesCommand {
         #[arg(long)]
         all: bool,
     },
+    /// Make a suite of a task file of lm-evaluation-harness, and list what of it cannot be taken.
+    Import {
+        /// The task file (.yaml).
+        #[arg(value_name = "TASK")]
+        task: PathBuf,
+        /// The suite file to write [default: print it].
+        #[arg(long, short, value_name = "SUITE")]
+        out: Option<PathBuf>,
+        /// A file of the questions, since task files name data sets of the hub and not files. Its items are then
+        /// rendered, to see that it fits.
+        #[arg(long, value_name = "FILE")]
+        data: Option<String>,
+        /// A file of the few-shot examples.
+        #[arg(long, value_name = "FILE")]
+        examples: Option<String>,
+    },
 }
 
 /// What to do with recipes.

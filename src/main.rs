@@ -32,7 +32,7 @@ use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, data, derive, eval, forecast, found, imatrix, machine, prepare, show, speculate, speed,
+    check, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show, speculate, speed,
 };
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
@@ -505,6 +505,9 @@ fn run_suites(command: SuitesCommand) -> Result<(), Error> {
         SuitesCommand::Check { names, base, calibration, json } => {
             check_suites(&names, base.as_deref(), calibration.as_deref(), json)
         }
+        SuitesCommand::Import { task, out, data, examples } => {
+            import_suite(&import::Order { task, out, data, examples })
+        }
         SuitesCommand::Fetch { names, all } => fetch_suites(&names, all),
     }
 }
@@ -574,6 +577,10 @@ fn fetch_suites(names: &[String], all: bool) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn import_suite(order: &import::Order) -> Result<(), Error> {
+    import::import(order, &say, &print)
 }
 
 fn read_config(what: &WhatArgs) -> Result<SweepConfig, Error> {

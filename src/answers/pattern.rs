@@ -105,6 +105,38 @@ impl Pattern {
         Ok(self.split(text)?.concat())
     }
 
+    /// The text with its first `count` matches (0: all) replaced (`re.sub`); `\1` and `\g<1>` stand for groups.
+    ///
+    /// # Errors
+    /// If it needs too many steps, or the replacement names what there is not.
+    pub fn replace(&self, text: &str, replacement: &str, count: usize) -> Result<String, AnswerError> {
+        let refused = |reason: String| AnswerError::Pattern {
+            pattern: self.python.clone(),
+            reason: format!("{reason} in its replacement"),
+        };
+        let parts = replacement_parts(replacement).map_err(refused)?;
+        let mut out = String::new();
+        let mut end = 0;
+        let most = if count == 0 { usize::MAX } else { count };
+        for places in self.places(text)?.into_iter().take(most) {
+            let Some(whole) = places.first().cloned().flatten() else { continue };
+            out.extend(text.get(end..whole.start));
+            for part in &parts {
+                match part {
+                    Part::Text(text) => out.push_str(text),
+                    Part::Group(group) => {
+                        let place =
+                            places.get(*group).ok_or_else(|| refused(format!("has no group {group}")))?;
+                        out.push_str(place.clone().and_then(|p| text.get(p)).unwrap_or_default());
+                    }
+                }
+            }
+            end = whole.end;
+        }
+        out.extend(text.get(end..));
+        Ok(out)
+    }
+
     /// Python's order of matches: the next search begins where the last match ended, and an empty match is
     /// followed by anything but the same again.
     fn places(&self, text: &str) -> Result<Vec<Places>, AnswerError> {
@@ -124,6 +156,45 @@ impl Pattern {
     fn too_slow(&self, text: &str) -> AnswerError {
         AnswerError::Backtracking { pattern: self.python.clone(), chars: text.chars().count() }
     }
+}
+
+/// A piece of what matches are replaced by.
+enum Part {
+    Text(String),
+    Group(usize),
+}
+
+fn replacement_parts(replacement: &str) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('\\') {
+        parts.push(Part::Text(before.to_owned()));
+        let mut chars = after.chars();
+        let next = chars.next().ok_or("ends with a backslash")?;
+        rest = chars.as_str();
+        parts.push(match next {
+            'n' => Part::Text("\n".to_owned()),
+            't' => Part::Text("\t".to_owned()),
+            'r' => Part::Text("\r".to_owned()),
+            '\\' => Part::Text("\\".to_owned()),
+            '1'..='9' => {
+                let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
+                rest = after.get(digits..).unwrap_or_default();
+                Part::Group(after.get(..digits).and_then(|d| d.parse().ok()).unwrap_or(0))
+            }
+            'g' => {
+                let named = rest.strip_prefix('<').and_then(|inside| inside.split_once('>'));
+                let (group, after) = named.ok_or(r"has a \g without <number>")?;
+                rest = after;
+                let refused = |_| format!("names the group {group:?}, not a number,");
+                Part::Group(group.parse().map_err(refused)?)
+            }
+            other if other.is_ascii_alphanumeric() => return Err(format!("has the escape `\\{other}`")),
+            other => Part::Text(format!("\\{other}")),
+        });
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    Ok(parts)
 }
 
 fn first_line(error: &fancy_regex::Error) -> String {
@@ -231,6 +302,28 @@ mod tests {
         assert_eq!(pattern(r"\s?,").split("a ,b,,c").expect("splits"), ["a", "b", "", "c"]);
         assert_eq!(pattern(r"(?s).*#### ").remove("a\n#### 1 #### 2").expect("removes"), "2");
         assert_eq!(pattern(r"\.$").remove("1.5.\n").expect("removes"), "1.5\n");
+    }
+
+    #[test]
+    fn matches_are_replaced_as_python_does() {
+        for (python, replacement, text, count, result) in [
+            (r"\s+", " ", "a \n b  c", 0, "a b c"),
+            (r"(a)(b)?", r"[\1\g<2>]", "ab a", 0, "[ab] [a]"),
+            (r"x*", "-", "abxd", 0, "-a-b--d-"),
+            (r"a", r"\n\\\.", "aa", 1, "\n\\\\.a"),
+        ] {
+            let replaced = pattern(python).replace(text, replacement, count).expect("replaces");
+            assert_eq!(replaced, result, "{python}");
+        }
+        for (replacement, says) in [
+            (r"\2", "has no group 2"),
+            (r"\q", r"has the escape `\q`"),
+            (r"\g<n>", "not a number"),
+            ("\\", "ends with a backslash"),
+        ] {
+            let error = pattern("(a)").replace("a", replacement, 0).expect_err(replacement).to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     proptest! {

@@ -69,6 +69,24 @@ pub enum PlanError {
         /// What to do.
         hint: String,
     },
+    /// A task file of lm-eval that is not one.
+    #[error("{path}, line {line}: {message}")]
+    Task {
+        /// The file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A task file that no suite can be made of.
+    #[error("{path} cannot become a suite: {count} of its parts cannot be taken")]
+    Untaken {
+        /// The file.
+        path: PathBuf,
+        /// How many parts.
+        count: usize,
+    },
     /// A data file whose content is not as its suite says.
     #[error("{path}, line {line}: {message}")]
     Data {
@@ -131,6 +149,11 @@ impl PlanError {
             )),
             Self::NoItems { .. } => Some("raise --limit, or check the data file".to_owned()),
             Self::Read { .. } => Some("check the path and who may read it".to_owned()),
+            Self::Task { .. } => Some("correct that line, or check that it is a task file".to_owned()),
+            Self::Untaken { .. } => Some(
+                "they are listed above; a suite of your own over data that are made ready: see suites/README.md"
+                    .to_owned(),
+            ),
             Self::Data { .. } => Some("correct that line, or the suite's templates".to_owned()),
             Self::Row { .. } => Some("correct that row, or the suite's templates".to_owned()),
             Self::File { .. } => Some("is the file whole, and of the kind that its ending says?".to_owned()),

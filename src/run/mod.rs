@@ -14,6 +14,7 @@ pub mod file_plan;
 pub mod forecast;
 pub mod found;
 pub mod imatrix;
+pub mod import;
 pub mod inputs;
 pub mod machine;
 pub mod perplexity;

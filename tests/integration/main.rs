@@ -7,6 +7,7 @@ mod corpora;
 mod eval;
 mod generate;
 mod imatrix;
+mod import;
 mod kill;
 mod layering;
 mod own_suites;
