@@ -88,7 +88,7 @@ pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
 }
 
 /// What the true choices of an item have of the probability of all, where several may be true: lm-eval's `acc` of
-/// TruthfulQA's MC2. `None` for other items, and where a log-probability is not finite.
+/// `truthfulqa_mc2`. `None` for other items, and where a log-probability is not finite.
 #[must_use]
 pub fn mass(score: &ItemScore) -> Option<f64> {
     let ItemScore::Choice { choices, labels, .. } = score else { return None };
@@ -153,26 +153,26 @@ pub fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
 }
 
 /// The three accuracies over the items that could be scored.
-pub(super) fn measure(items: Vec<&ItemRecord>) -> Measured {
-    if let Some(masses) = masses(&items) {
+pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
+    if let Some(masses) = masses(items) {
         return masses;
     }
     let mut right = Vec::new();
     let mut failed = Vec::new();
-    for item in &items {
+    for item in items {
         match judge(&item.score) {
             Ok(verdict) => right.push(verdict.right()),
             Err(reason) => failed.push(reason),
         }
     }
     let share = |metric: usize| right.iter().filter(|r| r.get(metric) == Some(&true)).count();
-    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(&items).contains(place));
+    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(items).contains(place));
     let measures = metrics.filter_map(|(place, metric)| {
         let estimate = stats::proportion(share(place), right.len())?;
         Some(Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval)))
     });
     Measured {
-        measures: measures.chain(perplexity(&items)).collect(),
+        measures: measures.chain(perplexity(items)).collect(),
         n: right.len() as u64,
         notes: failed_note(&failed).into_iter().collect(),
     }

@@ -70,7 +70,7 @@ pub struct Metric {
 pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
     let written = items.iter().any(|item| generated::grades(item).is_some());
     let items: Vec<&ItemRecord> = items.iter().collect();
-    let measured = if written { generated::measure(items) } else { choice::measure(items) };
+    let measured = if written { generated::measure(&items) } else { choice::measure(&items) };
     let metric = |m: &Measure| {
         let name = m.metric.clone().into_owned();
         Some(Metric { name, value: m.value?, stderr: m.stderr, n: measured.n })
@@ -134,9 +134,10 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
 fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
     let kind = sheet.kind_of(suite);
     let is_base = trial.spec.variant == sheet.base();
+    let items: Vec<&ItemRecord> = trial.items().iter().collect();
     let measured = match kind {
-        SuiteKind::Questions => choice::measure(trial.items().iter().collect()),
-        SuiteKind::Answers => generated::measure(trial.items().iter().collect()),
+        SuiteKind::Questions => choice::measure(&items),
+        SuiteKind::Answers => generated::measure(&items),
         SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
         }
@@ -149,8 +150,8 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     for (corpus, items) in by_corpus(suite, trial.items()) {
         let measured = match kind {
             SuiteKind::Text => perplexity::measure(items, sheet.manifest.seed, is_base),
-            SuiteKind::Questions => choice::measure(items),
-            SuiteKind::Answers => generated::measure(items),
+            SuiteKind::Questions => choice::measure(&items),
+            SuiteKind::Answers => generated::measure(&items),
         };
         let named = |row| MetricRow { suite: format!("{}/{corpus}", suite.name), ..row };
         if !measured.measures.is_empty() {

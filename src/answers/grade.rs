@@ -187,19 +187,19 @@ mod tests {
     #[test]
     fn every_pipeline_is_a_metric_and_samples_are_averaged() {
         let filters = filters(
-            r#####"
+            r#"
             filter_list = [
                 { name = "first", filter = [{ function = "regex" }, { function = "take_first" }] },
                 { name = "vote", filter = [{ function = "regex" }, { function = "majority_vote" }] },
                 { name = "all", filter = [{ function = "regex" }] },
-            ]"#####,
+            ]"#,
         );
         assert_eq!(
             metrics(Measure::ExactMatch, &filters),
             ["exact_match/first", "exact_match/vote", "exact_match/all"]
         );
-        let grader = Grader::new(Measure::ExactMatch, &filters, &ExactMatch::default(), None);
-        let graded = grader.grade("4", &["so #### 5", "#### 4", "#### 4", "none"]).expect("graded");
+        let judge = Grader::new(Measure::ExactMatch, &filters, &ExactMatch::default(), None);
+        let graded = judge.grade("4", &["so #### 5", "#### 4", "#### 4", "none"]).expect("graded");
         assert_eq!(graded.grades.iter().map(|g| g.right).collect::<Vec<_>>(), [0.0, 1.0, 0.5]);
         assert_eq!(graded.extracted[0].answers, ["5"]);
         assert_eq!(graded.extracted[2].answers, ["5", "4", "4", "[invalid]"]);
@@ -207,19 +207,19 @@ mod tests {
 
     #[test]
     fn without_filters_answers_are_compared_as_they_are() {
-        let grader = Grader::new(Measure::ExactMatch, &[], &ExactMatch::default(), None);
+        let judge = Grader::new(Measure::ExactMatch, &[], &ExactMatch::default(), None);
         assert_eq!(metrics(Measure::ExactMatch, &[]), ["exact_match"]);
-        assert!((grader.grade("a", &["a", "b"]).expect("graded").grades[0].right - 0.5).abs() < 1e-12);
+        assert!((judge.grade("a", &["a", "b"]).expect("graded").grades[0].right - 0.5).abs() < 1e-12);
     }
 
     #[test]
     fn instructions_count_one_by_one_and_together() {
-        let grader = Grader::new(Measure::Ifeval, &[], &ExactMatch::default(), None);
+        let judge = Grader::new(Measure::Ifeval, &[], &ExactMatch::default(), None);
         let reference = r#"{"instruction_id_list": ["punctuation:no_comma", "change_case:english_lowercase"],
                             "kwargs": [{}, {}]}"#;
-        let graded = grader.grade(reference, &["No commas here at all."]).expect("graded");
+        let graded = judge.grade(reference, &["No commas here at all."]).expect("graded");
         let shown: Vec<(f64, f64)> = graded.grades.iter().map(|g| (g.right, g.of)).collect();
         assert_eq!(shown, [(0.0, 1.0), (1.0, 2.0), (0.0, 1.0), (1.0, 2.0)]);
-        assert!(grader.grade("[]", &["x"]).is_err());
+        assert!(judge.grade("[]", &["x"]).is_err());
     }
 }

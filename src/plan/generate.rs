@@ -326,9 +326,9 @@ pub fn rendered(
         data,
         examples,
         &shots,
-        |path, row| Ok((render.line(path, row, &render.question)?, render.line(path, row, &render.target)?)),
+        |path, row| Ok((text_of(path, row, &render.question)?, text_of(path, row, &render.target)?)),
         |path, row, index, examples| {
-            let line = |template| render.line(path, row, template);
+            let line = |template| text_of(path, row, template);
             let id = line(&render.id)?;
             Ok(GenerateItem {
                 index,
@@ -338,6 +338,10 @@ pub fn rendered(
             })
         },
     )
+}
+
+fn text_of(path: &Path, row: &Grouped<'_>, template: &Template) -> Result<String, PlanError> {
+    template.text(&row.row.value).map_err(|message| bad(path, row.row.line, message))
 }
 
 struct Renderer<'suite> {
@@ -360,10 +364,6 @@ impl<'suite> Renderer<'suite> {
             target: Template::new("doc_to_target", &suite.doc_to_target)?,
             group: group.transpose()?,
         })
-    }
-
-    fn line(&self, path: &Path, row: &Grouped<'_>, template: &Template) -> Result<String, PlanError> {
-        template.text(&row.row.value).map_err(|message| bad(path, row.row.line, message))
     }
 
     /// As lm-eval has it: one text, or, in a chat, its parts as messages (`fewshot_as_multiturn`).

@@ -171,7 +171,7 @@ pub struct ChoiceSuite {
     #[serde(default)]
     pub doc_to_target: Option<String>,
     /// Where several choices may be true, instead: template of a JSON array with a 1 for each that is and a 0 for each
-    /// other. What the true ones have of the probability of all is the item's score (`acc`; TruthfulQA's MC2).
+    /// other. What the true ones have of the probability of all is the item's score (`acc`; MC2 of `TruthfulQA`).
     #[serde(default)]
     pub doc_to_labels: Option<String>,
     /// What stands between context and choice.

@@ -391,7 +391,7 @@ impl<'a> Asking<'a> {
         let whose = format!("suite {} needs a chat template", suite.name);
         let template = generate.chat.then(|| corpora::template_of(&self.about, &whose)).transpose()?;
         let resources = data::resources(suite, cache)?;
-        let work = GenerateWork { items, suite: generate.clone(), template, resources };
+        let work = Box::new(GenerateWork { items, suite: generate.clone(), template, resources });
         self.items(&Request::Generate(work), asked, tell)
     }
 

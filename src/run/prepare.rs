@@ -282,7 +282,11 @@ fn load_suite(
 ) -> Result<LoadedSuite, Error> {
     let mut data_sha256: Vec<String> = corpora.iter().map(|corpus| corpus.key.clone()).collect();
     let items = data::items(&suite, cache)?;
-    let (total, planned) = if !matches!(suite.scoring, Scoring::Text(_)) {
+    let (total, planned) = if matches!(suite.scoring, Scoring::Text(_)) {
+        // A text is read from its beginning, as llama-perplexity does.
+        let planned: Vec<u64> = corpora.iter().flat_map(|c| c.first..c.first + c.planned).collect();
+        (corpora.iter().map(|c| c.chunks).sum(), planned)
+    } else {
         let paths = data::locate_all(&suite, cache, false)?;
         for path in &paths {
             data_sha256.push(sha256_file(path).map_err(|source| Error::Io { path: path.clone(), source })?);
@@ -291,10 +295,6 @@ fn load_suite(
         let limit = config.limit_of(&suite.name).unwrap_or(total).min(total);
         let order = fingerprint::seeded_order(total, config.seed, &suite.name);
         (total, order.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
-    } else {
-        // A text is read from its beginning, as llama-perplexity does.
-        let planned: Vec<u64> = corpora.iter().flat_map(|c| c.first..c.first + c.planned).collect();
-        (corpora.iter().map(|c| c.chunks).sum(), planned)
     };
     if planned.is_empty() {
         return Err(PlanError::NoItems { suite: suite.name }.into());

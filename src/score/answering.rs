@@ -50,7 +50,7 @@ pub enum Told<'a> {
     /// A step is done: a sign of life.
     Step,
     /// An item is scored.
-    Item(&'a GenerateItem, ItemScore),
+    Item(&'a GenerateItem, Box<ItemScore>),
 }
 
 /// Asks all questions. What is wrong with one is its score; only llama.cpp's errors and those of `told` end the trial.
@@ -72,7 +72,7 @@ pub fn answer_all<E: From<LlamaError>>(
             Prompt::Chat(_) => model.tokenize_rendered(&question.prompt)?,
         };
         match unfit(tokens.len(), suite, longest) {
-            Some(reason) => told(Told::Item(question.item, ItemScore::Failed { reason }))?,
+            Some(reason) => told(Told::Item(question.item, Box::new(ItemScore::Failed { reason })))?,
             None => asked.push(Tokenised { question, tokens, answers: BTreeMap::new() }),
         }
     }
@@ -93,7 +93,7 @@ pub fn answer_all<E: From<LlamaError>>(
         if question.answers.len() < samples {
             return Ok(());
         }
-        told(Told::Item(question.question.item, question.score(suite, grader)))
+        told(Told::Item(question.question.item, Box::new(question.score(suite, grader))))
     })?;
     spent.decode_s = generator.context.decode_s;
     spent.tokens_decoded = generator.context.tokens_decoded;
@@ -155,7 +155,7 @@ impl Tokenised<'_> {
         let samples: Vec<String> = self.answers.values().map(bare).collect();
         let item = self.question.item;
         let Graded { grades, extracted } = match grader.grade(&item.reference, &samples) {
-            Ok(graded) => graded,
+            Ok(found) => found,
             Err(error) => {
                 return ItemScore::Failed { reason: format!("{error} (hint: {})", error.hint()) };
             }

@@ -315,7 +315,7 @@ fn answer(
     let template = template(model, spec, work.suite.ctx)?;
     let mut told_at = Instant::now();
     generate::answer(model, spec, work, template, &mut |told| match told {
-        Told::Item(question, score) => item(replies, question.index, question.id.clone(), score),
+        Told::Item(question, score) => item(replies, question.index, question.id.clone(), *score),
         // A step takes milliseconds with a small model.
         Told::Step if told_at.elapsed() < SIGN_OF_LIFE => Ok(()),
         Told::Step => {

@@ -49,7 +49,7 @@ pub enum Request {
     /// Score multiple-choice items.
     Choice(ChoiceWork),
     /// Write answers and grade them.
-    Generate(GenerateWork),
+    Generate(Box<GenerateWork>),
     /// Compute an importance matrix.
     Imatrix(ImatrixWork),
     /// Measure throughput and memory.

@@ -197,7 +197,7 @@ fn flags_with_something_unknown() {
     refuse(&["--recipes", "Q5_KM", "--suites", "quiz.toml"])
         .tells(&["error: --recipes: no recipe is called \"Q5_KM\" (hint: the nearest recipes are Q5_K_M"]);
     refuse(&["--recipes", "Q8_0", "--suites", "pika"])
-        .says("--suites: no suite is called \"pika\"", "the nearest suites are piqa");
+        .says("--suites: no suite is called \"pika\"", "the nearest suites are piqa, ifeval");
     refuse(&[&QUIZ_ONLY[..], &["--limit", "many"]].concat())
         .says("--limit: \"many\" is not a number of items", "write --limit 100, or --limit piqa=100");
     refuse(&[&QUIZ_ONLY[..], &["--threads", "0"]].concat())

@@ -87,7 +87,7 @@ fn answers_are_recorded_and_compared_with_the_reference() {
         (ITEMS, Some(7), Some(2))
     );
     assert_eq!(answer["partial"], "the last 2 are the examples and not asked");
-    assert_eq!(metric(&answer, "exact_match/whole"), 0.0);
+    assert!(metric(&answer, "exact_match/whole").abs() < 1e-12);
     let score = &records[0]["score"];
     let prompt = "Question: What is a bread?\nAnswer: nothing\n\nQuestion: What is a road?\nAnswer: nothing\n\n\
                   Question: What is a keeper?\nAnswer:";

@@ -55,7 +55,8 @@ fn jsonl() -> String {
 
 fn parquet() -> Vec<u8> {
     let names = ["question", "a", "b", "c", "answer"];
-    let columns: String = names.iter().map(|name| format!("required binary {name} (UTF8);")).collect();
+    let columns =
+        names.iter().map(|name| format!("required binary {name} (UTF8);")).collect::<Vec<_>>().concat();
     let schema = Arc::new(parse_message_type(&format!("message m {{ {columns} }}")).expect("a schema"));
     let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).expect("begun");
     let mut group = file.next_row_group().expect("a group");
@@ -235,7 +236,7 @@ fn answers_at_one_place_are_found_and_sound_suites_pass() {
     let sandbox = sandbox();
     let clean = sandbox.run(&["suites", "check", "mine/csv.toml", "prose.toml", "--base", BASE]).ends(0);
     assert!(clean.stdout.starts_with("own: 4 questions, nothing found\n"), "{}", clean.stdout);
-    let same: String = (0..12).map(|i| format!("Which is number {i}?,x,y{i},z,B\n")).collect();
+    let same = (0..12).map(|i| format!("Which is number {i}?,x,y{i},z,B\n")).collect::<Vec<_>>().concat();
     sandbox.write("mine/own.csv", format!("question,a,b,c,answer\n{same}"));
     let checked = json(&sandbox, &["suites", "check", "mine/csv.toml", "--json"], 8);
     assert_eq!(findings(&checked), [("same_place".to_owned(), 0)]);

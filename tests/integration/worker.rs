@@ -281,7 +281,7 @@ fn a_fault_that_passes_is_no_failure() {
 fn a_worker_that_fails_before_the_sweep_begins() {
     for (fault, parts) in [
         ("crash_at_start", "the worker ended early with exit code 70"),
-        ("other_protocol", "the worker speaks protocol 99, this program 2"),
+        ("other_protocol", "the worker speaks protocol 99, this program 3"),
     ] {
         let faulty = Faulty::new();
         let swept = faulty.sweep(&WHAT, &[("FAULT", fault)]).ends(3);

@@ -127,12 +127,12 @@ impl Executor<'_> {
             }
             Scoring::Generate(generate) => {
                 let Items::Prompts(items) = &suite.items else { return Ok(SuiteCost::default()) };
-                vec![Request::Generate(GenerateWork {
+                vec![Request::Generate(Box::new(GenerateWork {
                     items: picked(items, &work.items),
                     suite: generate.as_ref().clone(),
                     template: self.prepared.base_model.chat_template().map(str::to_owned),
                     resources: suite.resources.clone(),
-                })]
+                }))]
             }
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
         };
