@@ -154,5 +154,6 @@ fn empty_row(trial: &Planned, metric: &str) -> ComparisonRow {
         flips_won: None,
         n: 0,
         verdict: String::new(),
+        partial: String::new(),
     }
 }

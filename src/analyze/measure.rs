@@ -128,6 +128,7 @@ fn failed_work(trial: &Planned) -> Option<MetricRow> {
         chance: None,
         status: trial.status().word().to_owned(),
         reason: trial.reason().to_owned(),
+        partial: String::new(),
     })
 }
 
@@ -181,6 +182,7 @@ pub(super) fn measured_rows(
         chance,
         status: trial.status().word().to_owned(),
         reason: reason(trial, &measured.notes),
+        partial: String::new(),
     };
     let mut rows: Vec<MetricRow> = measured.measures.iter().map(|measure| filled(&empty, measure)).collect();
     if rows.is_empty() {

@@ -198,6 +198,8 @@ pub struct MetricRow {
     pub status: String,
     /// Why it is not `done`.
     pub reason: String,
+    /// Why the suite is only part of the original; empty if whole.
+    pub partial: String,
 }
 
 /// A row of `comparisons.csv`: a variant against the base, paired on items.
@@ -221,6 +223,8 @@ pub struct ComparisonRow {
     pub n: u64,
     /// Of `kld_mean` where the suite has a noise floor: `indistinguishable` or `different`; otherwise empty.
     pub verdict: String,
+    /// Why the suite is only part of the original; empty if whole.
+    pub partial: String,
 }
 
 /// A row of `frontier.csv`.

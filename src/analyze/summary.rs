@@ -12,10 +12,16 @@ use crate::journal::record::{Machine, Manifest, SuiteRecord};
 pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let sheet = Sheet::new(manifest, trials);
     let variants = variant::rows(&sheet);
-    let metrics = measure::rows(&sheet);
+    let mut metrics = measure::rows(&sheet);
     let suites: Vec<SuiteSummary> =
         manifest.suites.iter().map(|suite| summary(&sheet, suite, &metrics)).collect();
-    let comparisons = comparison::rows(&sheet, &metrics);
+    let mut comparisons = comparison::rows(&sheet, &metrics);
+    for row in &mut metrics {
+        row.partial = partial(manifest, &row.suite);
+    }
+    for row in &mut comparisons {
+        row.partial = partial(manifest, &row.suite);
+    }
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
     Report {
         fallbacks: variant::fallbacks(&sheet),
@@ -28,6 +34,12 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         metrics,
         frontier,
     }
+}
+
+/// Why a suite is only part of the original, said in every row; the rows of its parts are called `SUITE/PART`.
+fn partial(manifest: &Manifest, suite: &str) -> String {
+    let name = suite.split('/').next().unwrap_or_default();
+    manifest.suites.iter().find(|s| s.name == name).map_or(String::new(), |s| s.partial.clone())
 }
 
 fn about(manifest: &Manifest) -> About {

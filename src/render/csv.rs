@@ -36,7 +36,7 @@ const VARIANTS: [&str; 25] = [
     "imatrix_from",
     "gguf",
 ];
-const METRICS: [&str; 12] = [
+const METRICS: [&str; 13] = [
     "variant",
     "suite",
     "metric",
@@ -49,9 +49,20 @@ const METRICS: [&str; 12] = [
     "chance",
     "status",
     "reason",
+    "partial",
 ];
-const COMPARISONS: [&str; 9] =
-    ["variant", "suite", "metric", "delta", "delta_stderr", "flips_lost", "flips_won", "n", "verdict"];
+const COMPARISONS: [&str; 10] = [
+    "variant",
+    "suite",
+    "metric",
+    "delta",
+    "delta_stderr",
+    "flips_lost",
+    "flips_won",
+    "n",
+    "verdict",
+    "partial",
+];
 const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
 const SPEED: [&str; 12] = [
@@ -173,6 +184,7 @@ mod tests {
             chance: None,
             status: "crashed".to_owned(),
             reason: "said \"no\", twice".to_owned(),
+            partial: String::new(),
         }
     }
 
@@ -187,6 +199,7 @@ mod tests {
             flips_won: Some(0),
             n: 4,
             verdict: String::new(),
+            partial: String::new(),
         }
     }
 
@@ -283,13 +296,14 @@ mod tests {
         );
         assert_eq!(
             read("metrics.csv"),
-            "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason\n\
-             Q4_0,book,kld_mean,0.1,1e-7,,,60,false,,crashed,\"said \"\"no\"\", twice\"\n\
-             Q2_K,book,kld_mean,,,,,60,false,,crashed,\"said \"\"no\"\", twice\"\n"
+            "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason,partial\n\
+             Q4_0,book,kld_mean,0.1,1e-7,,,60,false,,crashed,\"said \"\"no\"\", twice\",\n\
+             Q2_K,book,kld_mean,,,,,60,false,,crashed,\"said \"\"no\"\", twice\",\n"
         );
         assert_eq!(
             read("comparisons.csv"),
-            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict\nQ4_0,quiz,acc,-0.5,,2,0,4,\n"
+            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial\n\
+             Q4_0,quiz,acc,-0.5,,2,0,4,,\n"
         );
         assert_eq!(
             read("frontier.csv"),

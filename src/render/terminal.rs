@@ -74,6 +74,9 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
             push(&format!("{GAP}every tensor is the same as in {same}, bit for bit"), Paint::Yellow);
         }
     }
+    for suite in report.suites.iter().filter(|suite| !suite.partial.is_empty()) {
+        push(&format!("{} is partial: {}", clean(&suite.name), clean(&suite.partial)), Paint::Plain);
+    }
     for suite in report.suites.iter().filter(|suite| suite.no_signal) {
         let guessed = if suite.chance.is_some() { "chance" } else { "0" };
         let name = clean(&suite.name);
@@ -259,6 +262,7 @@ mod tests {
             chance: None,
             status: if reason.is_empty() { "done" } else { "crashed" }.to_owned(),
             reason: reason.to_owned(),
+            partial: String::new(),
         }
     }
 
@@ -369,6 +373,7 @@ Q2_K     4.85   90.0 MiB                 -             -         -         -    
             flips_won: None,
             n: 60,
             verdict: "indistinguishable".to_owned(),
+            partial: String::new(),
         });
         let table = summary_table(&report, 140, false);
         assert!(table.contains("  ≈ 0.18235 ±0.00456  0.425"), "{table}");

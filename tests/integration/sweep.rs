@@ -15,10 +15,10 @@ const VARIANTS: &str = "variant,recipe,type,imatrix,file_bytes,bpw,nominal_bpw,f
                         load_s,pp512_tps,pp512_tps_sd,tg128_tps,tg128_tps_sd,status,same_as,tensor_types,\
                         imatrix_from,gguf";
 const METRICS: &str =
-    "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason";
+    "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason,partial";
 const SUMMARY: &str = "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,prose.kld_mean,\
                        quiz.acc_norm";
-const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict";
+const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial";
 const FRONTIER: &str = "variant,axis_x,axis_y,x,y,on_frontier";
 
 const LADDER: [&str; 4] = ["base", "Q8_0", "Q4_K_M", "TQ2_0"];

@@ -142,6 +142,7 @@ fn add(report: &mut Report, (name, bpw, kld, acc): Rung) {
             chance: None,
             status: "done".into(),
             reason: String::new(),
+            partial: String::new(),
         });
     };
     metric("moby_dick", "kld_mean", kld, kld * 0.06, 5120, false);
@@ -192,6 +193,7 @@ pub fn noise_floor(report: &mut Report, floor: f64, hidden: &[&str]) {
         chance: None,
         status: "done".into(),
         reason: String::new(),
+        partial: String::new(),
     };
     report.metrics.push(row("base", "kld_noise_floor"));
     for name in hidden {
@@ -207,6 +209,7 @@ pub fn noise_floor(report: &mut Report, floor: f64, hidden: &[&str]) {
             flips_won: None,
             n: 5120,
             verdict: "indistinguishable".into(),
+            partial: String::new(),
         });
         for point in report.frontier.iter_mut().filter(|f| f.variant == *name && f.axis_y.contains("kld")) {
             point.y = floor;
