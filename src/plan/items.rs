@@ -46,7 +46,7 @@ pub struct Data<'a> {
     pub rows: &'a [Row],
 }
 
-/// Renders every row, see [`asked`].
+/// Renders every row; [`Data`] of examples gives its first rows, otherwise the last of the data are the examples.
 pub fn choice_items(
     data: Data<'_>,
     examples: Option<Data<'_>>,
