@@ -166,7 +166,8 @@ pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
         }
     }
     let share = |metric: usize| right.iter().filter(|r| r.get(metric) == Some(&true)).count();
-    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known(items).contains(place));
+    let known = known(items);
+    let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known.contains(place));
     let measures = metrics.filter_map(|(place, metric)| {
         let estimate = stats::proportion(share(place), right.len())?;
         Some(Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval)))

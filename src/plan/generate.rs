@@ -14,6 +14,7 @@ use crate::answers::thought;
 use crate::plan::error::PlanError;
 use crate::plan::items::{Data, Grouped, Rendered, Shots, asked};
 use crate::plan::rows::bad;
+use crate::plan::suite::{blank_line, space};
 use crate::plan::template::Template;
 
 /// Most samples an item may have.
@@ -215,14 +216,6 @@ impl Prompt {
             Self::Chat(messages) => messages.iter().map(|message| message.content.as_str()).collect(),
         }
     }
-}
-
-fn space() -> String {
-    " ".to_owned()
-}
-
-fn blank_line() -> String {
-    "\n\n".to_owned()
 }
 
 fn ctx() -> u32 {

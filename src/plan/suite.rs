@@ -244,11 +244,13 @@ impl ChoiceScoring {
     }
 }
 
-fn space() -> String {
+/// What stands between a question and its answer where a suite says nothing else.
+pub(super) fn space() -> String {
     " ".to_owned()
 }
 
-fn blank_line() -> String {
+/// What stands between examples where a suite says nothing else.
+pub(super) fn blank_line() -> String {
     "\n\n".to_owned()
 }
 

@@ -16,7 +16,7 @@ use crate::plan::check::{self, Answer, Asked, Finding, Kind, Place};
 use crate::plan::corpus::Matter;
 use crate::plan::error::PlanError;
 use crate::plan::generate::{self, GenerateItem, GenerateSuite};
-use crate::plan::items::{ChoiceItem, Data, rendered};
+use crate::plan::items::{ChoiceItem, Data, Rendered, rendered};
 use crate::plan::overlap::Known;
 use crate::plan::rows::{self, Row};
 use crate::plan::suite::{self, ChoiceSuite, Scoring, Suite};
@@ -181,81 +181,87 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// What a multiple-choice suite asks. Its rows are rendered twice: alone, because examples are part of no question, and
-/// as they are evaluated.
+/// What a multiple-choice suite asks.
 fn choices(paths: &[PathBuf], suite: &ChoiceSuite) -> Result<Questions, Error> {
-    let mut questions = Questions { ctx: suite.ctx, ..Questions::default() };
-    let Some(path) = paths.first() else { return Ok(questions) };
-    let rows = rows::read(path)?;
     let alone = ChoiceSuite { fewshot: 0, ..suite.clone() };
-    let mut wrong = BTreeSet::new();
-    for (line, item) in rendered(Data { path, rows: &rows }, None, &alone)? {
-        match item {
-            Ok(item) => questions.asked.push(asked(line, item)),
-            Err(error) => {
-                wrong.insert(line);
-                questions.unusable.push(unusable(line, &error));
-            }
-        }
-    }
-    for one in &questions.asked {
-        if let Some(fault) = fault(one, suite.only) {
-            wrong.insert(one.place.line);
-            questions.unusable.push(Finding::of(Kind::Unusable, &one.place, fault));
-        }
-    }
-    questions.unusable.sort_by_key(|one| one.place.as_ref().map(|place| place.line));
-    // What is left out moves the positions of what follows, and these may be its id.
-    let places: BTreeMap<usize, Place> =
-        questions.asked.iter().map(|one| (one.place.line, one.place.clone())).collect();
-    let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
-    let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
-    let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
-    for (line, item) in rendered(Data { path, rows: &sound }, shown, suite)? {
-        match item {
-            Ok(item) => {
-                let place = places.get(&line).cloned().unwrap_or(Place { line, id: item.id.clone() });
-                questions.decoded.push(Decoded { place, text: item.longest(), more: 0 });
-            }
-            Err(error) => questions.unusable.push(unusable(line, &error)),
-        }
-    }
-    Ok(questions)
+    let questions = Questions { ctx: suite.ctx, ..Questions::default() };
+    questions.read(
+        paths,
+        |data| rendered(data, None, &alone),
+        |data, examples| rendered(data, examples, suite),
+        |line, item| {
+            let one = asked(line, item);
+            let fault = fault(&one, suite.only);
+            (one, fault)
+        },
+        |place, item| Decoded { place, text: item.longest(), more: 0 },
+    )
 }
 
 /// What a suite asks whose answers are written. An answer has to fit behind its prompt.
 fn prompts(paths: &[PathBuf], suite: &GenerateSuite) -> Result<Questions, Error> {
-    let mut questions = Questions { ctx: suite.ctx, ..Questions::default() };
-    let Some(path) = paths.first() else { return Ok(questions) };
-    let rows = rows::read(path)?;
     let alone = GenerateSuite { fewshot: 0, ..suite.clone() };
-    let mut wrong = BTreeSet::new();
-    for (line, item) in generate::rendered(Data { path, rows: &rows }, None, &alone)? {
-        match item {
-            Ok(GenerateItem { id, prompt, reference, .. }) => {
-                let (place, prompt) = (Place { line, id }, prompt.texts().join("\n"));
-                questions.asked.push(Asked { place, prompt, answer: Answer::Reference(reference) });
-            }
-            Err(error) => {
+    let more = u64::from(suite.tokens);
+    let questions = Questions { ctx: suite.ctx, ..Questions::default() };
+    questions.read(
+        paths,
+        |data| generate::rendered(data, None, &alone),
+        |data, examples| generate::rendered(data, examples, suite),
+        |line, GenerateItem { id, prompt, reference, .. }| {
+            let (place, prompt) = (Place { line, id }, prompt.texts().join("\n"));
+            (Asked { place, prompt, answer: Answer::Reference(reference) }, None)
+        },
+        |place, item| Decoded { place, text: item.prompt.texts().concat(), more },
+    )
+}
+
+impl Questions {
+    /// Reads a suite's rows. They are rendered twice: alone, because examples are part of no question, and as they are
+    /// evaluated. `asked` says what is asked and what makes that unusable.
+    fn read<I>(
+        mut self,
+        paths: &[PathBuf],
+        alone: impl Fn(Data<'_>) -> Result<Vec<Rendered<I>>, PlanError>,
+        evaluated: impl Fn(Data<'_>, Option<Data<'_>>) -> Result<Vec<Rendered<I>>, PlanError>,
+        asked: impl Fn(usize, I) -> (Asked, Option<String>),
+        decoded: impl Fn(Place, I) -> Decoded,
+    ) -> Result<Self, Error> {
+        let Some(path) = paths.first() else { return Ok(self) };
+        let rows = rows::read(path)?;
+        let mut wrong = BTreeSet::new();
+        for (line, item) in alone(Data { path, rows: &rows })? {
+            let fault = match item {
+                Ok(item) => {
+                    let (one, fault) = asked(line, item);
+                    let fault = fault.map(|fault| Finding::of(Kind::Unusable, &one.place, fault));
+                    self.asked.push(one);
+                    fault
+                }
+                Err(error) => Some(unusable(line, &error)),
+            };
+            if let Some(fault) = fault {
                 wrong.insert(line);
-                questions.unusable.push(unusable(line, &error));
+                self.unusable.push(fault);
             }
         }
-    }
-    let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
-    let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
-    let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
-    for (line, item) in generate::rendered(Data { path, rows: &sound }, shown, suite)? {
-        match item {
-            Ok(item) => questions.decoded.push(Decoded {
-                place: Place { line, id: item.id },
-                text: item.prompt.texts().concat(),
-                more: u64::from(suite.tokens),
-            }),
-            Err(error) => questions.unusable.push(unusable(line, &error)),
+        // What is left out moves the positions of what follows, and these may be its id.
+        let places: BTreeMap<usize, Place> =
+            self.asked.iter().map(|one| (one.place.line, one.place.clone())).collect();
+        let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
+        let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
+        let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
+        for (line, item) in evaluated(Data { path, rows: &sound }, shown)? {
+            match item {
+                Ok(item) => {
+                    // Every sound row was rendered alone before.
+                    let place = places.get(&line).cloned().unwrap_or(Place { line, id: String::new() });
+                    self.decoded.push(decoded(place, item));
+                }
+                Err(error) => self.unusable.push(unusable(line, &error)),
+            }
         }
+        Ok(self)
     }
-    Ok(questions)
 }
 
 fn asked(line: usize, item: ChoiceItem) -> Asked {

@@ -46,9 +46,6 @@ type Replies = Arc<Mutex<File>>;
 /// How often a worker that is at a long answer says that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// Memory that a chat template may take, beside some times what it renders.
-const CHAT_BYTES: u64 = 512 << 20;
-
 /// Why a request was not carried out.
 struct Failure {
     status: Status,
@@ -519,7 +516,7 @@ fn render_chat(work: &ChatWork) -> Result<Finished, Failure> {
     let path = &work.conversations;
     let lines = std::fs::read_to_string(path)
         .map_err(|error| refused(format!("cannot read {}: {error}", path.display())))?;
-    let text = memory::with_at_most(CHAT_BYTES + 8 * lines.len() as u64, || {
+    let text = memory::for_template(lines.len(), || {
         let template = ChatTemplate::new(&work.template, &bos, &eos).map_err(|error| {
             format!("the chat template of {} cannot be used: {error}", work.model.display())
         })?;

@@ -26,9 +26,6 @@ const PUNKT: [&str; 4] = [
     "punkt/ortho_context.tab",
 ];
 
-/// Memory that a chat template may take, beside some times what it renders.
-const CHAT_BYTES: u64 = 512 << 20;
-
 /// Why items cannot be asked.
 #[derive(Debug, Error)]
 pub enum GenerateError {
@@ -100,12 +97,12 @@ fn punkt(resources: &BTreeMap<String, PathBuf>) -> Result<Option<Punkt>, Generat
     Ok(Some(punkt?))
 }
 
-/// Prompts as the model sees them. The template comes from a stranger's model, so that what it may allocate is bounded.
+/// Prompts as the model sees them.
 fn rendered<'a>(model: &Model, work: &'a GenerateWork) -> Result<Vec<Question<'a>>, GenerateError> {
     let args = work.suite.template_args();
     let (bos, eos) = model.bos_and_eos();
     let bytes: usize = work.items.iter().flat_map(|item| item.prompt.texts()).map(str::len).sum();
-    memory::with_at_most(CHAT_BYTES + 8 * bytes as u64, || {
+    memory::for_template(bytes, || {
         let template = match &work.template {
             Some(source) if work.suite.chat => {
                 Some(ChatTemplate::new(source, &bos, &eos).map_err(GenerateError::Template)?)

@@ -18,9 +18,17 @@ fn field(status: &str, name: &str) -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// Memory that a chat template may take, beside some times what it renders.
+const CHAT_BYTES: u64 = 512 << 20;
+
+/// Runs a chat template over texts of so many bytes. It is a stranger's program, so that what it may take is bounded.
+pub fn for_template<T>(text_bytes: usize, render: impl FnOnce() -> T) -> T {
+    with_at_most(CHAT_BYTES + 8 * text_bytes as u64, render)
+}
+
 /// Does something for which this process may take at most so many bytes more than it has; where more is asked for it
 /// ends in an abort, which its parent reports. No bound where the system has none to set.
-pub fn with_at_most<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
+fn with_at_most<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
