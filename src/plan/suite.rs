@@ -219,7 +219,7 @@ pub enum ChoiceScoring {
 
 impl ChoiceSuite {
     /// What is wrong with it, and what to do.
-    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         match (&self.doc_to_target, &self.doc_to_labels) {
             (None, None) => {
                 Err(("says of no choice that it is right", "add `doc_to_target`, see suites/piqa.toml"))

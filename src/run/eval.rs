@@ -278,6 +278,7 @@ fn asked(question: &Question) -> Result<Suite, Error> {
             choice.fewshot = question.fewshot.unwrap_or(choice.fewshot);
             choice.scoring = question.scoring.unwrap_or(choice.scoring);
             choice.exact |= question.exact;
+            choice.check().map_err(|(what, hint)| refused(what, hint))?;
         }
         Scoring::Generate(_) if question.scoring.is_some() || question.noise > 0 => {
             let what = "has its answers written, and there are no choices to score";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{QUIZ, Sandbox};
 
 fn eval(sandbox: &Sandbox, more: &[&str]) -> Value {
     let args = [&["eval", "tiny.gguf", "quiz.toml", "--json", "--threads", "1"], more].concat();
@@ -66,4 +66,15 @@ fn what_cannot_be_evaluated_is_refused() {
     refused(&["quizz"]).tells(&["no suite is called \"quizz\""]);
     let broken = sandbox.run(&["eval", "text.txt", "quiz.toml"]);
     assert_eq!(broken.code, Some(3), "{broken:?}");
+    // Labels have one definition, which another scoring must not be put under.
+    let labels = QUIZ
+        .replace("doc_to_target = \"{{ answer }}\"", "doc_to_labels = \"[1, 0, 0, 1]\"")
+        .replace("[[metric]]\nname = \"acc_norm\"\nchance = 0.25\n", "");
+    sandbox.write("labels.toml", labels);
+    refused(&["labels.toml", "--scoring", "llama-perplexity"])
+        .tells(&["suite quiz has `doc_to_labels` beside"]);
+    let scored = sandbox.run(&["eval", "tiny.gguf", "labels.toml", "--limit", "4", "--json"]).ends(0);
+    let scored: Value = serde_json::from_str(&scored.stdout).expect("JSON");
+    let value = scored["metrics"][0]["value"].as_f64().expect("a number");
+    assert!(scored["metrics"][0]["name"] == "acc" && value > 0.0 && value < 1.0, "{scored}");
 }
