@@ -215,7 +215,7 @@ impl Stages {
 fn what(kind: TrialKind, suite: &str) -> String {
     match kind {
         TrialKind::Suite => suite.to_owned(),
-        TrialKind::Noise => format!("noise floor of {suite}"),
+        TrialKind::Noise => format!("noise of {suite}"),
         TrialKind::Speculate => format!("drafted by {suite}"),
         TrialKind::Quantize | TrialKind::Speed => format!("{kind:?}").to_lowercase(),
     }

@@ -146,7 +146,7 @@ fn perplexity(items: &[&ItemRecord]) -> Option<Measure> {
 
 /// Whether a metric picks another choice by one score than by the other; if one cannot be judged, it does not.
 #[must_use]
-pub fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
+pub(super) fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
     let place = METRICS.iter().position(|m| *m == metric).unwrap_or(0);
     let pick = |score| judge(score).ok().and_then(|verdict| verdict.picked.get(place).copied());
     pick(a).zip(pick(b)).is_some_and(|(a, b)| a != b)

@@ -100,7 +100,7 @@ pub(super) fn rows(sheet: &Sheet) -> Vec<MetricRow> {
                 rows.extend(trial_rows(sheet, suite, trial));
             }
             let noise = sheet.noise_trial(&suite.name).filter(|t| t.spec.variant == variant.name);
-            rows.extend(noise.into_iter().flat_map(|trial| noise::rows(sheet, trial)));
+            rows.extend(noise.into_iter().flat_map(|trial| noise::rows(sheet, suite, trial)));
         }
         rows.extend(sheet.of_variant(&variant.name).filter_map(failed_work));
     }

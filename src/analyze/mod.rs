@@ -16,6 +16,7 @@ mod speed;
 mod summary;
 mod text;
 mod text_report;
+mod trial;
 mod variant;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use crate::journal::record::{
     ItemRecord, ItemScore, Stop,
 };
 pub use measure::{Metric, metrics};
+pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;
 pub use speed::rows_of;
 pub use summary::report;

@@ -1,11 +1,18 @@
-//! The noise floor of a text and what it says of variants: what the base diverges from itself by when it is decoded in
-//! another shape is rounding, and so is whatever a variant shows at or under it.
+//! The numeric noise of a suite: what the base differs from itself by when it is decoded otherwise is rounding. For a
+//! text that is a floor, and whatever a variant shows at or under it is rounding too; for questions it is how far the
+//! ln p of choices move when nothing is shared, and how often that moves a pick.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::choice::flipped;
 use super::measure::{Measure, Measured, measured_rows};
 use super::perplexity;
-use super::planned::{Planned, Sheet};
+use super::planned::{Planned, Sheet, SuiteKind};
 use super::report::{ComparisonRow, MetricRow, Report};
-use crate::stats::Z95;
+use crate::journal::record::{ItemRecord, ItemScore, SuiteRecord};
+use crate::stats::{self, Z95};
 
 /// The metric that has a floor.
 pub(super) const DIVERGENCE: &str = "kld_mean";
@@ -14,13 +21,80 @@ const FLOOR: &str = "kld_noise_floor";
 /// The metrics of a noise trial, and those of a text that they are.
 const METRICS: [(&str, &str); 2] = [(FLOOR, DIVERGENCE), ("same_top_p_noise_floor", "same_top_p")];
 
+/// The metrics of a noise trial of questions.
+const CHOICE_METRICS: [&str; 3] = ["logprob_noise_mean", "logprob_noise_max", "flips_noise"];
+
 /// A variant that cannot be told from the base by its divergence.
 const INDISTINGUISHABLE: &str = "indistinguishable";
 /// One that can.
 const DIFFERENT: &str = "different";
 
+/// How far scores of questions move when the same items are scored with every choice decoded by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ChoiceNoise {
+    /// Items scored twice.
+    pub items: u64,
+    /// Mean of the absolute difference of a choice's ln p, in nats.
+    pub logprob_mean: f64,
+    /// The largest.
+    pub logprob_max: f64,
+    /// Items of which another choice was picked, by the metric asked for.
+    pub flips: u64,
+}
+
+/// Compares scores with those of the same items decoded alone; nothing if no item has both.
+#[must_use]
+pub fn choice_noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -> Option<ChoiceNoise> {
+    let alone: BTreeMap<u64, &ItemScore> = alone.iter().map(|item| (item.index, &item.score)).collect();
+    let pairs = shared.iter().filter_map(|item| Some((&item.score, *alone.get(&item.index)?)));
+    let (mut items, mut flips, mut moved) = (0, 0, Vec::new());
+    for (shared, alone) in pairs {
+        let (ItemScore::Choice { choices: a, .. }, ItemScore::Choice { choices: b, .. }) = (shared, alone)
+        else {
+            continue;
+        };
+        items += 1;
+        flips += u64::from(flipped(shared, alone, metric));
+        moved.extend(a.iter().zip(b).map(|(a, b)| (a.logprob - b.logprob).abs()));
+    }
+    (!moved.is_empty()).then(|| ChoiceNoise {
+        items,
+        logprob_mean: moved.iter().sum::<f64>() / moved.len() as f64,
+        logprob_max: moved.iter().copied().fold(0.0, f64::max),
+        flips,
+    })
+}
+
 /// Rows of `metrics.csv` of a noise trial.
-pub(super) fn rows(sheet: &Sheet, trial: &Planned) -> Vec<MetricRow> {
+pub(super) fn rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
+    match sheet.kind_of(suite) {
+        SuiteKind::Text => text_rows(sheet, trial),
+        SuiteKind::Questions | SuiteKind::Answers => choice_rows(sheet, suite, trial),
+    }
+}
+
+fn choice_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<MetricRow> {
+    let shared = sheet.suite_trial(&trial.spec.variant, &suite.name).map_or(&[][..], Planned::items);
+    let noise = choice_noise(shared, trial.items(), &suite.main_metric);
+    let measures = noise.map_or_else(Vec::new, |noise| {
+        let [mean, max, flips] = CHOICE_METRICS;
+        let share = stats::proportion(noise.flips as usize, noise.items as usize);
+        vec![
+            Measure::new(mean, noise.logprob_mean, None, None),
+            Measure::new(max, noise.logprob_max, None, None),
+            Measure::new(
+                flips,
+                noise.flips as f64 / noise.items as f64,
+                share.map(|share| share.standard_error),
+                share.map(|share| share.interval),
+            ),
+        ]
+    });
+    let n = noise.map_or(0, |noise| noise.items);
+    measured_rows(trial, CHOICE_METRICS[0], None, &Measured { measures, n, notes: Vec::new() })
+}
+
+fn text_rows(sheet: &Sheet, trial: &Planned) -> Vec<MetricRow> {
     let whole = perplexity::measure(trial.items(), sheet.manifest.seed, false);
     let as_floors = METRICS.into_iter().filter_map(|(floor, metric)| {
         let measure = whole.measures.iter().find(|m| m.metric == metric)?;
@@ -64,6 +138,15 @@ impl Report {
     #[must_use]
     pub fn noise_floor(&self, suite: &str) -> Option<&MetricRow> {
         floor(&self.metrics, suite)
+    }
+
+    /// How far the ln p of choices move on average when nothing is shared, and which share of the picks that moves; where
+    /// it was measured.
+    #[must_use]
+    pub fn choice_noise(&self, suite: &str) -> Option<(&MetricRow, &MetricRow)> {
+        let [mean, _, flips] = CHOICE_METRICS;
+        let find = |metric| self.metrics.iter().find(|m| m.suite == suite && m.metric == metric);
+        find(mean).zip(find(flips)).filter(|(mean, flips)| mean.value.is_some() && flips.value.is_some())
     }
 
     /// Whether a variant's divergence on a suite does not rise above the noise floor.

@@ -112,6 +112,11 @@ impl<'a> Planned<'a> {
         self.data.map_or(&[], |d| d.items.as_slice())
     }
 
+    /// Pieces of its work that failed, over all invocations.
+    pub fn failures(&self) -> u32 {
+        self.data.map_or(0, |d| d.failures)
+    }
+
     /// Its result beside the items.
     pub fn outcome(&self) -> Option<&'a Outcome> {
         self.data.and_then(|d| d.outcome.as_ref())

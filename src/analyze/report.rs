@@ -26,6 +26,8 @@ pub struct Report {
     pub speed: Vec<SpeedRow>,
     /// What drafts are worth, one row a target, draft and draft length.
     pub speculation: Vec<SpeculationRow>,
+    /// What each trial has come to and what it took, plan order.
+    pub trials: Vec<TrialRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -242,6 +244,39 @@ pub struct FrontierRow {
     pub y: f64,
     /// No other variant is at least as good on both axes and better on one.
     pub on_frontier: bool,
+}
+
+/// A row of `trials.csv`: what a trial has come to, and what it took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrialRow {
+    /// The trial, as its folder and its file of items are called.
+    pub id: String,
+    /// `quantize`, `speed`, `suite`, `noise` or `speculate`.
+    pub kind: String,
+    /// Variant.
+    pub variant: String,
+    /// Suite, or the draft; empty for other kinds.
+    pub suite: String,
+    /// `done`, or what went wrong.
+    pub status: String,
+    /// Why it is not `done`.
+    pub reason: String,
+    /// Pieces of its work that failed, those done since among them.
+    pub failures: u32,
+    /// Items asked for; empty where there are none.
+    pub items_planned: Option<u64>,
+    /// Items on record.
+    pub items_done: Option<u64>,
+    /// Of these, how many the cache had from an earlier sweep.
+    pub items_cached: Option<u64>,
+    /// Wall seconds of the worker.
+    pub wall_s: Option<f64>,
+    /// Seconds within `llama_decode`.
+    pub decode_s: Option<f64>,
+    /// Tokens decoded.
+    pub tokens_decoded: Option<u64>,
+    /// Tokens that item-by-item, choice-by-choice work would have decoded; empty where nothing is shared.
+    pub tokens_naive: Option<u64>,
 }
 
 impl Report {

@@ -155,7 +155,7 @@ fn work(trial: &Planned) -> String {
         TrialKind::Quantize => "quantize".to_owned(),
         TrialKind::Speed => "speed".to_owned(),
         TrialKind::Suite => trial.spec.suite.clone(),
-        TrialKind::Noise => format!("noise floor of {}", trial.spec.suite),
+        TrialKind::Noise => format!("noise of {}", trial.spec.suite),
         TrialKind::Speculate => format!("drafted by {}", trial.spec.suite),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
-use crate::plan::noise::{NOISE_CHUNKS, NoiseShape};
+use crate::plan::noise::{NOISE_ITEMS, NoiseShape};
 use crate::plan::recipe::{ImatrixUse, Recipe, Weights};
 use crate::plan::speculation::Speculation;
 use crate::plan::speed::{self, SpeedGrid};
@@ -16,6 +16,9 @@ use crate::plan::text::TextSuite;
 
 /// Version of the scorers. Raised whenever the same item would be scored otherwise.
 const SCORER: u32 = 1;
+
+/// What choices decoded by themselves have in common.
+const NOTHING: &str = "nothing";
 
 /// What the surface of a speed trial is called among its settings.
 const SPEED_GRID: &str = "grid";
@@ -30,10 +33,24 @@ pub enum TrialKind {
     Speed,
     /// Items of a suite.
     Suite,
-    /// The noise floor of a text suite: the base against itself in another shape.
+    /// The numeric noise of a suite: the base against itself, decoded otherwise.
     Noise,
     /// Plain against speculative decoding with another variant as the draft.
     Speculate,
+}
+
+impl TrialKind {
+    /// As in records and tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Quantize => "quantize",
+            Self::Speed => "speed",
+            Self::Suite => "suite",
+            Self::Noise => "noise",
+            Self::Speculate => "speculate",
+        }
+    }
 }
 
 /// One unit of work, of resume and of distribution.
@@ -195,7 +212,7 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
     let options = shared.options;
     let shape = match &suite.suite.scoring {
         Scoring::Choice(choice) => {
-            let in_common = if choice.exact { "nothing" } else { "prefixes" };
+            let in_common = if choice.exact { NOTHING } else { "prefixes" };
             json!({
                 "way": "multiple_choice",
                 "n_ctx": choice.ctx,
@@ -228,21 +245,26 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
     trial(TrialKind::Suite, recipe, &suite.suite.name, suite.planned.len() as u64, settings)
 }
 
-/// The trial that measures the noise floor of a text suite; nothing for other suites. The base's own trial decides
-/// what it is compared with, so that trial's settings are part of its id.
+/// The trial that measures the numeric noise of a suite: a text decoded in another shape, choices each by itself.
+/// Nothing where that would be the same again, or, with answers that are written, no measure of anything. The base's own
+/// trial decides what it is compared with, so that trial's settings are part of its id.
 pub fn noise_trial(shared: &Shared<'_>, suite: &LoadedSuite) -> Option<TrialSpec> {
-    let Scoring::Text(text) = &suite.suite.scoring else { return None };
+    let shape = match &suite.suite.scoring {
+        Scoring::Text(text) => json!(NoiseShape::new(text.ctx, shared.options.threads)),
+        Scoring::Choice(choice) if !choice.exact => json!({"shares": NOTHING}),
+        Scoring::Choice(_) | Scoring::Generate(_) => return None,
+    };
     let base = Recipe::base();
     let settings = json!({
         "kind": "noise",
         "compared_with": suite_trial(shared, &base, suite).settings,
-        "shape": NoiseShape::new(text.ctx, shared.options.threads),
+        "shape": shape,
     });
-    let chunks = noise_items(suite).len() as u64;
-    Some(trial(TrialKind::Noise, &base, &suite.suite.name, chunks, settings))
+    let items = noise_items(suite).len() as u64;
+    Some(trial(TrialKind::Noise, &base, &suite.suite.name, items, settings))
 }
 
-/// Positions of the items of a suite that its noise floor is measured on.
+/// Positions of the items of a suite that its noise is measured on.
 pub fn noise_items(suite: &LoadedSuite) -> &[u64] {
-    suite.planned.get(..NOISE_CHUNKS).unwrap_or(&suite.planned)
+    suite.planned.get(..NOISE_ITEMS).unwrap_or(&suite.planned)
 }

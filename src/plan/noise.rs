@@ -1,11 +1,11 @@
-//! The noise floor of a text: the base compared with itself, once more decoded but in another shape. Sums are then
-//! taken in another order, and what differs is rounding and nothing else. No divergence of a variant at or under it
-//! means anything.
+//! The numeric noise of a suite: the base compared with itself, once more decoded but in another shape (a text), or
+//! every choice by itself (questions). Sums are then taken in another order, and what differs is rounding and nothing
+//! else. No divergence of a variant at or under it means anything.
 
 use serde::{Deserialize, Serialize};
 
-/// Chunks it is measured on: the first of those planned. It is an order of magnitude, not a result.
-pub const NOISE_CHUNKS: usize = 16;
+/// Chunks or questions it is measured on: the first of those planned. It is an order of magnitude, not a result.
+pub const NOISE_ITEMS: usize = 16;
 
 /// Tokens computed at once, of longer chunks. A sweep computes up to 512: a quarter of that gives the same numbers to the
 /// bit on a CPU, while below 64 llama.cpp's attention sums in another order.

@@ -93,11 +93,27 @@ const SPECULATION: [&str; 22] = [
     "status",
     "reason",
 ];
+const TRIALS: [&str; 14] = [
+    "id",
+    "kind",
+    "variant",
+    "suite",
+    "status",
+    "reason",
+    "failures",
+    "items_planned",
+    "items_done",
+    "items_cached",
+    "wall_s",
+    "decode_s",
+    "tokens_decoded",
+    "tokens_naive",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv` and `speculation.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv` and `trials.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -109,7 +125,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)?;
     write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)?;
     write_table(&folder.join("speed.csv"), &SPEED, &report.speed)?;
-    write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)
+    write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)?;
+    write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -160,7 +177,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow,
+        About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow, TrialRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {
@@ -236,6 +253,25 @@ mod tests {
         }
     }
 
+    fn trial() -> TrialRow {
+        TrialRow {
+            id: "0abc".to_owned(),
+            kind: "suite".to_owned(),
+            variant: "Q4_0".to_owned(),
+            suite: "quiz".to_owned(),
+            status: "done".to_owned(),
+            reason: String::new(),
+            failures: 1,
+            items_planned: Some(4),
+            items_done: Some(4),
+            items_cached: Some(0),
+            wall_s: Some(1.5),
+            decode_s: Some(1.25),
+            tokens_decoded: Some(100),
+            tokens_naive: None,
+        }
+    }
+
     fn report() -> Report {
         let variant = |name: &str| VariantRow { variant: name.to_owned(), ..VariantRow::default() };
         Report {
@@ -265,6 +301,7 @@ mod tests {
             fallbacks: vec![fallback()],
             speed: vec![speed()],
             speculation: Vec::new(),
+            trials: vec![trial()],
         }
     }
 
@@ -283,6 +320,7 @@ mod tests {
         assert_eq!(derived(&fallback()), FALLBACKS.join(","));
         assert_eq!(derived(&speed()), SPEED.join(","));
         assert_eq!(derived(&SpeculationRow::default()), SPECULATION.join(","));
+        assert_eq!(derived(&trial()), TRIALS.join(","));
     }
 
     #[test]
@@ -313,6 +351,10 @@ mod tests {
             read("speed.csv"),
             SPEED.join(",") + "\nQ4_0,parallel_tg,,128,4096,8,101.5,0.5,5,tokens/s,done,\n"
         );
+        assert_eq!(
+            read("trials.csv"),
+            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,\n"
+        );
         assert!(
             read("variants.csv")
                 .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,\n")
@@ -329,6 +371,7 @@ mod tests {
             frontier: Vec::new(),
             fallbacks: Vec::new(),
             speed: Vec::new(),
+            trials: Vec::new(),
             ..report()
         };
         let read = written(&empty);
@@ -339,6 +382,7 @@ mod tests {
         assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
         assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");
         assert_eq!(read("speed.csv"), SPEED.join(",") + "\n");
+        assert_eq!(read("trials.csv"), TRIALS.join(",") + "\n");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One suite on one file: what `bitfrontier eval` asks of a worker. Items are those of a sweep, and so are their scores;
 //! nothing is journalled, because a suite on one file takes minutes.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -10,8 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::analyze::choice::flipped;
-use crate::analyze::{Metric, metrics};
+use crate::analyze::{ChoiceNoise, Metric, choice_noise, metrics};
 use crate::error::Error;
 use crate::fetch::Cache;
 use crate::files;
@@ -120,7 +118,7 @@ pub struct Evaluated {
     pub metrics: Vec<Metric>,
     /// How far scores move when nothing is shared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub noise: Option<Noise>,
+    pub noise: Option<ChoiceNoise>,
     /// Tokens decoded.
     pub tokens_decoded: u64,
     /// Tokens that item-by-item, choice-by-choice work would have decoded.
@@ -131,19 +129,6 @@ pub struct Evaluated {
     pub decode_s: f64,
     /// llama.cpp's version.
     pub llama_cpp: String,
-}
-
-/// How far scores move when the same items are scored with every choice decoded by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Noise {
-    /// Items scored twice.
-    pub items: u64,
-    /// Mean of the absolute difference of a choice's ln p, in nats.
-    pub logprob_mean: f64,
-    /// The largest.
-    pub logprob_max: f64,
-    /// Items of which another choice was picked, by the first metric.
-    pub flips: u64,
 }
 
 impl Pick {
@@ -235,7 +220,7 @@ pub fn evaluate(
         of: all.len() as u64,
         failed: records.iter().filter(|r| matches!(r.score, ItemScore::Failed { .. })).count() as u64,
         chance: suite.chance(),
-        noise: noise(&records, &exact, suite.main_metric()),
+        noise: choice_noise(&records, &exact, suite.main_metric()),
         metrics,
         tokens_decoded: cost.tokens_decoded,
         tokens_naive: cost.tokens_naive,
@@ -305,28 +290,6 @@ impl Writing {
         suite.sampling.temperature = self.temperature.unwrap_or(suite.sampling.temperature);
         suite.sampling.seed = self.seed.unwrap_or(suite.sampling.seed);
     }
-}
-
-/// Compares scores with those of the same items decoded alone.
-fn noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -> Option<Noise> {
-    let alone: BTreeMap<u64, &ItemScore> = alone.iter().map(|item| (item.index, &item.score)).collect();
-    let pairs = shared.iter().filter_map(|item| Some((&item.score, *alone.get(&item.index)?)));
-    let (mut items, mut flips, mut moved) = (0, 0, Vec::new());
-    for (shared, alone) in pairs {
-        let (ItemScore::Choice { choices: a, .. }, ItemScore::Choice { choices: b, .. }) = (shared, alone)
-        else {
-            continue;
-        };
-        items += 1;
-        flips += u64::from(flipped(shared, alone, metric));
-        moved.extend(a.iter().zip(b).map(|(a, b)| (a.logprob - b.logprob).abs()));
-    }
-    (!moved.is_empty()).then(|| Noise {
-        items,
-        logprob_mean: moved.iter().sum::<f64>() / moved.len() as f64,
-        logprob_max: moved.iter().copied().fold(0.0, f64::max),
-        flips,
-    })
 }
 
 /// A worker with the model.

@@ -39,13 +39,16 @@ pub fn trials(out: &Path) -> Vec<Trial> {
     planned.iter().map(|spec| trial(out, spec)).collect()
 }
 
-/// The one trial of that variant and suite; `quantize`, `speed` or `noise` for the others.
+/// The one trial of that variant and suite; `quantize`, `speed` or `noise of SUITE` for the others.
 #[track_caller]
 pub fn find(out: &Path, variant: &str, what: &str) -> Trial {
-    let mut found: Vec<Trial> = trials(out)
-        .into_iter()
-        .filter(|t| t.variant == variant && if t.kind == "suite" { t.suite == what } else { t.kind == what })
-        .collect();
+    let named = |t: &Trial| match t.kind.as_str() {
+        "suite" => t.suite == what,
+        "noise" => what.strip_prefix("noise of ") == Some(&t.suite),
+        kind => kind == what,
+    };
+    let mut found: Vec<Trial> =
+        trials(out).into_iter().filter(|t| t.variant == variant && named(t)).collect();
     assert_eq!(found.len(), 1, "trials of {variant} {what}: {found:?}");
     found.remove(0)
 }

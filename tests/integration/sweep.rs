@@ -132,7 +132,23 @@ fn the_base_does_not_differ_from_itself(sandbox: &Sandbox) {
         assert_eq!(comparisons.cell(&row, "delta"), metrics.cell(&row, "value"));
     }
     assert!(sandbox.read("out/charts/bpw-kld.svg").contains("Dotted: the noise floor"));
+    choices_move_by_rounding_only(&metrics, sandbox);
     assert!(0.0 < kld("Q8_0") && kld("Q8_0") < kld("Q4_K_M") && kld("Q4_K_M") < kld("TQ2_0"));
+}
+
+/// Each choice by itself: other sums, the same picks, and more tokens.
+fn choices_move_by_rounding_only(metrics: &Table, sandbox: &Sandbox) {
+    let noise = |metric, column| number(metrics.cell(&[("variant", "base"), ("metric", metric)], column));
+    let (mean, max) = (noise("logprob_noise_mean", "value"), noise("logprob_noise_max", "value"));
+    assert!(0.0 < mean && mean < max && max < 0.1, "{mean} {max}");
+    assert!(noise("flips_noise", "value") < 0.2 && noise("flips_noise", "ci_high") > 0.0);
+    assert_eq!(noise("flips_noise", "n").to_bits(), f64::to_bits(16.0), "as many as it takes at most");
+    let trials = Table::read(&sandbox.path("out/trials.csv"));
+    let tokens =
+        |kind, column| number(trials.cell(&[("variant", "base"), ("kind", kind), ("suite", "quiz")], column));
+    assert!(tokens("suite", "tokens_decoded") < tokens("suite", "tokens_naive"));
+    assert_eq!(tokens("noise", "tokens_decoded").to_bits(), tokens("noise", "tokens_naive").to_bits());
+    assert!(sandbox.read("out/charts/bpw-quiz.svg").contains("Numeric noise of the base: ln p"));
 }
 
 fn files_are_as_planned_and_as_told(sandbox: &Sandbox, planned: &Value) {
@@ -251,7 +267,7 @@ fn a_finished_sweep_is_not_done_again() {
     let before = contents(&sandbox, "out");
     let events = sandbox.sweep(&what).ends(0).events();
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((events[0]["trials"].as_u64(), events[0]["done"].as_u64()), (Some(9), Some(9)));
+    assert_eq!((events[0]["trials"].as_u64(), events[0]["done"].as_u64()), (Some(10), Some(10)));
     assert!(contents(&sandbox, "out") == before, "not one byte changes, the workers' logs included");
 }
 
@@ -377,13 +393,19 @@ fn another_sweep_takes_the_bases_items_from_the_cache() {
     assert!(cost(&sandbox, "one", "base", "prose")["items_cached"].is_null());
 
     sandbox.sweep(&what("two")).ends(0);
-    for suite in ["prose", "quiz", "noise"] {
+    for suite in ["prose", "quiz", "noise of prose", "noise of quiz"] {
         let cost = cost(&sandbox, "two", "base", suite);
         assert_eq!((&cost["tokens_decoded"], &cost["items_cached"]), (&0.into(), &5.into()), "{suite}");
         assert_eq!((&cost["wall_s"], &cost["decode_s"]), (&0.0.into(), &0.0.into()), "{suite}");
     }
     assert!(cost(&sandbox, "two", "Q8_0", "prose")["tokens_decoded"].as_u64() > Some(0), "only the base's");
     assert_eq!(losses(&sandbox.path("two")), Vec::<String>::new());
+    let trials = Table::read(&sandbox.path("two/trials.csv"));
+    let base = [("variant", "base"), ("kind", "suite"), ("suite", "quiz")];
+    assert_eq!(
+        ["items_done", "items_cached", "tokens_decoded"].map(|c| trials.cell(&base, c)),
+        ["5", "5", "0"]
+    );
     for table in ["metrics.csv", "comparisons.csv", "frontier.csv"] {
         assert_eq!(sandbox.read(&format!("one/{table}")), sandbox.read(&format!("two/{table}")), "{table}");
     }
@@ -445,9 +467,9 @@ fn the_default_words_on_a_pipe_are_plain_lines() {
     args.retain(|a| *a != "--quiet");
     let swept = sandbox.run(&args).ends(0);
     let lines: Vec<&str> = swept.stderr.lines().collect();
-    assert_eq!(lines[0], "out: 6 trials, 0 of them done already");
-    assert_eq!(lines.len(), 7, "a line a trial: {lines:?}");
-    assert!(lines[6].starts_with("[6/6] Q8_0 speed: done"), "{lines:?}");
+    assert_eq!(lines[0], "out: 7 trials, 0 of them done already");
+    assert_eq!(lines.len(), 8, "a line a trial: {lines:?}");
+    assert!(lines[7].starts_with("[7/7] Q8_0 speed: done"), "{lines:?}");
     assert!(swept.stdout.starts_with("variant"), "{}", swept.stdout);
     assert!(swept.stdout.ends_with("tables: out/*.csv\ncharts: out/charts/\n"), "{}", swept.stdout);
     assert!(!swept.stdout.contains('\u{1b}') && !swept.stderr.contains('\u{1b}'), "no colours in a pipe");

@@ -180,7 +180,7 @@ fn hits_one_trial(fault: &str, after: &str, more: &[&str], status: &str, reason:
     let swept = faulty.sweep(&what, &[("FAULT", fault), HIT, ("AFTER", after)]).ends(8);
     assert_eq!(
         swept.stderr,
-        "error: 1 of 9 trials failed; they are rows with their reason in the tables (hint: the same command tries \
+        "error: 1 of 10 trials failed; they are rows with their reason in the tables (hint: the same command tries \
          them again; the worker's words are in logs/)\n"
     );
     assert_eq!(of_sweep(&swept, "retry"), 1, "tried once more, at once");
@@ -309,7 +309,7 @@ fn workers_that_crash_at_every_start_fail_every_trial() {
     let out = faulty.sandbox.path("out");
     // The first worker is the one that inspects the base.
     let all = [("FAULT", "crash_at_start"), ("FROM", "2")];
-    faulty.sweep(&WHAT, &all).ends(8).tells(&["8 of 9 trials failed"]);
+    faulty.sweep(&WHAT, &all).ends(8).tells(&["9 of 10 trials failed"]);
     let status = |variant, what| find(&out, variant, what).status;
     assert_eq!(status("base", "quantize"), "done", "the base needs no making");
     for what in ["quiz", "speed"] {
@@ -343,14 +343,14 @@ fn a_quantizing_and_a_timing_that_crash() {
     let faulty = Faulty::new();
     let out = faulty.sandbox.path("out");
     let making = [("FAULT", "abort"), ("REQUEST", "quantize"), HIT];
-    faulty.sweep(&WHAT, &making).ends(8).tells(&["3 of 9 trials failed"]);
+    faulty.sweep(&WHAT, &making).ends(8).tells(&["3 of 10 trials failed"]);
     let made = find(&out, "Q8_0", "quantize");
     assert_eq!((made.status.as_str(), made.failures), ("crashed", 2), "{made:?}");
     assert_eq!(find(&out, "Q8_0", "speed").status, "skipped");
     assert_eq!(find(&out, "Q4_0", "speed").status, "done");
 
     let timing = [("FAULT", "abort"), ("REQUEST", "speed"), HIT];
-    faulty.sweep(&WHAT, &timing).ends(8).tells(&["1 of 9 trials failed"]);
+    faulty.sweep(&WHAT, &timing).ends(8).tells(&["1 of 10 trials failed"]);
     let timed = find(&out, "Q8_0", "speed");
     assert_eq!((timed.status.as_str(), timed.failures), ("crashed", 2), "{timed:?}");
     assert_eq!(faulty.sandbox.files("cache/variants"), Vec::<String>::new());

@@ -72,7 +72,11 @@ fn caption(report: &Report, suite: &SuiteSummary) -> Option<String> {
     let warning = suite.no_signal.then(|| {
         format!("No signal: the base's own interval reaches {guessed}, so that differences here say nothing.")
     });
-    let parts: Vec<String> = n.into_iter().chain(warning).collect();
+    let noise = report.choice_noise(&suite.name).and_then(|(moved, flips)| {
+        let (moved, share) = (usable(moved.value)?, usable(flips.value)? * 100.0);
+        Some(format!("Numeric noise of the base: ln p ±{moved:.4}, {share:.0}% of {} answers flip.", flips.n))
+    });
+    let parts: Vec<String> = n.into_iter().chain(noise).chain(warning).collect();
     if parts.is_empty() { None } else { Some(parts.join(" ")) }
 }
 

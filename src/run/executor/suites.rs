@@ -11,7 +11,7 @@ use crate::journal::kept;
 use crate::journal::reader::TrialData;
 use crate::journal::record::Outcome;
 use crate::journal::writer::ItemJournal;
-use crate::plan::matrix::TrialSpec;
+use crate::plan::matrix::{TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{Items, LoadedSuite, Scoring, picked};
 use crate::worker::protocol::{ChoiceWork, Finished, GenerateWork, Request, Status, StoreUse, SuiteCost};
@@ -122,7 +122,8 @@ impl Executor<'_> {
             Scoring::Choice(choice) => {
                 let Items::Choices(items) = &suite.items else { return Ok(SuiteCost::default()) };
                 let items = picked(items, &work.items);
-                let (n_ctx, scoring, exact) = (choice.ctx, choice.scoring, choice.exact);
+                let exact = choice.exact || work.trial.kind == TrialKind::Noise;
+                let (n_ctx, scoring) = (choice.ctx, choice.scoring);
                 vec![Request::Choice(ChoiceWork { n_ctx, items, scoring, exact })]
             }
             Scoring::Generate(generate) => {

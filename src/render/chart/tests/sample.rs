@@ -67,6 +67,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         fallbacks: Vec::new(),
         speed: Vec::new(),
         speculation: Vec::new(),
+        trials: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
