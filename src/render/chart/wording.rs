@@ -19,12 +19,13 @@ pub(super) struct MetricText {
 
 /// How a metric of `metrics.csv` is shown.
 pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
-    let share = |name: &str| MetricText {
+    let share_of = |name: &str, unit: &str| MetricText {
         name: name.to_owned(),
         label: format!("{name}, % of {unit}"),
         factor: 100.0,
         suffix: "%",
     };
+    let share = |name: &str| share_of(name, unit);
     let plain = |name: &str, label: &str| MetricText {
         name: name.to_owned(),
         label: label.to_owned(),
@@ -34,8 +35,12 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
     match metric {
         "acc" => share("accuracy"),
         "acc_norm" => share("length-normalised accuracy"),
+        "acc_bytes" => share("byte-normalised accuracy"),
         "exact_match" => share("exact match"),
-        "pass@1" => share("pass@1"),
+        "prompt_level_strict_acc" => share("prompt-level strict accuracy"),
+        "prompt_level_loose_acc" => share("prompt-level loose accuracy"),
+        "inst_level_strict_acc" => share_of("instruction-level strict accuracy", "instructions"),
+        "inst_level_loose_acc" => share_of("instruction-level loose accuracy", "instructions"),
         "same_top_p" => share("same top token as the base"),
         "kld_mean" => plain("mean KL divergence from base", "mean KL divergence from base, nats per token"),
         "kld_median" => {
@@ -46,7 +51,11 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
         }
         "ppl" => plain("perplexity", "perplexity"),
         "ppl_ratio" => plain("perplexity ratio", "perplexity / perplexity of the base"),
-        other => plain(other, other),
+        other => match other.strip_prefix("exact_match/") {
+            Some(filter) => share(&format!("exact match, {filter}")),
+            None if other.starts_with("pass@") => share(other),
+            None => plain(other, other),
+        },
     }
 }
 
