@@ -129,6 +129,7 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
         main_metric: suite.main_metric().to_owned(),
         chance: suite.chance(),
         partial: suite.partial(),
+        capability: suite.capability,
         items_total: loaded.total,
         items_planned: loaded.planned.len() as u64,
         corpora: loaded.parts().into_iter().map(corpus_record).collect(),

@@ -144,6 +144,16 @@ fn perplexity(items: &[&ItemRecord]) -> Option<Measure> {
     Some(Measure::new("ppl", ppl, Some(ppl * mean.standard_error), Some(interval)))
 }
 
+/// What an item is worth on an accuracy: 0 or 1, or where several choices may be true their share.
+pub(super) fn score(score: &ItemScore, metric: &str) -> Option<f64> {
+    let place = METRICS.iter().position(|m| *m == metric)?;
+    if let Some(mass) = mass(score) {
+        return Some(mass);
+    }
+    let right = judge(score).ok()?.right();
+    right.get(place).map(|right| f64::from(u8::from(*right)))
+}
+
 /// Whether a metric picks another choice by one score than by the other; if one cannot be judged, it does not.
 #[must_use]
 pub(super) fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {

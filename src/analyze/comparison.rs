@@ -105,7 +105,18 @@ fn question_row(empty: ComparisonRow, pairs: &[(bool, bool)]) -> ComparisonRow {
 
 fn answer_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
     let metrics = generated::metrics(&trial.items().iter().collect::<Vec<_>>());
-    metrics.iter().map(|metric| answer_row(empty_row(trial, metric), trial.items(), base)).collect()
+    let graded = metrics.iter().map(|metric| answer_row(empty_row(trial, metric), trial.items(), base));
+    let signs = generated::sign_names().map(|sign| sign_row(empty_row(trial, sign), trial.items(), base));
+    graded.chain(signs).collect()
+}
+
+/// How answers have changed that may be as right as before: length, and answers that were cut off or ran in circles.
+fn sign_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
+    let sign = |item: &ItemRecord| Some((item.index, generated::sign(item, &empty.metric)?));
+    let base: HashMap<u64, f64> = base.iter().filter_map(sign).collect();
+    let pairs: Vec<(f64, f64)> =
+        items.iter().filter_map(sign).filter_map(|(index, v)| Some((*base.get(&index)?, v))).collect();
+    paired(empty, &pairs)
 }
 
 /// On the items both have: flips where an item is right or wrong, the difference of what items stand for anyway.

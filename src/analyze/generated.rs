@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::loops::ends_in_a_loop;
 use super::measure::{Measure, Measured, failed_note};
-use crate::journal::record::{GeneratedScore, Grade, ItemRecord, ItemScore, Stop};
+use crate::journal::record::{GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Stop};
 use crate::stats::{self, Estimate};
 
 /// What the names of metrics of written answers begin with.
@@ -20,6 +21,16 @@ const MEAN_ACC: &str = "mean_acc";
 const ANSWER_TOKENS: &str = "answer_tokens";
 /// Share of answers that ended because they had their most tokens.
 const CUT_OFF: &str = "cut_off";
+/// Share of answers that had their most tokens and ran in circles.
+const LOOPS: &str = "loops";
+
+/// Signs that move before accuracy does: what an answer adds to each.
+type Sign = (&'static str, fn(&GeneratedAnswer) -> f64);
+const SIGNS: [Sign; 3] = [
+    (ANSWER_TOKENS, |answer| answer.tokens as f64),
+    (CUT_OFF, |answer| f64::from(u8::from(answer.stop == Stop::Length))),
+    (LOOPS, |answer| f64::from(u8::from(answer.stop == Stop::Length && ends_in_a_loop(&answer.output)))),
+];
 
 /// Whether a metric is one of written answers of which more is better.
 pub(super) fn is_accuracy(metric: &str) -> bool {
@@ -72,7 +83,7 @@ pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
         let mean = mean_of_metrics(&scored, &names).and_then(|each| stats::mean(&each));
         measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
     }
-    measures.extend(lengths(&scored));
+    measures.extend(signs(&scored));
     Measured { measures, n: scored.len() as u64, notes: failed_note(&failed).into_iter().collect() }
 }
 
@@ -105,26 +116,28 @@ fn mean_of_metrics(items: &[&ItemRecord], names: &[String]) -> Option<Vec<f64>> 
     items.iter().map(one).collect()
 }
 
-fn lengths(items: &[&ItemRecord]) -> Vec<Measure> {
-    let answers: Vec<_> = items
-        .iter()
-        .filter_map(|item| match &item.score {
-            ItemScore::Generated(GeneratedScore { answers, .. }) => Some(answers),
-            _ => None,
-        })
-        .collect();
-    let mean = |value: fn(&crate::journal::record::GeneratedAnswer) -> f64| {
-        let each = answers.iter().filter(|answers| !answers.is_empty());
-        let each: Vec<f64> =
-            each.map(|answers| answers.iter().map(value).sum::<f64>() / answers.len() as f64).collect();
-        stats::mean(&each)
-    };
-    let tokens = mean(|answer| answer.tokens as f64);
-    let cut_off = mean(|answer| f64::from(u8::from(answer.stop == Stop::Length)));
-    [(ANSWER_TOKENS, tokens), (CUT_OFF, cut_off)]
-        .into_iter()
-        .filter_map(|(name, estimate)| Some(measured(name.to_owned(), estimate?)))
-        .collect()
+fn signs(items: &[&ItemRecord]) -> Vec<Measure> {
+    let each = SIGNS.iter().map(|sign| (sign.0, items.iter().filter_map(|item| sign_of(item, sign))));
+    each.filter_map(|(name, values)| {
+        Some(measured(name.to_owned(), stats::mean(&values.collect::<Vec<_>>())?))
+    })
+    .collect()
+}
+
+/// Mean over an item's answers.
+fn sign_of(item: &ItemRecord, (_, value): &Sign) -> Option<f64> {
+    let ItemScore::Generated(GeneratedScore { answers, .. }) = &item.score else { return None };
+    stats::mean(&answers.iter().map(value).collect::<Vec<_>>()).map(|mean| mean.point)
+}
+
+/// Names of the signs.
+pub(super) fn sign_names() -> impl Iterator<Item = &'static str> {
+    SIGNS.iter().map(|(name, _)| *name)
+}
+
+/// What an item adds to the sign of that name.
+pub(super) fn sign(item: &ItemRecord, name: &str) -> Option<f64> {
+    SIGNS.iter().find(|(known, _)| *known == name).and_then(|sign| sign_of(item, sign))
 }
 
 /// Why an item is not scored, if it is not.
@@ -150,7 +163,7 @@ mod tests {
             prompt: String::new(),
             prompt_tokens: 3,
             reference: String::new(),
-            answers: vec![crate::journal::record::GeneratedAnswer {
+            answers: vec![GeneratedAnswer {
                 output: "x".to_owned(),
                 graded: None,
                 tokens: 10 + index,

@@ -2,10 +2,12 @@
 //! Each file here computes one part of it; `summary` puts them together. Nothing reads a file, a clock or the
 //! environment, so that the same results folder always gives the same report.
 
+mod capability;
 pub mod choice;
 mod comparison;
 mod frontier;
 mod generated;
+mod loops;
 mod measure;
 mod noise;
 mod perplexity;

@@ -28,6 +28,8 @@ pub struct Report {
     pub speculation: Vec<SpeculationRow>,
     /// What each trial has come to and what it took, plan order.
     pub trials: Vec<TrialRow>,
+    /// What is left of each capability, one row a variant and capability.
+    pub capabilities: Vec<CapabilityRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -277,6 +279,33 @@ pub struct TrialRow {
     pub tokens_decoded: Option<u64>,
     /// Tokens that item-by-item, choice-by-choice work would have decoded; empty where nothing is shared.
     pub tokens_naive: Option<u64>,
+}
+
+/// A row of `capabilities.csv`: what a variant has left of what the base can do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CapabilityRow {
+    /// Variant.
+    pub variant: String,
+    /// `knowledge`, `reasoning`, `maths`, `instructions`, `code`, `tools`, `long_context` or `agent`.
+    pub capability: String,
+    /// The suites it is the mean of, between spaces.
+    pub suites: String,
+    /// Items that base and variant both have.
+    pub n: u64,
+    /// Mean of the suites' main metrics on these items.
+    pub score: Option<f64>,
+    /// The base's.
+    pub base_score: Option<f64>,
+    /// What is left: 1 is the base, 0 a guesser.
+    pub retained: Option<f64>,
+    /// Its standard error.
+    pub retained_stderr: Option<f64>,
+    /// Lower end of the 95% interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the 95% interval.
+    pub ci_high: Option<f64>,
+    /// Suites that do not count, and why; without all that should there is no value.
+    pub left_out: String,
 }
 
 impl Report {

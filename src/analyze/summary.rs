@@ -2,7 +2,7 @@
 
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
-use super::{comparison, frontier, measure, speculation, speed, trial, variant};
+use super::{capability, comparison, frontier, measure, speculation, speed, trial, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -28,6 +28,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         speed: speed::rows(&sheet),
         speculation: speculation::of_sweep(&sheet),
         trials: trial::rows(&sheet),
+        capabilities: capability::rows(&sheet, &suites),
         about: about(manifest),
         comparisons,
         suites,

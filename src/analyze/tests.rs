@@ -4,15 +4,16 @@ use super::report::{MetricRow, Report};
 use super::{perplexity, report};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{
-    BaseModel, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord, ItemScore,
-    Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind, TrialSpec,
-    VariantRecord,
+    BaseModel, Capability, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord,
+    ItemScore, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind,
+    TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
 fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
     SuiteRecord {
+        capability: chance.map(|_| Capability::Reasoning),
         name: name.to_owned(),
         title: format!("The suite {name}"),
         version: 1,
@@ -268,6 +269,36 @@ fn questions_are_scored_as_lm_eval_does() {
     assert_eq!((norm.n, norm.chance, norm.higher_is_better), (3, Some(0.25), true));
     assert_eq!(norm.reason, "2 items failed: the log-probability of choice 1, counted from 0, is not finite");
     assert!(acc.ci_low.unwrap() > 0.0 && acc.ci_high.unwrap() < 1.0);
+}
+
+#[test]
+fn a_capability_is_what_is_left_above_chance_and_nothing_without_a_signal() {
+    let (right, wrong) = ([-1.0, -9.0, -9.0], [-9.0, -9.0, -1.0]);
+    let items = |good: u64| (0..40).map(|i| question(i, 0, if i < good { &right } else { &wrong })).collect();
+    let mut manifest = manifest(&["base", "Q4_0", "Q2_K"]);
+    let of = |base, other| {
+        [
+            done(TrialKind::Suite, "base", "quiz", items(base)),
+            done(TrialKind::Suite, "Q4_0", "quiz", items(other)),
+        ]
+    };
+    let find = |report: &Report, variant: &str| {
+        report.capabilities.iter().find(|row| row.variant == variant).expect(variant).clone()
+    };
+    let told = report(&manifest, &of(30, 20));
+    let row = find(&told, "Q4_0");
+    assert_eq!((row.capability.as_str(), row.suites.as_str(), row.n), ("reasoning", "quiz", 40));
+    assert!(near(row.retained, 0.5) && near(row.score, 0.5) && near(row.base_score, 0.75), "{row:?}");
+    assert!(row.ci_low.unwrap() < 0.5 && row.ci_high.unwrap() > 0.5);
+    assert!(near(find(&told, "base").retained, 1.0) && near(find(&told, "base").retained_stderr, 0.0));
+    let missing = find(&told, "Q2_K");
+    assert_eq!((missing.retained, missing.left_out.as_str()), (None, "quiz: nothing to compare"));
+    assert_eq!(told.capabilities.len(), 3, "texts are no capability");
+
+    let guessing = find(&report(&manifest, &of(11, 10)), "Q4_0");
+    assert_eq!((guessing.retained, guessing.left_out.as_str()), (None, "quiz: no signal"));
+    manifest.suites.iter_mut().for_each(|suite| suite.capability = None);
+    assert!(report(&manifest, &of(30, 20)).capabilities.is_empty(), "records from before there were any");
 }
 
 #[test]

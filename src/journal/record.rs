@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::plan::capability::Capability;
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
     ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
@@ -114,6 +115,9 @@ pub struct SuiteRecord {
     pub chance: Option<f64>,
     /// Why the set is only part of the original; empty if whole.
     pub partial: String,
+    /// What it asks of a model; absent for texts, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<Capability>,
     /// Items in the whole data set.
     pub items_total: u64,
     /// Items this sweep asks for.

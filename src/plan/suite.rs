@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::plan::capability::Capability;
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
@@ -60,6 +61,7 @@ struct SuiteFile {
     title: String,
     version: u32,
     licence: String,
+    capability: Option<Capability>,
     #[serde(default)]
     partial: String,
     #[serde(default)]
@@ -89,6 +91,8 @@ pub struct Suite {
     pub version: u32,
     /// Licence of the data.
     pub licence: String,
+    /// What it asks of a model; of texts nothing.
+    pub capability: Option<Capability>,
     /// Why the set is only part of the original, as the file says; empty if whole. See [`Self::partial`].
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
@@ -373,6 +377,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         title: raw.title,
         version: raw.version,
         licence: raw.licence,
+        capability: raw.capability,
         partial: raw.partial,
         note: raw.note,
         folder: Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned(),

@@ -109,11 +109,24 @@ const TRIALS: [&str; 14] = [
     "tokens_decoded",
     "tokens_naive",
 ];
+const CAPABILITIES: [&str; 11] = [
+    "variant",
+    "capability",
+    "suites",
+    "n",
+    "score",
+    "base_score",
+    "retained",
+    "retained_stderr",
+    "ci_low",
+    "ci_high",
+    "left_out",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv`, `speculation.csv` and `trials.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv`, `trials.csv` and `capabilities.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -126,7 +139,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)?;
     write_table(&folder.join("speed.csv"), &SPEED, &report.speed)?;
     write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)?;
-    write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)
+    write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)?;
+    write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -177,7 +191,8 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow, TrialRow,
+        About, CapabilityRow, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow,
+        TrialRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {
@@ -272,6 +287,22 @@ mod tests {
         }
     }
 
+    fn capability() -> CapabilityRow {
+        CapabilityRow {
+            variant: "Q4_0".to_owned(),
+            capability: "maths".to_owned(),
+            suites: "sums stories".to_owned(),
+            n: 8,
+            score: Some(0.25),
+            base_score: Some(0.5),
+            retained: Some(0.5),
+            retained_stderr: Some(0.125),
+            ci_low: None,
+            ci_high: None,
+            left_out: String::new(),
+        }
+    }
+
     fn report() -> Report {
         let variant = |name: &str| VariantRow { variant: name.to_owned(), ..VariantRow::default() };
         Report {
@@ -302,6 +333,7 @@ mod tests {
             speed: vec![speed()],
             speculation: Vec::new(),
             trials: vec![trial()],
+            capabilities: vec![capability()],
         }
     }
 
@@ -321,6 +353,7 @@ mod tests {
         assert_eq!(derived(&speed()), SPEED.join(","));
         assert_eq!(derived(&SpeculationRow::default()), SPECULATION.join(","));
         assert_eq!(derived(&trial()), TRIALS.join(","));
+        assert_eq!(derived(&capability()), CAPABILITIES.join(","));
     }
 
     #[test]
@@ -372,6 +405,7 @@ mod tests {
             fallbacks: Vec::new(),
             speed: Vec::new(),
             trials: Vec::new(),
+            capabilities: Vec::new(),
             ..report()
         };
         let read = written(&empty);
@@ -383,6 +417,7 @@ mod tests {
         assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");
         assert_eq!(read("speed.csv"), SPEED.join(",") + "\n");
         assert_eq!(read("trials.csv"), TRIALS.join(",") + "\n");
+        assert_eq!(read("capabilities.csv"), CAPABILITIES.join(",") + "\n");
     }
 
     #[test]

@@ -322,6 +322,7 @@ mod tests {
             speed: Vec::new(),
             speculation: Vec::new(),
             trials: Vec::new(),
+            capabilities: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

@@ -21,6 +21,30 @@ pub struct Estimate {
     pub interval: (f64, f64),
 }
 
+impl Estimate {
+    /// A number without uncertainty.
+    #[must_use]
+    pub fn exactly(point: f64) -> Self {
+        Self { point, standard_error: 0.0, interval: (point, point) }
+    }
+
+    /// A number with its standard error, and the normal 95% interval.
+    #[must_use]
+    pub fn normal(point: f64, standard_error: f64) -> Self {
+        let half = Z95 * standard_error;
+        Self { point, standard_error, interval: (point - half, point + half) }
+    }
+}
+
+/// Unweighted mean of independent estimates: `SE = sqrt(sum SE^2) / n`, and the normal 95% interval. `None` without any.
+#[must_use]
+pub fn mean_of_independent(estimates: &[Estimate]) -> Option<Estimate> {
+    let n = estimates.len() as f64;
+    let point = estimates.iter().map(|e| e.point).sum::<f64>() / n;
+    let squares: f64 = estimates.iter().map(|e| e.standard_error.powi(2)).sum();
+    (!estimates.is_empty()).then(|| Estimate::normal(point, squares.sqrt() / n))
+}
+
 /// Mean of independent samples with `SE = sqrt(sum (s - mean)^2 / (n (n - 1)))` and the normal 95% interval.
 /// `None` without samples.
 #[must_use]

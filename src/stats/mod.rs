@@ -10,8 +10,8 @@ mod quantile;
 mod random;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
-pub use estimate::{Estimate, Z95, mean, proportion, sample_sd, wilson};
+pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
 pub use moments::{Moments, PlusMinus, TextFigures};
-pub use paired::{Flips, difference, flips, holm, mcnemar};
+pub use paired::{Flips, difference, flips, holm, mcnemar, retained};
 pub use quantile::{Sorted, percentile};
 pub use random::SplitMix64;

@@ -3,7 +3,8 @@
 use super::error::ChartError;
 use super::scatter::{Figure, lay_out};
 use super::{
-    bpw_kld, bpw_ppl, bpw_suite, frontier, kv, memory, paint, speculation, speed, speed_surface, theme,
+    bpw_kld, bpw_ppl, bpw_suite, capability, frontier, kv, memory, paint, signs, speculation, speed,
+    speed_surface, theme,
 };
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
@@ -33,6 +34,8 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     let mut figures = bpw_kld::figures(report);
     figures.extend(bpw_ppl::figures(report));
     figures.extend(bpw_suite::figures(report));
+    figures.extend(capability::figure(report));
+    figures.extend(signs::figure(report));
     figures.extend(frontier::figures(report));
     figures.extend(speed::figure(report));
     figures.extend(speed_surface::figures(report));

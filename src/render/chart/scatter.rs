@@ -18,7 +18,7 @@ pub(super) struct Figure {
     pub title: String,
     /// What one must know to read it.
     pub subtitle: String,
-    /// One, or several under each other.
+    /// One, several under each other, or from four on in two columns.
     pub panels: Vec<Panel>,
     /// Lines of the caption.
     pub notes: Vec<String>,
@@ -166,6 +166,12 @@ pub(super) struct Text {
 const TALL: f64 = 410.0;
 /// Height of the plot area of each of several panels.
 const SHORT: f64 = 290.0;
+/// Height of the plot area of each panel in columns.
+const SMALL: f64 = 170.0;
+/// From how many panels on they stand in two columns.
+const MANY: usize = 4;
+/// Between two columns.
+const GUTTER: f64 = 24.0;
 /// Longest name shown whole.
 const LONGEST_NAME: usize = 30;
 
@@ -176,15 +182,27 @@ pub(super) fn lay_out(figure: &Figure) -> Scene {
     sheet.y += 3.0;
     sheet.paragraph(&figure.subtitle, SUBTITLE_EM, false, QUIET);
     sheet.y += 16.0;
-    let height = if figure.panels.len() > 1 { SHORT } else { TALL };
+    let (columns, height) = match figure.panels.len() {
+        0 | 1 => (1, TALL),
+        2..MANY => (1, SHORT),
+        _ => (2, SMALL),
+    };
     // Panels under each other share their left and right edges.
-    let left = figure.panels.iter().map(tick_width).fold(24.0, f64::max);
+    let left = figure.panels.iter().map(tick_width).fold(24.0, f64::max) + 8.0;
     let right = figure.panels.iter().map(level_width).fold(0.0, f64::max);
-    let edges = (MARGIN + left + 8.0, WIDTH - MARGIN - right);
+    let width = (WIDTH - 2.0 * MARGIN - GUTTER * (columns - 1) as f64) / columns as f64;
     let mut unnamed = Vec::new();
-    for (i, panel) in figure.panels.iter().enumerate() {
+    for (i, row) in figure.panels.chunks(columns).enumerate() {
         sheet.y += if i == 0 { 0.0 } else { 14.0 };
-        unnamed.extend(sheet.panel(panel, edges, height));
+        let top = sheet.y;
+        let heading = row.iter().map(|panel| heading_height(panel, width)).fold(0.0, f64::max);
+        for (column, panel) in row.iter().enumerate() {
+            sheet.y = top;
+            let start = MARGIN + column as f64 * (width + GUTTER);
+            let place =
+                Place { start, end: start + width, plot: (start + left, start + width - right), heading };
+            unnamed.extend(sheet.panel(panel, &place, height));
+        }
         sheet.y += 12.0;
     }
     for note in &figure.notes {
@@ -204,6 +222,26 @@ fn tick_width(panel: &Panel) -> f64 {
 fn level_width(panel: &Panel) -> f64 {
     let texts = panel.levels.iter().flat_map(|l| &l.label);
     texts.map(|text| text_width(text, NAME_EM, false) + 8.0).fold(0.0, f64::max)
+}
+
+/// Lines of a panel's label, beside its legend.
+fn heading_lines(panel: &Panel, width: f64) -> Vec<String> {
+    let legend: f64 =
+        panel.legend.iter().map(|(_, meaning)| text_width(meaning, AXIS_EM, false) + 28.0).sum();
+    wrap(&panel.y.label, AXIS_EM, false, width - legend)
+}
+
+/// Height of what stands above a panel's plot area.
+fn heading_height(panel: &Panel, width: f64) -> f64 {
+    heading_lines(panel, width).len() as f64 * AXIS_EM * 1.35 + 8.0
+}
+
+/// Where a panel stands across, and how high what is above its plot area may be.
+struct Place {
+    start: f64,
+    end: f64,
+    plot: (f64, f64),
+    heading: f64,
 }
 
 /// Shapes so far and how far down the paper is filled.
@@ -273,8 +311,12 @@ impl Sheet {
     }
 
     /// Draws a panel; returns the names that found no room.
-    fn panel(&mut self, panel: &Panel, (x0, x1): (f64, f64), height: f64) -> Vec<String> {
-        self.panel_heading(panel);
+    fn panel(&mut self, panel: &Panel, place: &Place, height: f64) -> Vec<String> {
+        let top = self.y;
+        self.panel_heading(panel, place);
+        // Plots beside each other begin at the same height.
+        self.y = top + place.heading;
+        let (x0, x1) = place.plot;
         let area = Rect { x0, y0: self.y, x1, y1: self.y + height };
         let frame = Frame { area, panel };
         self.levels_band(&frame);
@@ -290,23 +332,22 @@ impl Sheet {
 
     /// The y axis's label, level and above the axis where it reads without turning one's head, and the
     /// legend.
-    fn panel_heading(&mut self, panel: &Panel) {
+    fn panel_heading(&mut self, panel: &Panel, place: &Place) {
         let baseline = self.y + AXIS_EM;
         let mut width = 0.0;
         for (look, meaning) in panel.legend.iter().rev() {
             width += text_width(meaning, AXIS_EM, false);
-            let x = WIDTH - MARGIN - width;
+            let x = place.end - width;
             self.text(meaning, (x, baseline), AXIS_EM, QUIET, Lean::Left);
             width += 14.0;
             self.mark((x - 9.0, baseline - 0.35 * AXIS_EM), *look);
             width += 14.0;
         }
-        for line in wrap(&panel.y.label, AXIS_EM, false, WIDTH - 2.0 * MARGIN - width) {
-            let at = (MARGIN, self.y + AXIS_EM);
+        for line in heading_lines(panel, place.end - place.start) {
+            let at = (place.start, self.y + AXIS_EM);
             self.text(&line, at, AXIS_EM, INK, Lean::Left);
             self.y += AXIS_EM * 1.35;
         }
-        self.y += 8.0;
     }
 
     fn levels_band(&mut self, frame: &Frame) {

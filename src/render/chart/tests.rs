@@ -11,7 +11,7 @@ use super::theme::{
 };
 use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, caches, crash, drafts, noise_floor, surface};
+use sample::{CROWD, LADDER, caches, capabilities, crash, drafts, noise_floor, surface};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -185,6 +185,36 @@ fn names_of_any_kind() {
         assert!(!svg.chars().any(|c| c.is_control() && c != '\n'));
         assert!(!svg.contains("<Q"));
     }
+}
+
+#[test]
+fn capabilities_fall_one_after_the_other_and_signs_move() {
+    let mut report = sample::report(&LADDER);
+    capabilities(&mut report);
+    let all = scenes(&report);
+    let find = |name: &str| all.iter().find(|(figure, _)| figure.name == name).expect("drawn");
+    for (figure, scene) in [find("capabilities"), find("early-signs")] {
+        check(figure, scene);
+        let least = figure.panels.iter().map(|panel| panel.marks.len()).min();
+        assert_eq!(least, Some(LADDER.len()), "every variant but the base in every panel of {}", figure.name);
+    }
+    let (figure, scene) = find("capabilities");
+    assert_eq!(figure.panels.len(), 4, "tools have no value");
+    assert!(figure.notes.contains(&"Left out: tools_one: no signal.".to_owned()), "{:?}", figure.notes);
+    // Two columns: plots beside each other begin at the same height and share no ground.
+    let label = |words: &str| texts(scene).find(|t| t.words.starts_with(words)).expect("a label").at;
+    assert_eq!(label("knowledge, % left").1.to_bits(), label("reasoning, % left").1.to_bits());
+    assert!(label("maths, % left").1 > label("knowledge, % left").1 + 170.0);
+    // At the same bits maths has less left than knowledge.
+    let at = |panel: usize| figure.panels[panel].marks[0].y;
+    assert!(at(2) < at(0) && at(0) > 0.0, "{} {}", at(2), at(0));
+    let lengths = &find("early-signs").0.panels[2];
+    assert!(lengths.y.label.contains("change in %") && lengths.marks[0].y > lengths.marks[1].y);
+
+    crash(&mut report, "Q3_K_S", "crashed");
+    report.capabilities.retain(|row| row.variant != "Q3_K_S" || row.capability != "maths");
+    let figure = super::capability::figure(&report).expect("drawn");
+    assert!(figure.notes.contains(&"Not shown: Q3_K_S (maths).".to_owned()), "{:?}", figure.notes);
 }
 
 #[test]

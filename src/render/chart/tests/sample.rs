@@ -1,7 +1,8 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, ComparisonRow, FrontierRow, MetricRow, Report, SpeculationRow, SpeedRow, SuiteSummary, VariantRow,
+    About, CapabilityRow, ComparisonRow, FrontierRow, MetricRow, Report, SpeculationRow, SpeedRow,
+    SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -68,6 +69,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         speed: Vec::new(),
         speculation: Vec::new(),
         trials: Vec::new(),
+        capabilities: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
@@ -77,6 +79,52 @@ pub fn report(rungs: &[Rung]) -> Report {
         frontier(&mut report, suite);
     }
     report
+}
+
+/// Five capabilities that fall one after the other, and answers that grow longer.
+pub(super) fn capabilities(report: &mut Report) {
+    let words = [("knowledge", 2.0), ("reasoning", 2.6), ("maths", 3.4), ("code", 3.8), ("tools", 4.4)];
+    for variant in report.variants.clone() {
+        let bpw = variant.bpw.expect("bits");
+        for (place, (word, edge)) in words.into_iter().enumerate() {
+            let left = 1.0 / (1.0 + (2.5 * (edge - bpw)).exp());
+            report.capabilities.push(CapabilityRow {
+                variant: variant.variant.clone(),
+                capability: word.into(),
+                suites: format!("{word}_one {word}_two"),
+                n: 400,
+                score: Some(0.6 * left),
+                base_score: Some(0.6),
+                retained: (place < 4).then_some(left),
+                retained_stderr: Some(0.03),
+                ci_low: Some(left - 0.06),
+                ci_high: Some(left + 0.06),
+                left_out: if place == 4 { "tools_one: no signal".into() } else { String::new() },
+            });
+        }
+        for (sign, value) in
+            [("answer_tokens", 40.0 + 200.0 / bpw), ("cut_off", 1.0 / bpw), ("loops", 0.5 / bpw)]
+        {
+            let base = if sign == "answer_tokens" { 52.5 } else { 1.0 / 16.0 };
+            let mut row = report.metrics[0].clone();
+            (row.variant, row.suite, row.metric) =
+                (variant.variant.clone(), "winogrande".into(), sign.into());
+            row.value = Some(value);
+            report.metrics.push(row);
+            report.comparisons.push(ComparisonRow {
+                variant: variant.variant.clone(),
+                suite: "winogrande".into(),
+                metric: sign.into(),
+                delta: Some(value - base),
+                delta_stderr: Some(value / 30.0),
+                flips_lost: None,
+                flips_won: None,
+                n: 400,
+                verdict: String::new(),
+                partial: String::new(),
+            });
+        }
+    }
 }
 
 fn suites() -> Vec<SuiteSummary> {
