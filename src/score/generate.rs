@@ -1,6 +1,7 @@
 //! Writes answers: many prompts at once, each a sequence of its own. A prompt is taken in as soon as another answer
 //! ends (continuous batching); what all prompts begin with alike, such as a few-shot header, is decoded once and
-//! shared. An answer ends with the model's own end, at a stop string, or at its most tokens.
+//! shared. An answer ends with the model's own end, at a stop string, or at its most tokens. A conversation goes on in
+//! its own sequence: of its next prompt only what the cache does not hold yet is decoded.
 //!
 //! Logits move in their last digits with the shape of a batch, so that an answer may depend, at near-ties, on what is
 //! written beside it. One answer at a time (`together` = 1) is free of that.
@@ -106,7 +107,8 @@ struct Running {
     sampler: Sampler,
     /// Tokens that are not decoded yet: of the prompt, then the last one chosen.
     ahead: VecDeque<Token>,
-    decoded: usize,
+    /// Tokens that its sequence holds.
+    held: Vec<Token>,
     bytes: Vec<u8>,
     written: usize,
     thought: Thought,
@@ -172,22 +174,35 @@ impl<'model> Generator<'model> {
         style: &Style,
         mut told: impl FnMut(Written) -> Result<(), E>,
     ) -> Result<(), E> {
+        let room = |ask: &Ask| ask.tokens.len() + style.most;
+        self.converse(asks, style, room, |written| told(written).map(|()| None))
+    }
+
+    /// Writes an answer to every prompt, and to each that `told` has follow it in the same conversation. `room` is how
+    /// many tokens a conversation may come to, all its turns together, which `told` has to keep to.
+    pub fn converse<E: From<LlamaError>>(
+        &mut self,
+        asks: &[Ask],
+        style: &Style,
+        room: impl Fn(&Ask) -> usize,
+        mut told: impl FnMut(Written) -> Result<Option<Ask>, E>,
+    ) -> Result<(), E> {
         let shared = self.header(asks)?;
         let mut waiting: VecDeque<usize> = (0..asks.len()).collect();
         let mut slots: Vec<Option<Running>> = (0..self.together).map(|_| None).collect();
         loop {
-            self.admit(asks, style, shared, &mut waiting, &mut slots);
+            self.admit(asks, &room, style, shared, &mut waiting, &mut slots);
             let Some(rows) = self.step(&mut slots)? else { return Ok(()) };
             told(Written::Step)?;
             for (slot, row) in rows {
                 let Some(running) = slots.get_mut(slot).and_then(Option::as_mut) else { continue };
                 let logits = self.context.logits(row)?;
-                if let Some(answer) = running.go_on(self.model, style, logits)? {
-                    told(Written::Answer(answer))?;
-                    if let Some(slot) = slots.get_mut(slot) {
-                        *slot = None;
-                    }
-                    self.context.cut(sequence(slot), 0);
+                let Some(answer) = running.go_on(self.model, style, logits)? else { continue };
+                let (index, held) = (answer.index, std::mem::take(&mut running.held));
+                let next = told(Written::Answer(answer))?;
+                let kept = self.keep(sequence(slot), &held, next.as_ref());
+                if let Some(place) = slots.get_mut(slot) {
+                    *place = next.map(|ask| Running::new(index, &ask, style, kept));
                 }
             }
         }
@@ -210,16 +225,29 @@ impl<'model> Generator<'model> {
         Ok(alike)
     }
 
+    /// Keeps what a sequence holds of the next prompt, and forgets the rest. Returns how many tokens that is.
+    fn keep(&mut self, sequence: i32, held: &[Token], next: Option<&Ask>) -> usize {
+        // The last token of a prompt is decoded for its logits.
+        let kept = next.map_or(0, |ask| common(held, &ask.tokens).min(ask.tokens.len().saturating_sub(1)));
+        if self.context.cut(sequence, position(kept)) {
+            return kept;
+        }
+        // A recurrent state cannot be cut.
+        self.context.cut(sequence, 0);
+        0
+    }
+
     /// Gives free places to prompts as long as there is room for them and the longest answers to them.
     fn admit(
         &mut self,
         asks: &[Ask],
+        room: &impl Fn(&Ask) -> usize,
         style: &Style,
         shared: usize,
         waiting: &mut VecDeque<usize>,
         slots: &mut [Option<Running>],
     ) {
-        let need = |index: usize| asks.get(index).map_or(0, |ask| ask.tokens.len() - shared + style.most);
+        let need = |index: usize| asks.get(index).map_or(0, |ask| room(ask) - shared);
         let taken: usize = slots.iter().flatten().map(|running| need(running.index)).sum();
         let mut free = self.cells.saturating_sub(shared + taken);
         for (slot, place) in slots.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
@@ -256,8 +284,8 @@ impl<'model> Generator<'model> {
                     if last {
                         rows.push((*slot, batch.len()));
                     }
-                    batch.push(token, position(running.decoded), &[sequence(*slot)], last);
-                    running.decoded += 1;
+                    batch.push(token, position(running.held.len()), &[sequence(*slot)], last);
+                    running.held.push(token);
                 }
             }
         }
@@ -270,12 +298,14 @@ impl<'model> Generator<'model> {
 }
 
 impl Running {
-    fn new(index: usize, ask: &Ask, style: &Style, shared: usize) -> Self {
+    /// Begins with a sequence that holds the first `kept` tokens of the prompt.
+    fn new(index: usize, ask: &Ask, style: &Style, kept: usize) -> Self {
+        let (held, ahead) = ask.tokens.split_at(kept.min(ask.tokens.len()));
         Self {
             index,
             sampler: Sampler::new(style.sampling, ask.item, ask.sample),
-            ahead: ask.tokens.iter().skip(shared).copied().collect(),
-            decoded: shared,
+            ahead: ahead.iter().copied().collect(),
+            held: held.to_vec(),
             bytes: Vec::new(),
             written: 0,
             thought: if ask.opened { Thought::Since(0) } else { Thought::NotBegun },
@@ -451,6 +481,44 @@ mod tests {
         assert!(shared > 8, "{shared}");
         let own: usize = asks.iter().map(|a| a.tokens.len() - shared).sum();
         assert_eq!(generator.context.tokens_decoded, (shared + own) as u64 + tokens);
+    }
+
+    #[test]
+    fn a_conversation_goes_on_where_its_cache_ends() {
+        let model = model();
+        let asks = asks(&model);
+        let more = model.tokenize_rendered(" And then?").expect("tokens");
+        let mut generator = Generator::new(&model, 512, 2, SHAPE).expect("a context");
+        // Three turns each; every prompt is what was said so far and a question.
+        let mut said: Vec<Vec<Token>> = asks.iter().map(|ask| ask.tokens.clone()).collect();
+        let mut answers: Vec<Vec<String>> = vec![Vec::new(); asks.len()];
+        let mut written = 0;
+        let take = |found| {
+            let Written::Answer(answer) = found else { return Ok::<_, LlamaError>(None) };
+            written += answer.tokens;
+            answers[answer.index].push(answer.text.clone());
+            let turn = answers[answer.index].len() as u32;
+            let own = &mut said[answer.index];
+            own.extend(model.tokenize_rendered(&answer.text)?);
+            own.extend(&more);
+            let ask = Ask { item: asks[answer.index].item, sample: turn, tokens: own.clone(), opened: false };
+            Ok((turn < 3).then_some(ask))
+        };
+        generator.converse(&asks, &style(8), |_| 120, take).expect("written");
+        assert!(answers.iter().all(|own| own.len() == 3), "{answers:?}");
+        let naive: usize = said.iter().map(Vec::len).sum();
+        let decoded = generator.context.tokens_decoded as usize;
+        assert!(decoded < naive + written as usize, "{decoded} of {naive}: nothing is read twice");
+        // Decoded anew, the last turns are mostly the same; tokens of a text may be cut otherwise than they were written.
+        let last = |index: usize| {
+            let own = &said[index];
+            let tail = model.tokenize_rendered(&answers[index][2]).expect("tokens").len() + more.len();
+            Ask { tokens: own[..own.len() - tail].to_vec(), ..asks[index].clone() }
+        };
+        let anew: Vec<Ask> = (0..asks.len()).map(last).collect();
+        let anew = self::written(&model, &anew, &style(8), 512, 1);
+        let same = anew.iter().filter(|answer| answer.text == answers[answer.index][2]).count();
+        assert!(same >= 4, "{same} of 6 alike");
     }
 
     #[test]
