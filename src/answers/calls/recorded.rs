@@ -1,0 +1,1 @@
+//! Agreement with bfcl-eval over recorded outputs.
