@@ -78,7 +78,8 @@ impl Reference {
     pub fn read(text: &str, plain_names: bool) -> Result<Self, AnswerError> {
         let wrong = |reason: String| AnswerError::Calls { reason };
         let written: Written = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let functions = written.tools.iter().map(Function::read).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let functions =
+            written.tools.iter().map(Function::read).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let mut reference = Self {
             wanted: written.wanted().map_err(wrong)?,
             tools: written.tools,

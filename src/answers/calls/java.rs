@@ -162,12 +162,7 @@ mod tests {
                 Some("String"),
                 json!(["a", "b"]),
             ),
-            (
-                "new ArrayList<Integer>() {{ add(1); add(2); }}",
-                "ArrayList",
-                Some("integer"),
-                json!([1, 2]),
-            ),
+            ("new ArrayList<Integer>() {{ add(1); add(2); }}", "ArrayList", Some("integer"), json!([1, 2])),
             ("new ArrayList<>()", "ArrayList", Some("any"), json!([])),
             (
                 r#"new HashMap<String, Object>() {{ put("a", 1); put("b", "x"); put("c", 2L); }}"#,

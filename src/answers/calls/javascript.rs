@@ -8,9 +8,7 @@ use super::source::{all_groups, constant, decimal, groups, inner, is_between, nu
 use super::value::{Type, Value};
 
 static ARRAYS: LazyLock<Regex> = LazyLock::new(|| {
-    constant(
-        r"^(?:\[\s*\[.*?\]\s*(,\s*\[.*?\]\s*)*\]|\bnew\s+Array\(\s*\[.*?\]\s*(,\s*\[.*?\]\s*)*\))",
-    )
+    constant(r"^(?:\[\s*\[.*?\]\s*(,\s*\[.*?\]\s*)*\]|\bnew\s+Array\(\s*\[.*?\]\s*(,\s*\[.*?\]\s*)*\))")
 });
 static INNER_ARRAY: LazyLock<Regex> = LazyLock::new(|| constant(r"\[(.*?)\]"));
 static ARRAY: LazyLock<Regex> = LazyLock::new(|| constant(r"^(?:\[(.*?)\]|\bnew\s+Array\((.*?)\))"));

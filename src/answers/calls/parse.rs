@@ -56,7 +56,9 @@ impl Parsed {
 /// Reads the calls of an output. Where values are written without their type, `reference` tells it.
 pub fn parse(format: Format, output: &str, reference: &Reference) -> Parsed {
     match format {
-        Format::Hermes => Parsed::blocks(between(output, "<tool_call>", "</tool_call>").map(|block| json(block?))),
+        Format::Hermes => {
+            Parsed::blocks(between(output, "<tool_call>", "</tool_call>").map(|block| json(block?)))
+        }
         Format::QwenXml => {
             let blocks = between(output, "<function=", "</function>");
             Parsed::blocks(blocks.map(|block| tagged(block?, reference)))
@@ -331,7 +333,10 @@ mod tests {
                 Format::Llama,
                 "<|python_tag|>{\"name\": \"f\", \"parameters\": {\"a\": 1, \"s\": \"2\"}}; {\"name\": \"g\", \"parameters\": {}}",
             ),
-            (Format::Llama, "[{'name': 'f', 'parameters': {'a': 1, 's': '2'}}, {'name': 'g', 'parameters': {}}]"),
+            (
+                Format::Llama,
+                "[{'name': 'f', 'parameters': {'a': 1, 's': '2'}}, {'name': 'g', 'parameters': {}}]",
+            ),
             (
                 Format::Mistral,
                 "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": 1, \"s\": \"2\"}}, {\"name\": \"g\", \"arguments\": {}}]",

@@ -12,9 +12,9 @@ const LARGEST_POWER: i128 = 64;
 
 /// Words that cannot be names.
 const KEYWORDS: [&str; 32] = [
-    "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except",
-    "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise",
-    "return", "try", "while", "with", "yield",
+    "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
+    "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not",
+    "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
 /// The calls of a list, or one call.
@@ -53,7 +53,11 @@ enum Node {
     /// A name behind names, as of a method.
     Path(String),
     /// A call; its source, and whether it has named arguments.
-    Call { call: Call, source: String, named: bool },
+    Call {
+        call: Call,
+        source: String,
+        named: bool,
+    },
     Subscript(String),
     List(Vec<Node>),
     Tuple(Vec<Node>),
@@ -119,7 +123,10 @@ impl<'t> Reader<'t> {
 
     fn unexpected(&self) -> String {
         match self.rest.chars().next() {
-            Some(_) => format!("there is something unexpected at {:?}", self.rest.chars().take(20).collect::<String>()),
+            Some(_) => format!(
+                "there is something unexpected at {:?}",
+                self.rest.chars().take(20).collect::<String>()
+            ),
             None => "it ends too early".to_owned(),
         }
     }
@@ -164,7 +171,8 @@ impl<'t> Reader<'t> {
         let mut left = self.signed()?;
         loop {
             self.blank();
-            let Some(operator) = ["//", "*", "/", "%"].into_iter().find(|mark| self.rest.starts_with(mark)) else {
+            let Some(operator) = ["//", "*", "/", "%"].into_iter().find(|mark| self.rest.starts_with(mark))
+            else {
                 return Ok(left);
             };
             self.takes(operator);
@@ -492,8 +500,10 @@ mod tests {
             ("[]", ""),
             ("[f()]", "f()"),
             ("f(a=1)", "f(a=1)"),
-            ("[a.b.c(x='y', z=[1, 2.5, -3],), g(k={'a': None, 'b': (1, True)})]",
-             "a.b.c(x=\"y\", z=[1, 2.5, -3]); g(k={\"a\": None, \"b\": (1, True)})"),
+            (
+                "[a.b.c(x='y', z=[1, 2.5, -3],), g(k={'a': None, 'b': (1, True)})]",
+                "a.b.c(x=\"y\", z=[1, 2.5, -3]); g(k={\"a\": None, \"b\": (1, True)})",
+            ),
             ("f(1, a=2)", "f(a=2)"),
             ("f(a=1, a=2)", "f(a=2)"),
             ("f(a=x)", "f(a=\"x\")"),
@@ -515,9 +525,29 @@ mod tests {
     #[test]
     fn what_is_no_list_of_calls_is_none() {
         for text in [
-            "", "[", "f", "[f]", "[1]", "'f()'", "f(a=)", "f(a=1", "f(a=1)]", "f(a=1, 2)", "f(class=1)", "f(a=x.y)",
-            "f(a=lambda: 1)", "f(a=f'x')", "f(a=007)", "I would call f(a=1).", "f(a=1) and g()", "f(a={1})",
-            "f(a=x + 1)", "f(a=1/0)", "f(a='x)", "f(a=[i for i in x])", "{f(): 1}",
+            "",
+            "[",
+            "f",
+            "[f]",
+            "[1]",
+            "'f()'",
+            "f(a=)",
+            "f(a=1",
+            "f(a=1)]",
+            "f(a=1, 2)",
+            "f(class=1)",
+            "f(a=x.y)",
+            "f(a=lambda: 1)",
+            "f(a=f'x')",
+            "f(a=007)",
+            "I would call f(a=1).",
+            "f(a=1) and g()",
+            "f(a={1})",
+            "f(a=x + 1)",
+            "f(a=1/0)",
+            "f(a='x)",
+            "f(a=[i for i in x])",
+            "{f(): 1}",
         ] {
             assert!(shown(text).starts_with("error: "), "{text}: {}", shown(text));
         }

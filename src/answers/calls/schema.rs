@@ -116,7 +116,10 @@ pub fn plain_name(name: &str) -> String {
 
 /// Tools as chat templates take them.
 pub fn openai(tools: &[Json], language: Language, plain_names: bool) -> Vec<Json> {
-    tools.iter().map(|tool| json!({"type": "function", "function": described(tool, language, plain_names)})).collect()
+    tools
+        .iter()
+        .map(|tool| json!({"type": "function", "function": described(tool, language, plain_names)}))
+        .collect()
 }
 
 fn described(tool: &Json, language: Language, plain_names: bool) -> Json {
@@ -155,7 +158,8 @@ fn convert(schema: &mut Json) {
     if let Some(items) = map.get_mut("items") {
         convert(items);
     }
-    for inner in map.get_mut("properties").and_then(Json::as_object_mut).into_iter().flat_map(Map::values_mut) {
+    for inner in map.get_mut("properties").and_then(Json::as_object_mut).into_iter().flat_map(Map::values_mut)
+    {
         convert(inner);
     }
 }

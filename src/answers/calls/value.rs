@@ -74,9 +74,9 @@ impl Value {
             },
             Json::String(text) => Self::Text(text.clone()),
             Json::Array(list) => Self::List(list.iter().map(Self::of).collect()),
-            Json::Object(map) => {
-                Self::Dict(map.iter().map(|(key, value)| (Self::Text(key.clone()), Self::of(value))).collect())
-            }
+            Json::Object(map) => Self::Dict(
+                map.iter().map(|(key, value)| (Self::Text(key.clone()), Self::of(value))).collect(),
+            ),
         }
     }
 

@@ -62,7 +62,8 @@ fn is_valid(function: Option<&Function>, call: &Call) -> bool {
 mod tests {
     use super::*;
 
-    const TOOL: &str = r#"{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}, "required": ["a"]}}"#;
+    const TOOL: &str =
+        r#"{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}, "required": ["a"]}}"#;
 
     fn judged(wanted: &str, answer: &str) -> (bool, Option<bool>, usize, usize) {
         let reference = Reference::read(&format!(r#"{{"tools": [{TOOL}], {wanted}}}"#), false).expect("read");
