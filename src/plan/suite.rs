@@ -17,7 +17,7 @@ use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 21] = [
+const BUILT_IN: [(&str, &str); 24] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -35,6 +35,9 @@ const BUILT_IN: [(&str, &str); 21] = [
     ("social_iqa", include_str!("../../suites/social_iqa.toml")),
     ("gsm8k", include_str!("../../suites/gsm8k.toml")),
     ("ifeval", include_str!("../../suites/ifeval.toml")),
+    ("bfcl", include_str!("../../suites/bfcl.toml")),
+    ("bfcl_live", include_str!("../../suites/bfcl_live.toml")),
+    ("tool_talks", include_str!("../../suites/tool_talks.toml")),
     ("texts", include_str!("../../suites/texts.toml")),
     ("chat", include_str!("../../suites/chat.toml")),
     ("self_sampled", include_str!("../../suites/self_sampled.toml")),
@@ -42,9 +45,10 @@ const BUILT_IN: [(&str, &str); 21] = [
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
-const BUILT_IN_DATA: [(&str, &[u8]); 2] = [
+const BUILT_IN_DATA: [(&str, &[u8]); 3] = [
     ("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl")),
     ("sums.jsonl", include_bytes!("../../suites/data/sums.jsonl")),
+    ("tool_talks.jsonl", include_bytes!("../../suites/data/tool_talks.jsonl")),
 ];
 
 /// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
