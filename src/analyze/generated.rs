@@ -13,6 +13,8 @@ use crate::stats::{self, Estimate};
 
 /// What the names of metrics of written answers begin with.
 const EXACT_MATCH: &str = "exact_match";
+/// Share of what is meant as tool calls that can be read as such.
+const WELL_FORMED: &str = "well_formed";
 /// What the names of accuracies among instructions end with.
 const ACCURACY: &str = "_acc";
 /// Mean of the accuracies, where a suite has several.
@@ -34,7 +36,7 @@ const SIGNS: [Sign; 3] = [
 
 /// Whether a metric is one of written answers of which more is better.
 pub(super) fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY)
+    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY) || metric == WELL_FORMED
 }
 
 /// What an item that was scored is worth on each metric.

@@ -57,6 +57,12 @@ pub enum AnswerError {
         /// What is wrong.
         reason: String,
     },
+    /// A reference that does not say which calls are right.
+    #[error("the reference does not say which tool calls are right: {reason}")]
+    Calls {
+        /// What is wrong.
+        reason: String,
+    },
     /// Parameters of sentence splitting that do not parse.
     #[error("{file} of the sentence splitter's parameters, line {line}: {reason}")]
     Parameters {
@@ -82,6 +88,9 @@ impl AnswerError {
             Self::Argument { .. } | Self::Unpaired { .. } => "correct the item in the data file",
             Self::Reference { .. } => {
                 "let doc_to_target print {\"instruction_id_list\": [...], \"kwargs\": [...]}, as suites/ifeval.toml does"
+            }
+            Self::Calls { .. } => {
+                "let doc_to_tools print a JSON list of functions, and doc_to_target what is right: see suites/README.md"
             }
             Self::Parameters { .. } => "fetch the file again",
         }

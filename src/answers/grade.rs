@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::calls::expected::Reference;
+use super::calls::format::Format;
+use super::calls::verdict::{Verdict as CallVerdict, judge};
 use super::english::sentences::Punkt;
 use super::error::AnswerError;
 use super::exact_match::ExactMatch;
@@ -17,6 +20,10 @@ pub const IFEVAL: [&str; 4] =
 /// The metric of [`Measure::ExactMatch`]; with filters their name follows behind a slash.
 pub const EXACT_MATCH: &str = "exact_match";
 
+/// Metrics of [`Measure::Calls`]: the share of answers whose calls are right, of answers meant as calls that can be read
+/// as such, and of calls that no program could carry out.
+pub const CALLS: [&str; 3] = ["acc", "well_formed", "invalid_calls"];
+
 /// By what answers are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +33,8 @@ pub enum Measure {
     ExactMatch,
     /// The instructions of the reference are followed.
     Ifeval,
+    /// The calls of the reference are made.
+    Calls,
 }
 
 /// What an item scores on a metric: `right` of `of`. Over items both are summed.
@@ -61,6 +70,7 @@ pub struct Graded {
 pub fn metrics(measure: Measure, filters: &[Filters]) -> Vec<String> {
     match measure {
         Measure::Ifeval => IFEVAL.map(str::to_owned).to_vec(),
+        Measure::Calls => CALLS.map(str::to_owned).to_vec(),
         Measure::ExactMatch if filters.is_empty() => vec![EXACT_MATCH.to_owned()],
         Measure::ExactMatch => filters.iter().map(|f| format!("{EXACT_MATCH}/{}", f.name)).collect(),
     }
@@ -78,6 +88,13 @@ pub enum Grader {
     },
     /// Checks instructions.
     Ifeval(Box<Checker>),
+    /// Reads calls in a format and compares them.
+    Calls {
+        /// How the base writes calls.
+        format: Format,
+        /// Whether it was asked for them in words; recorded with what was read.
+        prompted: bool,
+    },
 }
 
 /// The reference of an item whose instructions are checked, as its suite's `doc_to_target` prints it.
@@ -89,11 +106,13 @@ struct Instructions {
 }
 
 impl Grader {
-    /// The grader of a measure; `punkt` splits sentences, where they are counted.
+    /// The grader of a measure; `punkt` splits sentences, where they are counted. Calls are read as JSON, where a
+    /// [`Self::Calls`] of one's own does not say otherwise.
     pub fn new(measure: Measure, filters: &[Filters], compare: &ExactMatch, punkt: Option<Punkt>) -> Self {
         match measure {
             Measure::ExactMatch => Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() },
             Measure::Ifeval => Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own)))),
+            Measure::Calls => Self::Calls { format: Format::Json, prompted: false },
         }
     }
 
@@ -119,6 +138,7 @@ impl Grader {
                 Ok(graded)
             }
             Self::Ifeval(checker) => instructions(checker, reference, samples),
+            Self::Calls { format, prompted } => calls(*format, *prompted, reference, samples),
         }
     }
 }
@@ -136,6 +156,45 @@ fn one(
     }
     let right = f64::from(right) / extracted.answers.len().max(1) as f64;
     Ok(Graded { grades: vec![Grade { metric, right, of: 1.0 }], extracted: vec![extracted] })
+}
+
+/// Calls are right or not, one answer after another; the calls of all answers are counted together.
+fn calls<T: AsRef<str>>(
+    format: Format,
+    prompted: bool,
+    reference: &str,
+    samples: &[T],
+) -> Result<Graded, AnswerError> {
+    let reference = Reference::read(reference, format.plain_names())?;
+    let verdicts: Vec<CallVerdict> =
+        samples.iter().map(|sample| judge(&reference, format, sample.as_ref())).collect();
+    let share = |which: fn(&CallVerdict) -> bool| {
+        verdicts.iter().filter(|verdict| which(verdict)).count() as f64 / verdicts.len().max(1) as f64
+    };
+    let counts = [
+        (share(|verdict| verdict.fault.is_none()), 1.0),
+        (share(|verdict| verdict.well_formed == Some(true)), share(|verdict| verdict.well_formed.is_some())),
+        (
+            verdicts.iter().map(|verdict| verdict.invalid as f64).sum(),
+            verdicts.iter().map(|verdict| verdict.calls.len() as f64).sum(),
+        ),
+    ];
+    let grades = CALLS.iter().zip(counts);
+    let grades = grades.map(|(metric, (right, of))| Grade { metric: (*metric).to_owned(), right, of });
+    let read = |verdict: &CallVerdict| {
+        let calls: Vec<String> = verdict.calls.iter().map(ToString::to_string).collect();
+        calls.join("; ")
+    };
+    let why = |verdict: &CallVerdict| verdict.fault.clone().unwrap_or_else(|| "right".to_owned());
+    let asked = if prompted { ", prompted" } else { "" };
+    let extracted = vec![
+        Extracted {
+            filter: format!("{}{asked}", format.name()),
+            answers: verdicts.iter().map(read).collect(),
+        },
+        Extracted { filter: "verdict".to_owned(), answers: verdicts.iter().map(why).collect() },
+    ];
+    Ok(Graded { grades: grades.collect(), extracted })
 }
 
 fn instructions<T: AsRef<str>>(
@@ -210,6 +269,31 @@ mod tests {
         let judge = Grader::new(Measure::ExactMatch, &[], &ExactMatch::default(), None);
         assert_eq!(metrics(Measure::ExactMatch, &[]), ["exact_match"]);
         assert!((judge.grade("a", &["a", "b"]).expect("graded").grades[0].right - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn calls_are_judged_and_counted() {
+        let judge = Grader::Calls { format: Format::Json, prompted: false };
+        let tool =
+            r#"{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}, "required": ["a"]}}"#;
+        let reference =
+            format!(r#"{{"tools": [{tool}], "calls": [{{"name": "f", "arguments": {{"a": 1}}}}]}}"#);
+        let call = |a: &str| format!(r#"[{{"name": "f", "arguments": {{{a}}}}}]"#);
+        let samples = [call("\"a\": 1"), call("\"b\": 1"), "[{".to_owned(), "No.".to_owned()];
+        let graded = judge.grade(&reference, &samples).expect("graded");
+        let shown: Vec<(f64, f64)> = graded.grades.iter().map(|g| (g.right, g.of)).collect();
+        assert_eq!(shown, [(0.25, 1.0), (0.5, 1.0), (1.0, 2.0)]);
+        assert_eq!(graded.extracted[0].filter, "json");
+        assert_eq!(graded.extracted[0].answers, ["f(a=1)", "f(b=1)", "", ""]);
+        assert_eq!(graded.extracted[1].answers[0], "right");
+        // Where no call is wanted, and none is made, there is nothing to be well-formed.
+        let none = format!(r#"{{"tools": [{tool}], "calls": []}}"#);
+        let graded = judge.grade(&none, &["No."]).expect("graded");
+        assert_eq!(
+            graded.grades.iter().map(|g| (g.right, g.of)).collect::<Vec<_>>(),
+            [(1.0, 1.0), (0.0, 0.0), (0.0, 0.0)]
+        );
+        assert!(judge.grade("{}", &["x"]).is_err());
     }
 
     #[test]

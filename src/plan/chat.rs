@@ -14,11 +14,10 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::{Deserialize, Serialize as _};
+use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::plan::error::PlanError;
-use crate::plan::generate::Message;
 
 /// Steps a template may take for one conversation.
 const FUEL: u64 = 1_000_000;
@@ -69,16 +68,17 @@ impl ChatTemplate {
         })
     }
 
-    /// The text that the model is to answer: messages, and the beginning of the answer. `args` are what the template is
-    /// told besides, such as `enable_thinking`.
-    pub fn prompt(
+    /// The text that the model is to answer: messages, the tools that it may call, and the beginning of the answer.
+    /// `args` are what the template is told besides, such as `enable_thinking`.
+    pub fn prompt<M: Serialize>(
         &self,
-        messages: &[Message],
+        messages: &[M],
+        tools: &[serde_json::Value],
         args: &BTreeMap<String, serde_json::Value>,
     ) -> Result<String, String> {
         self.rendered(context! {
             messages => Value::from(Serde(messages)),
-            tools => (),
+            tools => if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) },
             add_generation_prompt => true,
             ..Value::from(Serde(args))
         })
@@ -220,6 +220,7 @@ impl Write for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::conversation::Message;
 
     /// The template in SmolLM2-135M-Instruct's GGUF.
     const SMOLLM2: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}\
@@ -253,14 +254,14 @@ mod tests {
     #[test]
     fn a_prompt_ends_where_the_answer_begins() {
         let template = ChatTemplate::new(SMOLLM2, "<s>", "</s>").expect("compiles");
-        let asked = [Message { role: "user".to_owned(), content: "Why?".to_owned() }];
-        let prompt = template.prompt(&asked, &BTreeMap::new()).expect("rendered");
+        let asked = [Message::new("user", "Why?")];
+        let prompt = template.prompt(&asked, &[], &BTreeMap::new()).expect("rendered");
         assert!(prompt.ends_with("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"), "{prompt}");
         let told = "{{ bos_token }}{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}";
         let template = ChatTemplate::new(told, "<s>", "</s>").expect("compiles");
         let args = BTreeMap::from([("enable_thinking".to_owned(), false.into())]);
-        assert_eq!(template.prompt(&asked, &args).expect("rendered"), "<s><think></think>");
-        assert_eq!(template.prompt(&asked, &BTreeMap::new()).expect("rendered"), "<s>");
+        assert_eq!(template.prompt(&asked, &[], &args).expect("rendered"), "<s><think></think>");
+        assert_eq!(template.prompt(&asked, &[], &BTreeMap::new()).expect("rendered"), "<s>");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::answers::exact_match::ExactMatch;
 use crate::answers::filter::Filters;
 use crate::answers::grade::{self, Measure};
 use crate::answers::thought;
+use crate::plan::conversation::{CallStyle, Message, messages, reference};
 use crate::plan::error::PlanError;
 use crate::plan::items::{Data, Grouped, Rendered, Shots, asked};
 use crate::plan::rows::bad;
@@ -69,8 +70,18 @@ pub struct GenerateSuite {
     /// Template of an item's id.
     pub doc_to_id: String,
     /// Template of the question.
+    #[serde(default)]
     pub doc_to_text: String,
-    /// Template of the reference: the right answer, or IFEval's instructions as JSON.
+    /// Instead, template of a conversation that ends in the question, as a JSON list of messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_to_messages: Option<String>,
+    /// Template of the tools that can be called, as a JSON list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_to_tools: Option<String>,
+    /// How calls are asked for and written.
+    #[serde(default, skip_serializing_if = "CallStyle::is_default")]
+    pub calls: CallStyle,
+    /// Template of the reference: the right answer, or as JSON `IFEval`'s instructions or the right calls.
     pub doc_to_target: String,
     /// What stands between an example's question and its answer.
     #[serde(default = "space")]
@@ -187,6 +198,9 @@ pub struct GenerateItem {
     pub prompt: Prompt,
     /// What the answer is graded by.
     pub reference: String,
+    /// The group it belongs to, such as a category; empty where the suite has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
 }
 
 /// What is asked.
@@ -197,15 +211,6 @@ pub enum Prompt {
     Raw(String),
     /// Messages, to be put into a chat template.
     Chat(Vec<Message>),
-}
-
-/// A turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// What is said.
-    pub content: String,
 }
 
 impl Prompt {
@@ -263,6 +268,7 @@ impl GenerateSuite {
         if self.stop.iter().chain(&self.think_tags).any(String::is_empty) {
             return Err(("an empty text among `stop` or `think_tags`".to_owned(), "leave it out"));
         }
+        self.check_calls()?;
         if !self.chat && (self.thinking.is_some() || !self.template_args.is_empty()) {
             let fault = "`thinking` or `template_args`, which only a chat template can be told".to_owned();
             return Err((fault, "set `chat = true`, or leave them out"));
@@ -273,6 +279,34 @@ impl GenerateSuite {
         }
         if self.measure == Measure::Ifeval && !self.filter_list.is_empty() {
             return Err(("filters, and measures instructions".to_owned(), "leave `filter_list` out"));
+        }
+        Ok(())
+    }
+
+    /// Whether what it says of messages and tools fits together.
+    fn check_calls(&self) -> Result<(), (String, &'static str)> {
+        let [messages, tools] = [self.doc_to_messages.is_some(), self.doc_to_tools.is_some()];
+        if messages == !self.doc_to_text.is_empty() {
+            let fault = "not one of `doc_to_text` and `doc_to_messages`".to_owned();
+            return Err((fault, "say what is asked in one of them"));
+        }
+        if (messages || tools) && !self.chat {
+            let fault = "messages or tools, which only a chat template can render".to_owned();
+            return Err((fault, "set `chat = true`"));
+        }
+        if messages && self.fewshot > 0 {
+            let fault = "both `doc_to_messages` and `fewshot`".to_owned();
+            return Err((fault, "put the examples into the messages"));
+        }
+        if tools != (self.measure == Measure::Calls) {
+            let fault = "not both of `doc_to_tools` and `measure = \"calls\"`".to_owned();
+            return Err((fault, "add the other, see suites/bfcl.toml"));
+        }
+        if tools && !self.filter_list.is_empty() {
+            return Err(("filters, and measures calls".to_owned(), "leave `filter_list` out"));
+        }
+        if !tools && !self.calls.is_default() {
+            return Err(("`calls`, and no tools".to_owned(), "leave it out"));
         }
         Ok(())
     }
@@ -322,12 +356,26 @@ pub fn rendered(
         |path, row| Ok((text_of(path, row, &render.question)?, text_of(path, row, &render.target)?)),
         |path, row, index, examples| {
             let line = |template| text_of(path, row, template);
+            let fail = |message| bad(path, row.row.line, message);
             let id = line(&render.id)?;
+            let id = if id.is_empty() { index.to_string() } else { id };
+            let group = row.group.clone();
+            let question = match &render.messages {
+                Some(template) => messages(&line(template)?).map_err(fail)?,
+                None => vec![Message::new("user", line(&render.question)?)],
+            };
+            let target = line(&render.target)?;
+            let reference = match &render.tools {
+                Some(template) => reference(&line(template)?, &target).map_err(fail)?,
+                None => target,
+            };
             Ok(GenerateItem {
                 index,
-                id: if id.is_empty() { index.to_string() } else { id },
-                prompt: render.prompt(&line(&render.description)?, examples, line(&render.question)?),
-                reference: line(&render.target)?,
+                // Tables tell a group's items by their ids.
+                id: if group.is_empty() { id } else { format!("{group}/{id}") },
+                prompt: render.prompt(&line(&render.description)?, examples, question),
+                reference,
+                group,
             })
         },
     )
@@ -342,35 +390,41 @@ struct Renderer<'suite> {
     id: Template,
     description: Template,
     question: Template,
+    messages: Option<Template>,
+    tools: Option<Template>,
     target: Template,
     group: Option<Template>,
 }
 
 impl<'suite> Renderer<'suite> {
     fn new(suite: &'suite GenerateSuite) -> Result<Self, PlanError> {
-        let group = suite.doc_to_group.as_ref().map(|source| Template::new("doc_to_group", source));
+        let optional = |name, source: &Option<String>| {
+            source.as_ref().map(|source| Template::new(name, source)).transpose()
+        };
         Ok(Self {
             suite,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             description: Template::new("description", &suite.description)?,
             question: Template::new("doc_to_text", &suite.doc_to_text)?,
+            messages: optional("doc_to_messages", &suite.doc_to_messages)?,
+            tools: optional("doc_to_tools", &suite.doc_to_tools)?,
             target: Template::new("doc_to_target", &suite.doc_to_target)?,
-            group: group.transpose()?,
+            group: optional("doc_to_group", &suite.doc_to_group)?,
         })
     }
 
     /// As lm-eval has it: one text, or, in a chat, its parts as messages (`fewshot_as_multiturn`).
-    fn prompt(&self, description: &str, examples: &[(String, String)], question: String) -> Prompt {
+    fn prompt(&self, description: &str, examples: &[(String, String)], question: Vec<Message>) -> Prompt {
         if self.suite.chat {
             let system = Some(description).filter(|text| !text.trim().is_empty());
-            let system = system.map(|content| ("system", content.to_owned()));
+            let system = system.map(|content| Message::new("system", content));
             let turns = examples
                 .iter()
-                .flat_map(|(question, answer)| [("user", question.clone()), ("assistant", answer.clone())]);
-            let all = system.into_iter().chain(turns).chain([("user", question)]);
-            let message = |(role, content): (&str, String)| Message { role: role.to_owned(), content };
-            return Prompt::Chat(all.map(message).collect());
+                .flat_map(|(question, answer)| [("user", question.clone()), ("assistant", answer.clone())])
+                .map(|(role, content)| Message::new(role, content));
+            return Prompt::Chat(system.into_iter().chain(turns).chain(question).collect());
         }
+        let question: String = question.into_iter().map(|message| message.content).collect();
         let suite = self.suite;
         let header: String = examples
             .iter()

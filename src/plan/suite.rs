@@ -13,11 +13,12 @@ use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
 use crate::plan::items::{ChoiceItem, Data, choice_items};
+use crate::plan::part::{self, DataPart, Questions};
 use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 21] = [
+const BUILT_IN: [(&str, &str); 24] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -35,6 +36,9 @@ const BUILT_IN: [(&str, &str); 21] = [
     ("social_iqa", include_str!("../../suites/social_iqa.toml")),
     ("gsm8k", include_str!("../../suites/gsm8k.toml")),
     ("ifeval", include_str!("../../suites/ifeval.toml")),
+    ("bfcl", include_str!("../../suites/bfcl.toml")),
+    ("bfcl_live", include_str!("../../suites/bfcl_live.toml")),
+    ("tool_talks", include_str!("../../suites/tool_talks.toml")),
     ("texts", include_str!("../../suites/texts.toml")),
     ("chat", include_str!("../../suites/chat.toml")),
     ("self_sampled", include_str!("../../suites/self_sampled.toml")),
@@ -42,9 +46,10 @@ const BUILT_IN: [(&str, &str); 21] = [
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
-const BUILT_IN_DATA: [(&str, &[u8]); 2] = [
+const BUILT_IN_DATA: [(&str, &[u8]); 3] = [
     ("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl")),
     ("sums.jsonl", include_bytes!("../../suites/data/sums.jsonl")),
+    ("tool_talks.jsonl", include_bytes!("../../suites/data/tool_talks.jsonl")),
 ];
 
 /// llama.cpp gives each of an item's sequences at least one token; they are as many as an item may have choices.
@@ -68,6 +73,8 @@ struct SuiteFile {
     note: String,
     #[serde(default)]
     source: Vec<DataSource>,
+    #[serde(default)]
+    part: Vec<DataPart>,
     #[serde(default)]
     fewshot_source: Vec<DataSource>,
     #[serde(default)]
@@ -101,6 +108,8 @@ pub struct Suite {
     pub folder: PathBuf,
     /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
     pub sources: Vec<DataSource>,
+    /// Instead, the files that the questions are spread over.
+    pub parts: Vec<DataPart>,
     /// Where the few-shot examples can be had, if not from the questions themselves.
     pub fewshot_sources: Vec<DataSource>,
     /// The texts; empty for questions.
@@ -348,7 +357,11 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         }
         Scoring::Text(text) => text.check().map_err(|(what, hint)| missing(&format!("has {what}"), hint))?,
     }
-    match (raw.source.is_empty(), raw.corpus.is_empty(), &scoring) {
+    part::check(&raw.part, !raw.source.is_empty()).map_err(|(what, hint)| missing(&what, hint))?;
+    if !raw.part.is_empty() && matches!(scoring, Scoring::Text(_)) {
+        return Err(missing("is a text and has parts", "give its texts [[corpus]] tables"));
+    }
+    match (raw.source.is_empty() && raw.part.is_empty(), raw.corpus.is_empty(), &scoring) {
         (true, true, _) => return Err(missing("names no source", "add a [[source]] table with `from`")),
         (false, false, _) => {
             return Err(missing(
@@ -382,6 +395,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         note: raw.note,
         folder: Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned(),
         sources,
+        parts: raw.part,
         fewshot_sources: raw.fewshot_source,
         corpora,
         resources: raw.resource,
@@ -439,8 +453,14 @@ impl Suite {
             Matter::Sampled(_) => None,
         });
         let resources = self.resources.iter().map(|resource| std::slice::from_ref(&resource.source));
-        let questions = [self.sources.as_slice(), self.fewshot_sources.as_slice()];
-        questions.into_iter().filter(|s| !s.is_empty()).chain(texts).chain(resources).collect()
+        let examples = [self.fewshot_sources.as_slice()].into_iter().filter(|s| !s.is_empty());
+        self.questions().into_iter().chain(examples).chain(texts).chain(resources).collect()
+    }
+
+    /// The places of each file that questions are in.
+    pub fn questions(&self) -> Vec<&[DataSource]> {
+        let parts = self.parts.iter().flat_map(|part| [part.source.as_slice(), part.answers.as_slice()]);
+        [self.sources.as_slice()].into_iter().chain(parts).filter(|s| !s.is_empty()).collect()
     }
 
     /// Why the set is only part of the original, its examples included; empty if it is whole.
@@ -549,16 +569,20 @@ impl Items {
     /// has no groups.
     #[must_use]
     pub fn groups(&self) -> Vec<(&str, Vec<u64>)> {
-        let Self::Choices(items) = self else { return Vec::new() };
+        let items: Vec<(&str, u64)> = match self {
+            Self::None => Vec::new(),
+            Self::Choices(items) => items.iter().map(|item| (item.group.as_str(), item.index)).collect(),
+            Self::Prompts(items) => items.iter().map(|item| (item.group.as_str(), item.index)).collect(),
+        };
         let mut order: Vec<(&str, Vec<u64>)> = Vec::new();
         let mut place: BTreeMap<&str, usize> = BTreeMap::new();
-        for item in items.iter().filter(|item| !item.group.is_empty()) {
-            let at = *place.entry(&item.group).or_insert(order.len());
+        for (group, index) in items.into_iter().filter(|(group, _)| !group.is_empty()) {
+            let at = *place.entry(group).or_insert(order.len());
             if at == order.len() {
-                order.push((&item.group, Vec::new()));
+                order.push((group, Vec::new()));
             }
             if let Some((_, positions)) = order.get_mut(at) {
-                positions.push(item.index);
+                positions.push(index);
             }
         }
         order
@@ -584,18 +608,25 @@ pub fn picked<T: Clone>(items: &[T], positions: &[u64]) -> Vec<T> {
     positions.iter().filter_map(|i| items.get(usize::try_from(*i).ok()?).cloned()).collect()
 }
 
-/// Reads the items of a suite of questions, and its examples if they have a file of their own; nothing for a text.
-pub fn load_items(suite: &Suite, data: &Path, examples: Option<&Path>) -> Result<Items, PlanError> {
-    if matches!(suite.scoring, Scoring::Text(_)) {
-        return Ok(Items::None);
-    }
-    let asked = rows::read(data)?;
+/// Reads the items of a suite of questions; nothing for a text. `files` are those of [`Suite::questions`], in that
+/// order; examples may have a file of their own.
+pub fn load_items(suite: &Suite, files: &[PathBuf], examples: Option<&Path>) -> Result<Items, PlanError> {
     let shown = examples.map(rows::read).transpose()?;
     let shown = examples.zip(shown.as_deref()).map(|(path, rows)| Data { path, rows });
-    let data = Data { path: data, rows: &asked };
+    let files = part::read(&suite.parts, files)?;
+    let data = files.iter().map(Questions::data);
     match &suite.scoring {
-        Scoring::Choice(choice) => choice_items(data, shown, choice).map(Items::Choices),
-        Scoring::Generate(generate) => generate_items(data, shown, generate).map(Items::Prompts),
+        Scoring::Choice(choice) => {
+            let items = data.map(|data| choice_items(data, shown, choice)).collect::<Result<Vec<_>, _>>()?;
+            let numbered = items.into_iter().flatten().zip(0..);
+            Ok(Items::Choices(numbered.map(|(item, index)| ChoiceItem { index, ..item }).collect()))
+        }
+        Scoring::Generate(generate) => {
+            let items =
+                data.map(|data| generate_items(data, shown, generate)).collect::<Result<Vec<_>, _>>()?;
+            let numbered = items.into_iter().flatten().zip(0..);
+            Ok(Items::Prompts(numbered.map(|(item, index)| GenerateItem { index, ..item }).collect()))
+        }
         Scoring::Text(_) => Ok(Items::None),
     }
 }

@@ -18,6 +18,7 @@ use crate::plan::error::PlanError;
 use crate::plan::generate::{self, GenerateItem, GenerateSuite};
 use crate::plan::items::{ChoiceItem, Data, Rendered, rendered};
 use crate::plan::overlap::Known;
+use crate::plan::part;
 use crate::plan::rows::{self, Row};
 use crate::plan::suite::{self, ChoiceSuite, Scoring, Suite};
 use crate::run::data;
@@ -63,6 +64,12 @@ struct Questions {
     ctx: u32,
 }
 
+/// The files of a suite.
+struct Files {
+    questions: Vec<part::Questions>,
+    examples: Option<part::Questions>,
+}
+
 /// What is decoded for a question.
 struct Decoded {
     place: Place,
@@ -106,11 +113,18 @@ impl<'a> Checker<'a> {
         Ok(Checked { suite: suite.name, items: Some(questions.asked.len() as u64), notes, findings })
     }
 
-    /// The questions' file, and the examples' if they have one.
-    fn files(&self, suite: &Suite) -> Result<Vec<PathBuf>, Error> {
-        let places = [suite.sources.as_slice(), suite.fewshot_sources.as_slice()];
-        let places = places.into_iter().filter(|places| !places.is_empty());
-        places.map(|places| data::locate(suite, places, self.cache, false)).collect()
+    /// The questions' files, and the examples' if they have one.
+    fn files(&self, suite: &Suite) -> Result<Files, Error> {
+        let find = |places| data::locate(suite, places, self.cache, false);
+        let files: Vec<PathBuf> = suite.questions().into_iter().map(find).collect::<Result<_, _>>()?;
+        let questions = part::read(&suite.parts, &files)?;
+        let examples = Some(suite.fewshot_sources.as_slice()).filter(|places| !places.is_empty());
+        let examples = examples.map(find).transpose()?;
+        let rows = examples.as_deref().map(rows::read).transpose()?;
+        Ok(Files {
+            questions,
+            examples: examples.zip(rows).map(|(path, rows)| part::Questions { path, rows }),
+        })
     }
 
     /// Of texts only what they share with the calibration text can be wrong.
@@ -182,11 +196,11 @@ impl<'a> Checker<'a> {
 }
 
 /// What a multiple-choice suite asks.
-fn choices(paths: &[PathBuf], suite: &ChoiceSuite) -> Result<Questions, Error> {
+fn choices(files: &Files, suite: &ChoiceSuite) -> Result<Questions, Error> {
     let alone = ChoiceSuite { fewshot: 0, ..suite.clone() };
     let questions = Questions { ctx: suite.ctx, ..Questions::default() };
     questions.read(
-        paths,
+        files,
         |data| rendered(data, None, &alone),
         |data, examples| rendered(data, examples, suite),
         |line, item| {
@@ -199,12 +213,12 @@ fn choices(paths: &[PathBuf], suite: &ChoiceSuite) -> Result<Questions, Error> {
 }
 
 /// What a suite asks whose answers are written. An answer has to fit behind its prompt.
-fn prompts(paths: &[PathBuf], suite: &GenerateSuite) -> Result<Questions, Error> {
+fn prompts(files: &Files, suite: &GenerateSuite) -> Result<Questions, Error> {
     let alone = GenerateSuite { fewshot: 0, ..suite.clone() };
     let more = u64::from(suite.tokens);
     let questions = Questions { ctx: suite.ctx, ..Questions::default() };
     questions.read(
-        paths,
+        files,
         |data| generate::rendered(data, None, &alone),
         |data, examples| generate::rendered(data, examples, suite),
         |line, GenerateItem { id, prompt, reference, .. }| {
@@ -220,44 +234,44 @@ impl Questions {
     /// evaluated. `asked` says what is asked and what makes that unusable.
     fn read<I>(
         mut self,
-        paths: &[PathBuf],
+        files: &Files,
         alone: impl Fn(Data<'_>) -> Result<Vec<Rendered<I>>, PlanError>,
         evaluated: impl Fn(Data<'_>, Option<Data<'_>>) -> Result<Vec<Rendered<I>>, PlanError>,
         asked: impl Fn(usize, I) -> (Asked, Option<String>),
         decoded: impl Fn(Place, I) -> Decoded,
     ) -> Result<Self, Error> {
-        let Some(path) = paths.first() else { return Ok(self) };
-        let rows = rows::read(path)?;
-        let mut wrong = BTreeSet::new();
-        for (line, item) in alone(Data { path, rows: &rows })? {
-            let fault = match item {
-                Ok(item) => {
-                    let (one, fault) = asked(line, item);
-                    let fault = fault.map(|fault| Finding::of(Kind::Unusable, &one.place, fault));
-                    self.asked.push(one);
-                    fault
+        let shown = files.examples.as_ref().map(part::Questions::data);
+        for file in &files.questions {
+            let mut wrong = BTreeSet::new();
+            let mut places = BTreeMap::new();
+            for (line, item) in alone(file.data())? {
+                let fault = match item {
+                    Ok(item) => {
+                        let (one, fault) = asked(line, item);
+                        let fault = fault.map(|fault| Finding::of(Kind::Unusable, &one.place, fault));
+                        // What is left out moves the positions of what follows, and these may be its id.
+                        places.insert(line, one.place.clone());
+                        self.asked.push(one);
+                        fault
+                    }
+                    Err(error) => Some(unusable(line, &error)),
+                };
+                if let Some(fault) = fault {
+                    wrong.insert(line);
+                    self.unusable.push(fault);
                 }
-                Err(error) => Some(unusable(line, &error)),
-            };
-            if let Some(fault) = fault {
-                wrong.insert(line);
-                self.unusable.push(fault);
             }
-        }
-        // What is left out moves the positions of what follows, and these may be its id.
-        let places: BTreeMap<usize, Place> =
-            self.asked.iter().map(|one| (one.place.line, one.place.clone())).collect();
-        let sound: Vec<Row> = rows.into_iter().filter(|row| !wrong.contains(&row.line)).collect();
-        let shown = paths.get(1).map(|path| rows::read(path).map(|rows| (path, rows))).transpose()?;
-        let shown = shown.as_ref().map(|(path, rows)| Data { path, rows });
-        for (line, item) in evaluated(Data { path, rows: &sound }, shown)? {
-            match item {
-                Ok(item) => {
-                    // Every sound row was rendered alone before.
-                    let place = places.get(&line).cloned().unwrap_or(Place { line, id: String::new() });
-                    self.decoded.push(decoded(place, item));
+            let sound: Vec<Row> =
+                file.rows.iter().filter(|row| !wrong.contains(&row.line)).cloned().collect();
+            for (line, item) in evaluated(Data { path: &file.path, rows: &sound }, shown)? {
+                match item {
+                    Ok(item) => {
+                        // Every sound row was rendered alone before.
+                        let place = places.get(&line).cloned().unwrap_or(Place { line, id: String::new() });
+                        self.decoded.push(decoded(place, item));
+                    }
+                    Err(error) => self.unusable.push(unusable(line, &error)),
                 }
-                Err(error) => self.unusable.push(unusable(line, &error)),
             }
         }
         Ok(self)

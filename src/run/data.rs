@@ -30,10 +30,11 @@ pub fn fetch_all(
 
 /// The items of a suite of questions.
 pub fn items(suite: &Suite, cache: &Cache) -> Result<Items, Error> {
-    if suite.sources.is_empty() {
-        return Ok(Items::None);
-    }
-    let questions = locate(suite, &suite.sources, cache, false)?;
+    let questions: Vec<PathBuf> = suite
+        .questions()
+        .into_iter()
+        .map(|places| locate(suite, places, cache, false))
+        .collect::<Result<_, _>>()?;
     let has_examples = !suite.fewshot_sources.is_empty();
     let examples = has_examples.then(|| locate(suite, &suite.fewshot_sources, cache, false)).transpose()?;
     Ok(suite::load_items(suite, &questions, examples.as_deref())?)

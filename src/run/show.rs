@@ -127,10 +127,14 @@ fn places(suite: &Suite, cache: &Cache) -> Result<Vec<Place>, Error> {
         Matter::Text(places) | Matter::Chat(places) => Some((label(corpus), places.as_slice())),
         Matter::Sampled(_) => None,
     });
+    let parts = suite.parts.iter().flat_map(|part| {
+        let of = |what: &str| format!("{what} of {}", part.name);
+        [(of("questions"), part.source.as_slice()), (of("answers"), part.answers.as_slice())]
+    });
     let questions =
         [("questions".to_owned(), &suite.sources[..]), ("examples".to_owned(), &suite.fewshot_sources[..])];
     let resources = suite.resources.iter().map(|one| (one.name.clone(), std::slice::from_ref(&one.source)));
-    let all = questions.into_iter().chain(corpora).chain(resources);
+    let all = questions.into_iter().chain(parts).chain(corpora).chain(resources);
     all.flat_map(|(of, places)| places.iter().map(move |place| (of.clone(), place)))
         .map(|(of, place): (String, &DataSource)| {
             let there = data::there(suite, place, cache)?.is_some();
@@ -232,6 +236,10 @@ fn prompt(item: &GenerateItem) -> String {
         Prompt::Chat(messages) => {
             for message in messages {
                 let _ = writeln!(out, "[{}]\n{}", message.role, message.content);
+                for call in &message.tool_calls {
+                    let arguments = serde_json::Value::from(call.arguments.clone());
+                    let _ = writeln!(out, "calls {} {arguments}", call.name);
+                }
             }
         }
     }

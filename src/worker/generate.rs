@@ -9,12 +9,14 @@ use thiserror::Error;
 
 use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
-use crate::answers::grade::Grader;
+use crate::answers::grade::{Grader, Measure};
 use crate::llama::ffi::ContextOptions;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::chat::ChatTemplate;
+use crate::plan::conversation::Toolbox;
 use crate::plan::generate::Prompt;
 use crate::score::answering::{Question, Told, answer_all};
+use crate::score::item::ItemScore;
 use crate::worker::memory;
 use crate::worker::protocol::{Finished, GenerateItem, GenerateWork, LoadSpec, SuiteCost};
 
@@ -65,13 +67,17 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
 ) -> Result<Finished, E> {
     let begun = Instant::now();
     let suite = &work.suite;
-    let grader = Grader::new(suite.measure, &suite.filter_list, &suite.exact_match, punkt(&work.resources)?);
-    let questions = rendered(model, work)?;
+    let Asked { questions, unasked, grader } = rendered(model, work)?;
+    for (item, reason) in unasked {
+        told(Told::Item(item, Box::new(ItemScore::Failed { reason })))?;
+    }
     let trained = if spec.yarn { suite.ctx } else { model.context_length() };
     let longest = suite.ctx.min(trained) as usize;
     // Tags may be special tokens.
     let close = suite.think_tags.last().map_or("", String::as_str);
     let tagged = suite.chat && work.template.as_ref().is_some_and(|source| source.contains(close));
+    // What marks calls often is one, and calls are read out of the text.
+    let tagged = tagged || suite.measure == Measure::Calls;
     let spent = answer_all(model, template, suite, &questions, (longest, tagged), &grader, told)?;
     Ok(Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
@@ -97,28 +103,47 @@ fn punkt(resources: &BTreeMap<String, PathBuf>) -> Result<Option<Punkt>, Generat
     Ok(Some(punkt?))
 }
 
-/// Prompts as the model sees them.
-fn rendered<'a>(model: &Model, work: &'a GenerateWork) -> Result<Vec<Question<'a>>, GenerateError> {
-    let args = work.suite.template_args();
+/// What is asked, and how it is graded.
+struct Asked<'a> {
+    /// Prompts as the model sees them.
+    questions: Vec<Question<'a>>,
+    /// Items that the chat template cannot render, and why.
+    unasked: Vec<(&'a GenerateItem, String)>,
+    grader: Grader,
+}
+
+/// Puts the items into the base's chat template, where the suite asks in chats.
+fn rendered<'a>(model: &Model, work: &'a GenerateWork) -> Result<Asked<'a>, GenerateError> {
+    let suite = &work.suite;
+    let args = suite.template_args();
     let (bos, eos) = model.bos_and_eos();
-    let bytes: usize = work.items.iter().flat_map(|item| item.prompt.texts()).map(str::len).sum();
-    memory::for_template(bytes, || {
-        let template = match &work.template {
-            Some(source) if work.suite.chat => {
-                Some(ChatTemplate::new(source, &bos, &eos).map_err(GenerateError::Template)?)
-            }
-            _ => None,
-        };
-        let question = |item: &'a GenerateItem| {
-            let prompt = match (&item.prompt, &template) {
-                (Prompt::Raw(text), _) => text.clone(),
-                (Prompt::Chat(messages), Some(template)) => {
-                    template.prompt(messages, &args).map_err(GenerateError::Template)?
-                }
-                (Prompt::Chat(_), None) => return Err(GenerateError::NoTemplate),
+    let mut grader =
+        Grader::new(suite.measure, &suite.filter_list, &suite.exact_match, punkt(&work.resources)?);
+    let tools = |item: &GenerateItem| if suite.measure == Measure::Calls { item.reference.len() } else { 0 };
+    let bytes =
+        |item: &GenerateItem| item.prompt.texts().iter().map(|text| text.len()).sum::<usize>() + tools(item);
+    memory::for_template(work.items.iter().map(bytes).sum(), || {
+        let source = work.template.as_deref().filter(|_| suite.chat);
+        let template = source.map(|source| ChatTemplate::new(source, &bos, &eos)).transpose();
+        let template = template.map_err(GenerateError::Template)?;
+        let toolbox = template.as_ref().zip(source).filter(|_| suite.measure == Measure::Calls);
+        let toolbox = toolbox.map(|(template, source)| Toolbox::new(template, source, &args, suite.calls));
+        if let Some(&Toolbox { format, prompted, .. }) = toolbox.as_ref() {
+            grader = Grader::Calls { format, prompted };
+        }
+        let (mut questions, mut unasked) = (Vec::with_capacity(work.items.len()), Vec::new());
+        for item in &work.items {
+            let prompt = match (&item.prompt, &toolbox, &template) {
+                (Prompt::Raw(text), ..) => Ok(text.clone()),
+                (Prompt::Chat(messages), Some(toolbox), _) => toolbox.prompt(messages, &item.reference),
+                (Prompt::Chat(messages), None, Some(template)) => template.prompt(messages, &[], &args),
+                (Prompt::Chat(_), None, None) => return Err(GenerateError::NoTemplate),
             };
-            Ok(Question { item, prompt })
-        };
-        work.items.iter().map(question).collect()
+            match prompt {
+                Ok(prompt) => questions.push(Question { item, prompt }),
+                Err(why) => unasked.push((item, format!("the base's chat template cannot render it: {why}"))),
+            }
+        }
+        Ok(Asked { questions, unasked, grader })
     })
 }
