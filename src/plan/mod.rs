@@ -1,6 +1,7 @@
 //! What a sweep will do, before anything is done: recipes, suites, prompts, the matrix of trials and the keys
 //! under which their results are kept.
 
+pub mod agent;
 pub mod capability;
 pub mod catalogue;
 pub mod chat;
