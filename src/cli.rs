@@ -71,6 +71,12 @@ pub enum Command {
         #[command(subcommand)]
         command: SuitesCommand,
     },
+    /// A step on the way into the sandbox in which model-written code runs.
+    #[command(hide = true)]
+    SandboxStage {
+        /// What the step is told, as JSON.
+        setting: String,
+    },
     /// The child process in which llama.cpp runs.
     #[command(hide = true)]
     Worker {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_input_disk;
 mod corpora;
+mod escape;
 mod eval;
 mod generate;
 mod imatrix;
