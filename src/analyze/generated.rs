@@ -12,6 +12,10 @@ use crate::stats::{self, Estimate};
 
 /// What the names of metrics of written answers begin with.
 const EXACT_MATCH: &str = "exact_match";
+/// What the names of shares of programs that pass their tests begin with.
+const PASS_AT: &str = "pass@";
+/// Share of answers that are what they should be in form.
+const WELL_FORMED: &str = "well_formed";
 /// What the names of accuracies among instructions end with.
 const ACCURACY: &str = "_acc";
 /// Mean of the accuracies, where a suite has several.
@@ -23,7 +27,10 @@ const CUT_OFF: &str = "cut_off";
 
 /// Whether a metric is one of written answers of which more is better.
 pub(super) fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY)
+    metric.starts_with(EXACT_MATCH)
+        || metric.starts_with(PASS_AT)
+        || metric == WELL_FORMED
+        || metric.ends_with(ACCURACY)
 }
 
 /// What an item that was scored is worth on each metric.
@@ -73,7 +80,8 @@ pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
         measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
     }
     measures.extend(lengths(&scored));
-    Measured { measures, n: scored.len() as u64, notes: failed_note(&failed).into_iter().collect() }
+    let notes = failed_note(&failed).into_iter().chain(unguarded(&scored)).collect();
+    Measured { measures, n: scored.len() as u64, notes }
 }
 
 fn measured(metric: String, estimate: Estimate) -> Measure {
@@ -127,6 +135,16 @@ fn lengths(items: &[&ItemRecord]) -> Vec<Measure> {
         .collect()
 }
 
+/// Says that programs ran without a sandbox, if any did.
+fn unguarded(items: &[&ItemRecord]) -> Option<String> {
+    let is_unguarded = |item: &&&ItemRecord| match &item.score {
+        ItemScore::Generated(score) => score.outcomes.iter().any(|outcome| outcome.guard == "none"),
+        _ => false,
+    };
+    let count = items.iter().filter(is_unguarded).count();
+    (count > 0).then(|| format!("the programs of {count} items ran without a sandbox"))
+}
+
 /// Why an item is not scored, if it is not.
 pub(super) fn reason(item: &ItemRecord) -> Option<String> {
     match &item.score {
@@ -158,6 +176,7 @@ mod tests {
                 stop: if index == 0 { Stop::Length } else { Stop::End },
             }],
             extracted: Vec::new(),
+            outcomes: Vec::new(),
             grades: grades.iter().map(grade).collect(),
         });
         ItemRecord { index, id: index.to_string(), score }

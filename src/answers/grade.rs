@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::english::sentences::Punkt;
 use super::error::AnswerError;
 use super::exact_match::ExactMatch;
+use super::execute::{Execute, Outcome, Runner};
 use super::filter::Filters;
 use super::ifeval::check::{Checker, Verdict};
 use super::ifeval::instruction::Instruction;
@@ -26,6 +27,8 @@ pub enum Measure {
     ExactMatch,
     /// The instructions of the reference are followed.
     Ifeval,
+    /// The answer, between what the reference puts around it, is a program whose tests pass.
+    Code,
 }
 
 /// What an item scores on a metric: `right` of `of`. Over items both are summed.
@@ -55,11 +58,14 @@ pub struct Graded {
     pub grades: Vec<Grade>,
     /// What was compared; empty where instructions are checked.
     pub extracted: Vec<Extracted>,
+    /// What came of each sample's program, where answers are programs.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The names of a measure's metrics.
-pub fn metrics(measure: Measure, filters: &[Filters]) -> Vec<String> {
+pub fn metrics(measure: Measure, filters: &[Filters], execute: Option<&Execute>) -> Vec<String> {
     match measure {
+        Measure::Code => execute.map(Execute::metrics).unwrap_or_default(),
         Measure::Ifeval => IFEVAL.map(str::to_owned).to_vec(),
         Measure::ExactMatch if filters.is_empty() => vec![EXACT_MATCH.to_owned()],
         Measure::ExactMatch => filters.iter().map(|f| format!("{EXACT_MATCH}/{}", f.name)).collect(),
@@ -78,6 +84,8 @@ pub enum Grader {
     },
     /// Checks instructions.
     Ifeval(Box<Checker>),
+    /// Runs programs.
+    Code(Box<Runner>),
 }
 
 /// The reference of an item whose instructions are checked, as its suite's `doc_to_target` prints it.
@@ -89,18 +97,20 @@ struct Instructions {
 }
 
 impl Grader {
-    /// The grader of a measure; `punkt` splits sentences, where they are counted.
-    pub fn new(measure: Measure, filters: &[Filters], compare: &ExactMatch, punkt: Option<Punkt>) -> Self {
-        match measure {
-            Measure::ExactMatch => Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() },
-            Measure::Ifeval => Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own)))),
-        }
+    /// A grader that compares.
+    pub fn exact_match(filters: &[Filters], compare: &ExactMatch) -> Self {
+        Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() }
+    }
+
+    /// A grader that checks instructions; `punkt` splits sentences, where they are counted.
+    pub fn ifeval(punkt: Option<Punkt>) -> Self {
+        Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own))))
     }
 
     /// Grades an item's samples.
     ///
     /// # Errors
-    /// If a pattern needs too many steps, or the reference is none.
+    /// If a pattern needs too many steps, the reference is none, or a program cannot be run.
     pub fn grade<T: AsRef<str>>(&self, reference: &str, samples: &[T]) -> Result<Graded, AnswerError> {
         match self {
             Self::ExactMatch { filters, compare } if filters.is_empty() => {
@@ -119,6 +129,7 @@ impl Grader {
                 Ok(graded)
             }
             Self::Ifeval(checker) => instructions(checker, reference, samples),
+            Self::Code(runner) => runner.grade(reference, samples),
         }
     }
 }
@@ -135,7 +146,8 @@ fn one(
         right += u32::from(compare.matches(answer, reference)?);
     }
     let right = f64::from(right) / extracted.answers.len().max(1) as f64;
-    Ok(Graded { grades: vec![Grade { metric, right, of: 1.0 }], extracted: vec![extracted] })
+    let grades = vec![Grade { metric, right, of: 1.0 }];
+    Ok(Graded { grades, extracted: vec![extracted], outcomes: Vec::new() })
 }
 
 fn instructions<T: AsRef<str>>(
@@ -157,7 +169,7 @@ fn instructions<T: AsRef<str>>(
     let of = [1.0, number, 1.0, number];
     let grades = IFEVAL.iter().zip(right).zip(of);
     let grades = grades.map(|((metric, right), of)| Grade { metric: (*metric).to_owned(), right, of });
-    Ok(Graded { grades: grades.collect(), extracted: Vec::new() })
+    Ok(Graded { grades: grades.collect(), ..Graded::default() })
 }
 
 /// In the order of [`IFEVAL`].
@@ -195,10 +207,10 @@ mod tests {
             ]"#,
         );
         assert_eq!(
-            metrics(Measure::ExactMatch, &filters),
+            metrics(Measure::ExactMatch, &filters, None),
             ["exact_match/first", "exact_match/vote", "exact_match/all"]
         );
-        let judge = Grader::new(Measure::ExactMatch, &filters, &ExactMatch::default(), None);
+        let judge = Grader::exact_match(&filters, &ExactMatch::default());
         let graded = judge.grade("4", &["so #### 5", "#### 4", "#### 4", "none"]).expect("graded");
         assert_eq!(graded.grades.iter().map(|g| g.right).collect::<Vec<_>>(), [0.0, 1.0, 0.5]);
         assert_eq!(graded.extracted[0].answers, ["5"]);
@@ -207,14 +219,14 @@ mod tests {
 
     #[test]
     fn without_filters_answers_are_compared_as_they_are() {
-        let judge = Grader::new(Measure::ExactMatch, &[], &ExactMatch::default(), None);
-        assert_eq!(metrics(Measure::ExactMatch, &[]), ["exact_match"]);
+        let judge = Grader::exact_match(&[], &ExactMatch::default());
+        assert_eq!(metrics(Measure::ExactMatch, &[], None), ["exact_match"]);
         assert!((judge.grade("a", &["a", "b"]).expect("graded").grades[0].right - 0.5).abs() < 1e-12);
     }
 
     #[test]
     fn instructions_count_one_by_one_and_together() {
-        let judge = Grader::new(Measure::Ifeval, &[], &ExactMatch::default(), None);
+        let judge = Grader::ifeval(None);
         let reference = r#"{"instruction_id_list": ["punctuation:no_comma", "change_case:english_lowercase"],
                             "kwargs": [{}, {}]}"#;
         let graded = judge.grade(reference, &["No commas here at all."]).expect("graded");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::answers::exact_match::ExactMatch;
+use crate::answers::execute::{Around, Execute};
 use crate::answers::filter::Filters;
 use crate::answers::grade::{self, Measure};
 use crate::answers::thought;
@@ -70,7 +71,8 @@ pub struct GenerateSuite {
     pub doc_to_id: String,
     /// Template of the question.
     pub doc_to_text: String,
-    /// Template of the reference: the right answer, or IFEval's instructions as JSON.
+    /// Template of the reference: the right answer, or IFEval's instructions as JSON. Of programs only what examples
+    /// show; they are graded by what `execute` puts around them.
     pub doc_to_target: String,
     /// What stands between an example's question and its answer.
     #[serde(default = "space")]
@@ -126,6 +128,9 @@ pub struct GenerateSuite {
     /// What does not count when answers are compared.
     #[serde(default)]
     pub exact_match: ExactMatch,
+    /// How answers become programs, where that is what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execute: Option<Execute>,
 }
 
 /// Whether the model thinks first: `"on"`, `"off"`, or a number of tokens after which its thought is closed.
@@ -274,12 +279,34 @@ impl GenerateSuite {
         if self.measure == Measure::Ifeval && !self.filter_list.is_empty() {
             return Err(("filters, and measures instructions".to_owned(), "leave `filter_list` out"));
         }
+        self.check_code()
+    }
+
+    fn check_code(&self) -> Result<(), (String, &'static str)> {
+        let is_code = self.measure == Measure::Code;
+        match &self.execute {
+            Some(execute) if is_code => execute.check(self.samples)?,
+            None if !is_code => {}
+            Some(_) => {
+                let fault = "a [generate.execute] table, and runs nothing".to_owned();
+                return Err((fault, "set `measure = \"code\"`, or leave the table out"));
+            }
+            None => {
+                let fault = "`measure = \"code\"` without a [generate.execute] table".to_owned();
+                return Err((fault, "say in it what stands behind an answer: `after`"));
+            }
+        }
+        if is_code && self.filter_list.len() > 1 {
+            let fault =
+                format!("{} pipelines of filters, and runs one program an answer", self.filter_list.len());
+            return Err((fault, "keep one of them"));
+        }
         Ok(())
     }
 
     /// Names of its metrics.
     pub fn metrics(&self) -> Vec<String> {
-        grade::metrics(self.measure, &self.filter_list)
+        grade::metrics(self.measure, &self.filter_list, self.execute.as_ref())
     }
 
     /// What the chat template is told.
@@ -327,7 +354,10 @@ pub fn rendered(
                 index,
                 id: if id.is_empty() { index.to_string() } else { id },
                 prompt: render.prompt(&line(&render.description)?, examples, line(&render.question)?),
-                reference: line(&render.target)?,
+                reference: match &render.around {
+                    None => line(&render.target)?,
+                    Some((before, after)) => around(&Around { before: line(before)?, after: line(after)? }),
+                },
             })
         },
     )
@@ -337,6 +367,11 @@ fn text_of(path: &Path, row: &Grouped<'_>, template: &Template) -> Result<String
     template.text(&row.row.value).map_err(|message| bad(path, row.row.line, message))
 }
 
+/// What stands around a program, as a reference.
+fn around(around: &Around) -> String {
+    serde_json::json!(around).to_string()
+}
+
 struct Renderer<'suite> {
     suite: &'suite GenerateSuite,
     id: Template,
@@ -344,13 +379,20 @@ struct Renderer<'suite> {
     question: Template,
     target: Template,
     group: Option<Template>,
+    /// Of a program: what stands before an answer and behind it.
+    around: Option<(Template, Template)>,
 }
 
 impl<'suite> Renderer<'suite> {
     fn new(suite: &'suite GenerateSuite) -> Result<Self, PlanError> {
         let group = suite.doc_to_group.as_ref().map(|source| Template::new("doc_to_group", source));
+        let around = suite.execute.as_ref().map(|execute| {
+            let before = Template::new("execute.before", &execute.before)?;
+            Ok::<_, PlanError>((before, Template::new("execute.after", &execute.after)?))
+        });
         Ok(Self {
             suite,
+            around: around.transpose()?,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             description: Template::new("description", &suite.description)?,
             question: Template::new("doc_to_text", &suite.doc_to_text)?,
@@ -420,6 +462,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_a_program_is_its_reference() {
+        let code = "measure = \"code\"\nexecute = { before = \"{{ q }}\\n\", after = \"\\ncheck({{ a }})\" }";
+        let suite = suite(code);
+        suite.check().expect("sound");
+        assert_eq!(suite.metrics(), ["pass@1", "well_formed"]);
+        let items = items(&suite);
+        let expected = Around { before: "1+1\n".to_owned(), after: "\ncheck(2)".to_owned() };
+        assert_eq!(serde_json::from_str::<Around>(&items[0].reference).expect("read"), expected);
+        assert_eq!(items[0].prompt, Prompt::Raw("Q: 2+2\nA: 4\n\nQ: 1+1\nA:".to_owned()));
+    }
+
+    #[test]
     fn thinking_is_on_off_or_a_budget_and_told_to_the_template() {
         for (text, thinking, told) in [
             ("\"on\"", Thinking::On, true),
@@ -446,6 +500,9 @@ mod tests {
             ("stop = [\"\"]", "an empty text"),
             ("thinking = \"on\"", "only a chat template"),
             ("sampling = { top_p = 0.0 }", "a top_p of 0"),
+            ("measure = \"code\"", "without a [generate.execute]"),
+            ("execute = { after = \"\" }", "runs nothing"),
+            ("measure = \"code\"\nexecute = { after = \"\", pass_at = [2] }", "pass_at = [2]"),
             ("measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]", "filters, and measures"),
         ] {
             let (found, _) = suite(more).check().expect_err(more);

@@ -158,7 +158,7 @@ fn devices() -> Outcome {
     links.iter().try_for_each(|(to, link)| symlink(to, link).at(link))
 }
 
-/// Nothing can be written but the scratch folder; `/proc` has its own owners.
+/// Nothing can be written but the scratch folder; `/proc` has still one thing to be told.
 fn read_only() -> Outcome {
     let mounts = fs::read_to_string("/proc/self/mountinfo").at("the mounts")?;
     for line in mounts.lines() {
@@ -194,6 +194,8 @@ pub(super) fn drop_rights() -> Outcome {
         }
         _ => {}
     }
+    let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_remount("/proc", MountFlags::BIND | MountFlags::RDONLY | plain, c"").at("/proc read-only")?;
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         // Numbers that this kernel does not have.

@@ -128,7 +128,7 @@ fn bubblewrap(program: &Path, setting: &Setting) -> Result<Command, String> {
     command.args(["--tmpfs", SCRATCH, "--symlink", "/scratch/tmp", "/tmp"]);
     command.arg("--ro-bind").arg(own).arg("/.stage");
     // Its /dev holds a file system in memory that has no limit.
-    command.args(["--remount-ro", "/dev", "--remount-ro", "/", "--", "/.stage"]);
+    command.args(["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--", "/.stage"]);
     Ok(command)
 }
 

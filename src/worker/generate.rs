@@ -9,11 +9,13 @@ use thiserror::Error;
 
 use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
-use crate::answers::grade::Grader;
+use crate::answers::execute::Runner;
+use crate::answers::grade::{Grader, Measure};
 use crate::llama::ffi::ContextOptions;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::chat::ChatTemplate;
 use crate::plan::generate::Prompt;
+use crate::sandbox::{Sandbox, SandboxError};
 use crate::score::answering::{Question, Told, answer_all};
 use crate::worker::memory;
 use crate::worker::protocol::{Finished, GenerateItem, GenerateWork, LoadSpec, SuiteCost};
@@ -46,6 +48,14 @@ pub enum GenerateError {
         /// Why.
         source: std::io::Error,
     },
+    /// Programs that cannot be run here.
+    #[error("{reason}{hint}")]
+    Sandbox {
+        /// Why.
+        reason: SandboxError,
+        /// What the user can do, in brackets.
+        hint: String,
+    },
     /// A resource that is not what it should be.
     #[error(transparent)]
     Grader(#[from] AnswerError),
@@ -65,7 +75,7 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
 ) -> Result<Finished, E> {
     let begun = Instant::now();
     let suite = &work.suite;
-    let grader = Grader::new(suite.measure, &suite.filter_list, &suite.exact_match, punkt(&work.resources)?);
+    let grader = grader(work)?;
     let questions = rendered(model, work)?;
     let trained = if spec.yarn { suite.ctx } else { model.context_length() };
     let longest = suite.ctx.min(trained) as usize;
@@ -80,6 +90,22 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
         tokens_naive: spent.tokens_naive,
         ..SuiteCost::default()
     }))
+}
+
+/// The grader of a suite's measure.
+fn grader(work: &GenerateWork) -> Result<Grader, GenerateError> {
+    let suite = &work.suite;
+    Ok(match (&suite.execute, suite.measure) {
+        (Some(execute), _) => {
+            let sandbox = Sandbox::find(work.unsafe_exec).map_err(|reason| {
+                let hint = reason.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+                GenerateError::Sandbox { reason, hint }
+            })?;
+            Grader::Code(Box::new(Runner::new(sandbox, execute, &suite.filter_list)))
+        }
+        (None, Measure::Ifeval) => Grader::ifeval(punkt(&work.resources)?),
+        (None, _) => Grader::exact_match(&suite.filter_list, &suite.exact_match),
+    })
 }
 
 /// The sentence splitter, if the suite brings its parameters.

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use bitfrontier::sandbox::{End, Job, Limits, Ran, Sandbox, SandboxError};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfrontier");
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfrontier");
 
 /// The sandbox of this machine; `None` if it has none, having looked that it says so and runs nothing.
-fn sandbox() -> Option<Sandbox> {
+pub fn guarded() -> Option<Sandbox> {
     match Sandbox::find_by(PathBuf::from(PROGRAM), false) {
         Ok(sandbox) => {
             assert!(sandbox.is_guarded());
@@ -98,7 +99,7 @@ print('done')
 
 #[test]
 fn sandbox_runs_what_it_is_given_and_gives_back_what_came_of_it() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let mut job = job(
         "import sys, helper\nopen('out/new.txt', 'w').write(helper.twice(sys.stdin.read()))\nsys.exit(len(sys.argv))",
     );
@@ -117,7 +118,7 @@ fn sandbox_runs_what_it_is_given_and_gives_back_what_came_of_it() {
 
 #[test]
 fn sandbox_has_no_network() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     listener.set_nonblocking(true).expect("set");
     let port = listener.local_addr().expect("an address").port();
@@ -144,7 +145,7 @@ print(socket.if_nameindex())
 
 #[test]
 fn sandbox_ends_a_fork_bomb() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let mark = format!("bomb-{}", std::process::id());
     let code = format!(
         "import os, time\nos.environ['X'] = '{mark}'\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(.01)"
@@ -169,7 +170,7 @@ fn alive(mark: &str) -> usize {
 
 #[test]
 fn sandbox_ends_a_memory_bomb() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code = "import mmap\nparts = []\nwhile True:\n    parts.append(bytearray(1 << 20))";
     let mut job = job(code);
     job.limits.memory = 128 << 20;
@@ -180,7 +181,7 @@ fn sandbox_ends_a_memory_bomb() {
 
 #[test]
 fn sandbox_ends_many_processes_that_share_a_memory_bomb() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     // Each of them stays below the limit.
     let code = r"
 import os, time
@@ -197,7 +198,7 @@ time.sleep(60)
 
 #[test]
 fn sandbox_bounds_the_disk() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code = r"
 import os, errno
 total, why = 0, None
@@ -227,7 +228,7 @@ print(number < 30_000)
 
 #[test]
 fn sandbox_hides_the_home_folder() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let home = PathBuf::from(std::env::var_os("HOME").expect("a home"));
     let folder = tempfile::Builder::new().prefix(".bitfrontier-test-").tempdir_in(&home).expect("a folder");
     let file = folder.path().join("secret");
@@ -240,7 +241,7 @@ fn sandbox_hides_the_home_folder() {
 
 #[test]
 fn sandbox_hides_the_cache_and_the_working_folder() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     // The cache of a run is wherever BITFRONTIER_CACHE says; here as in the tests of sweeps.
     let (cache, file) = secret();
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -253,7 +254,7 @@ fn sandbox_hides_the_cache_and_the_working_folder() {
 
 #[test]
 fn sandbox_writes_nowhere_but_in_its_scratch_folder() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code = r"
 import os, sys
 places = ['/', '/usr', '/usr/bin', '/bin', '/lib', '/etc', '/dev', '/proc', '/root', '/home', '/var', '/scratch',
@@ -282,7 +283,7 @@ for file in (sys.executable, os.__file__, '/proc/sys/kernel/core_pattern', '/pro
 
 #[test]
 fn sandbox_cannot_signal_anything_outside() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code = format!(
         r"
 import os, signal
@@ -304,7 +305,7 @@ print(sorted(int(name) for name in os.listdir('/proc') if name.isdigit()) == sor
 
 #[test]
 fn sandbox_ends_a_daemon_that_outlives_the_program() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let mark = format!("daemon-{}", std::process::id());
     let code = format!(
         r"
@@ -329,7 +330,7 @@ print('left behind')
 
 #[test]
 fn sandbox_ends_an_endless_loop_and_an_endless_sleep() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let mut busy = job("while True: pass");
     busy.limits.cpu = Duration::from_secs(1);
     let ran = sandbox.run(&busy).expect("run");
@@ -349,7 +350,7 @@ fn sandbox_ends_an_endless_loop_and_an_endless_sleep() {
 
 #[test]
 fn sandbox_keeps_only_the_beginning_of_a_flood() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code =
         "import sys\nfor _ in range(2000):\n    print('x' * 9999)\n    print('y' * 9999, file=sys.stderr)";
     let ran = sandbox.run(&job(code)).expect("run");
@@ -360,7 +361,7 @@ fn sandbox_keeps_only_the_beginning_of_a_flood() {
 
 #[test]
 fn sandbox_shows_no_variables_of_its_parents() {
-    let Some(_) = sandbox() else { return };
+    let Some(_) = guarded() else { return };
     // A run with a secret in its environment: this test itself, started once more.
     if std::env::var_os("BITFRONTIER_TEST_SECRET").is_none() {
         let name = "escape::sandbox_shows_no_variables_of_its_parents";
@@ -375,13 +376,20 @@ fn sandbox_shows_no_variables_of_its_parents() {
     let code = r"
 import os
 for name in os.listdir('/proc'):
-    for file in ('environ', 'cmdline', 'mem', 'maps', 'cwd', 'root', 'fd'):
+    if not name.isdigit():
+        continue
+    for file in ('environ', 'cmdline', 'maps', 'mem', 'fd/0', 'fd/1', 'cwd', 'root'):
+        path = f'/proc/{name}/{file}'
         try:
-            path = f'/proc/{name}/{file}'
-            found = open(path, 'rb').read() if file in ('environ', 'cmdline', 'maps') else os.listdir(path)
-            if b'secret' in found or name == '1' and file not in ('cmdline',):
-                print(path, found)
-        except (OSError, NotADirectoryError):
+            if b'secret' in open(path, 'rb').read(1 << 20) or name == '1' and file != 'cmdline':
+                print('read', path)
+        except OSError:
+            pass
+        try:
+            os.readlink(path)
+            if name == '1':
+                print('followed', path)
+        except OSError:
             pass
 print(sorted(os.environ))
 ";
@@ -393,7 +401,7 @@ print(sorted(os.environ))
 
 #[test]
 fn sandbox_follows_no_links_out() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let (_folder, file) = secret();
     let code = format!(
         r"
@@ -424,7 +432,7 @@ os.symlink('/etc/passwd', 'program.py')
 
 #[test]
 fn sandbox_allows_no_mounts_no_tracing_and_no_further_namespaces() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = guarded() else { return };
     let code = r"
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -459,7 +467,7 @@ for file in ('/proc/1/mem', '/proc/1/fd/1'):
 
 #[test]
 fn sandbox_dies_with_whoever_asked_for_it() {
-    let Some(_) = sandbox() else { return };
+    let Some(_) = guarded() else { return };
     let mark = format!("orphan-{}", std::process::id());
     if let Some(mark) = std::env::var_os("BITFRONTIER_TEST_ORPHAN") {
         let mut job = job("import time; time.sleep(300)");

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_input_disk;
+mod code;
 mod corpora;
 mod escape;
 mod eval;
