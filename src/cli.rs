@@ -71,6 +71,12 @@ pub enum Command {
         #[command(subcommand)]
         command: SuitesCommand,
     },
+    /// A step on the way into the sandbox in which model-written code runs.
+    #[command(hide = true)]
+    SandboxStage {
+        /// What the step is told, as JSON.
+        setting: String,
+    },
     /// The child process in which llama.cpp runs.
     #[command(hide = true)]
     Worker {
@@ -309,6 +315,9 @@ pub struct EvalArgs {
     /// How answers are written.
     #[command(flatten)]
     pub writing: WritingArgs,
+    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    #[arg(long)]
+    pub unsafe_exec: bool,
     /// Write what was found on each item, prompts and outputs included, to a file of JSON lines.
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
@@ -552,6 +561,9 @@ pub struct WhatArgs {
     /// Quantize a base that is quantized already.
     #[arg(long)]
     pub allow_requantize: bool,
+    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    #[arg(long)]
+    pub unsafe_exec: bool,
     /// Timed repetitions of a speed trial [default: 5].
     #[arg(long, value_name = "N")]
     pub repetitions: Option<u32>,

@@ -17,6 +17,8 @@
 pub mod cli;
 pub mod sweep;
 
+pub mod sandbox;
+
 pub mod answers;
 pub mod plan;
 

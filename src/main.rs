@@ -34,6 +34,7 @@ use bitfrontier::run::study;
 use bitfrontier::run::{
     check, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show, speculate, speed,
 };
+use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::sweep;
 use bitfrontier::worker;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Worker { parent } => return run_worker(parent),
+        Command::SandboxStage { setting } => return run_stage(&setting),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
         Command::Eval(args) => run_eval(&args),
@@ -75,6 +77,16 @@ fn run_worker(parent: u32) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: the worker cannot go on: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_stage(setting: &str) -> ExitCode {
+    match sandbox::stage::run(setting) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: the sandbox cannot go on: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -242,6 +254,7 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
             seed: args.writing.seed,
         },
         exact: args.exact,
+        unsafe_exec: args.unsafe_exec,
         noise: args.noise,
         threads: args.model.threads.unwrap_or_else(machine::cores),
         offload: offload(&args.model).unwrap_or_default(),
@@ -601,6 +614,7 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         no_retry: what.no_retry,
         allow_requantize: what.allow_requantize,
         yarn: what.model.yarn,
+        unsafe_exec: what.unsafe_exec,
         hang_seconds: what.hang_seconds,
         repetitions: what.repetitions,
         offload: offload(&what.model),

@@ -13,7 +13,11 @@ use crate::stats::{self, Estimate};
 
 /// What the names of metrics of written answers begin with.
 const EXACT_MATCH: &str = "exact_match";
-/// Share of what is meant as tool calls that can be read as such.
+/// What the names of shares of programs that pass their tests begin with.
+const PASS_AT: &str = "pass@";
+/// Share of repositories whose tests pass in the end.
+const SOLVED: &str = "solved";
+/// Share of answers that are what they should be in form: of what is meant as calls, or programs, what can be read as such.
 const WELL_FORMED: &str = "well_formed";
 /// What the names of accuracies among instructions end with.
 const ACCURACY: &str = "_acc";
@@ -36,7 +40,11 @@ const SIGNS: [Sign; 3] = [
 
 /// Whether a metric is one of written answers of which more is better.
 pub(super) fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY) || metric == WELL_FORMED
+    metric.starts_with(EXACT_MATCH)
+        || metric.starts_with(PASS_AT)
+        || metric == WELL_FORMED
+        || metric == SOLVED
+        || metric.ends_with(ACCURACY)
 }
 
 /// What an item that was scored is worth on each metric.
@@ -86,7 +94,8 @@ pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
         measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
     }
     measures.extend(signs(&scored));
-    Measured { measures, n: scored.len() as u64, notes: failed_note(&failed).into_iter().collect() }
+    let notes = failed_note(&failed).into_iter().chain(unguarded(&scored)).collect();
+    Measured { measures, n: scored.len() as u64, notes }
 }
 
 fn measured(metric: String, estimate: Estimate) -> Measure {
@@ -142,6 +151,16 @@ pub(super) fn sign(item: &ItemRecord, name: &str) -> Option<f64> {
     SIGNS.iter().find(|(known, _)| *known == name).and_then(|sign| sign_of(item, sign))
 }
 
+/// Says that programs ran without a sandbox, if any did.
+fn unguarded(items: &[&ItemRecord]) -> Option<String> {
+    let is_unguarded = |item: &&&ItemRecord| match &item.score {
+        ItemScore::Generated(score) => score.outcomes.iter().any(|outcome| outcome.guard == "none"),
+        _ => false,
+    };
+    let count = items.iter().filter(is_unguarded).count();
+    (count > 0).then(|| format!("the programs of {count} items ran without a sandbox"))
+}
+
 /// Why an item is not scored, if it is not.
 pub(super) fn reason(item: &ItemRecord) -> Option<String> {
     match &item.score {
@@ -173,6 +192,7 @@ mod tests {
                 stop: if index == 0 { Stop::Length } else { Stop::End },
             }],
             extracted: Vec::new(),
+            outcomes: Vec::new(),
             grades: grades.iter().map(grade).collect(),
         });
         ItemRecord { index, id: index.to_string(), score }

@@ -27,7 +27,7 @@ mod tests;
 // Scores of single items are shown too, and `render` sees nothing but this room.
 pub use crate::journal::record::{
     ChoiceScore, ChoiceScoring, ChunkScore, Extracted, F32Array, GeneratedAnswer, GeneratedScore, Grade,
-    ItemRecord, ItemScore, Stop,
+    ItemRecord, ItemScore, Stop, Verdict,
 };
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::sandbox::SandboxError;
+
 /// A filter, a metric or an instruction that cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AnswerError {
@@ -73,9 +75,29 @@ pub enum AnswerError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A reference that is not what stands around a program.
+    #[error("the reference is nothing to put around a program: {reason}")]
+    Program {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A program that could not be run.
+    #[error("{reason}")]
+    Sandbox {
+        /// Why.
+        reason: String,
+        /// What the user can do.
+        hint: String,
+    },
 }
 
 impl AnswerError {
+    /// Of a sandbox's error.
+    pub fn sandbox(error: &SandboxError) -> Self {
+        let hint = error.hint().unwrap_or_else(|| "try again".to_owned());
+        Self::Sandbox { reason: error.to_string(), hint }
+    }
+
     /// What the user can do.
     pub fn hint(&self) -> String {
         match self {
@@ -93,6 +115,8 @@ impl AnswerError {
                 "let doc_to_tools print a JSON list of functions, and doc_to_target what is right: see suites/README.md"
             }
             Self::Parameters { .. } => "fetch the file again",
+            Self::Program { .. } => "let `before` and `after` of [generate.execute] be templates",
+            Self::Sandbox { hint, .. } => hint,
         }
         .to_owned()
     }

@@ -9,6 +9,7 @@ use super::calls::verdict::{Verdict as CallVerdict, judge};
 use super::english::sentences::Punkt;
 use super::error::AnswerError;
 use super::exact_match::ExactMatch;
+use super::execute::{Execute, Outcome, Runner};
 use super::filter::Filters;
 use super::ifeval::check::{Checker, Verdict};
 use super::ifeval::instruction::Instruction;
@@ -35,6 +36,8 @@ pub enum Measure {
     Ifeval,
     /// The calls of the reference are made.
     Calls,
+    /// The answer, between what the reference puts around it, is a program whose tests pass.
+    Code,
 }
 
 /// What an item scores on a metric: `right` of `of`. Over items both are summed.
@@ -64,11 +67,14 @@ pub struct Graded {
     pub grades: Vec<Grade>,
     /// What was compared; empty where instructions are checked.
     pub extracted: Vec<Extracted>,
+    /// What came of each sample's program, where answers are programs.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The names of a measure's metrics.
-pub fn metrics(measure: Measure, filters: &[Filters]) -> Vec<String> {
+pub fn metrics(measure: Measure, filters: &[Filters], execute: Option<&Execute>) -> Vec<String> {
     match measure {
+        Measure::Code => execute.map(Execute::metrics).unwrap_or_default(),
         Measure::Ifeval => IFEVAL.map(str::to_owned).to_vec(),
         Measure::Calls => CALLS.map(str::to_owned).to_vec(),
         Measure::ExactMatch if filters.is_empty() => vec![EXACT_MATCH.to_owned()],
@@ -95,6 +101,8 @@ pub enum Grader {
         /// Whether it was asked for them in words; recorded with what was read.
         prompted: bool,
     },
+    /// Runs programs.
+    Code(Box<Runner>),
 }
 
 /// The reference of an item whose instructions are checked, as its suite's `doc_to_target` prints it.
@@ -106,20 +114,20 @@ struct Instructions {
 }
 
 impl Grader {
-    /// The grader of a measure; `punkt` splits sentences, where they are counted. Calls are read as JSON, where a
-    /// [`Self::Calls`] of one's own does not say otherwise.
-    pub fn new(measure: Measure, filters: &[Filters], compare: &ExactMatch, punkt: Option<Punkt>) -> Self {
-        match measure {
-            Measure::ExactMatch => Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() },
-            Measure::Ifeval => Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own)))),
-            Measure::Calls => Self::Calls { format: Format::Json, prompted: false },
-        }
+    /// A grader that compares.
+    pub fn exact_match(filters: &[Filters], compare: &ExactMatch) -> Self {
+        Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() }
+    }
+
+    /// A grader that checks instructions; `punkt` splits sentences, where they are counted.
+    pub fn ifeval(punkt: Option<Punkt>) -> Self {
+        Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own))))
     }
 
     /// Grades an item's samples.
     ///
     /// # Errors
-    /// If a pattern needs too many steps, or the reference is none.
+    /// If a pattern needs too many steps, the reference is none, or a program cannot be run.
     pub fn grade<T: AsRef<str>>(&self, reference: &str, samples: &[T]) -> Result<Graded, AnswerError> {
         match self {
             Self::ExactMatch { filters, compare } if filters.is_empty() => {
@@ -139,6 +147,7 @@ impl Grader {
             }
             Self::Ifeval(checker) => instructions(checker, reference, samples),
             Self::Calls { format, prompted } => calls(*format, *prompted, reference, samples),
+            Self::Code(runner) => runner.grade(reference, samples),
         }
     }
 }
@@ -155,7 +164,8 @@ fn one(
         right += u32::from(compare.matches(answer, reference)?);
     }
     let right = f64::from(right) / extracted.answers.len().max(1) as f64;
-    Ok(Graded { grades: vec![Grade { metric, right, of: 1.0 }], extracted: vec![extracted] })
+    let grades = vec![Grade { metric, right, of: 1.0 }];
+    Ok(Graded { grades, extracted: vec![extracted], outcomes: Vec::new() })
 }
 
 /// Calls are right or not, one answer after another; the calls of all answers are counted together.
@@ -194,7 +204,7 @@ fn calls<T: AsRef<str>>(
         },
         Extracted { filter: "verdict".to_owned(), answers: verdicts.iter().map(why).collect() },
     ];
-    Ok(Graded { grades: grades.collect(), extracted })
+    Ok(Graded { grades: grades.collect(), extracted, outcomes: Vec::new() })
 }
 
 fn instructions<T: AsRef<str>>(
@@ -216,7 +226,7 @@ fn instructions<T: AsRef<str>>(
     let of = [1.0, number, 1.0, number];
     let grades = IFEVAL.iter().zip(right).zip(of);
     let grades = grades.map(|((metric, right), of)| Grade { metric: (*metric).to_owned(), right, of });
-    Ok(Graded { grades: grades.collect(), extracted: Vec::new() })
+    Ok(Graded { grades: grades.collect(), ..Graded::default() })
 }
 
 /// In the order of [`IFEVAL`].
@@ -254,10 +264,10 @@ mod tests {
             ]"#,
         );
         assert_eq!(
-            metrics(Measure::ExactMatch, &filters),
+            metrics(Measure::ExactMatch, &filters, None),
             ["exact_match/first", "exact_match/vote", "exact_match/all"]
         );
-        let judge = Grader::new(Measure::ExactMatch, &filters, &ExactMatch::default(), None);
+        let judge = Grader::exact_match(&filters, &ExactMatch::default());
         let graded = judge.grade("4", &["so #### 5", "#### 4", "#### 4", "none"]).expect("graded");
         assert_eq!(graded.grades.iter().map(|g| g.right).collect::<Vec<_>>(), [0.0, 1.0, 0.5]);
         assert_eq!(graded.extracted[0].answers, ["5"]);
@@ -266,8 +276,8 @@ mod tests {
 
     #[test]
     fn without_filters_answers_are_compared_as_they_are() {
-        let judge = Grader::new(Measure::ExactMatch, &[], &ExactMatch::default(), None);
-        assert_eq!(metrics(Measure::ExactMatch, &[]), ["exact_match"]);
+        let judge = Grader::exact_match(&[], &ExactMatch::default());
+        assert_eq!(metrics(Measure::ExactMatch, &[], None), ["exact_match"]);
         assert!((judge.grade("a", &["a", "b"]).expect("graded").grades[0].right - 0.5).abs() < 1e-12);
     }
 
@@ -298,7 +308,7 @@ mod tests {
 
     #[test]
     fn instructions_count_one_by_one_and_together() {
-        let judge = Grader::new(Measure::Ifeval, &[], &ExactMatch::default(), None);
+        let judge = Grader::ifeval(None);
         let reference = r#"{"instruction_id_list": ["punctuation:no_comma", "change_case:english_lowercase"],
                             "kwargs": [{}, {}]}"#;
         let graded = judge.grade(reference, &["No commas here at all."]).expect("graded");

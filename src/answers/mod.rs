@@ -7,6 +7,7 @@ pub mod calls;
 pub mod english;
 pub mod error;
 pub mod exact_match;
+pub mod execute;
 pub mod filter;
 pub mod grade;
 pub mod ifeval;

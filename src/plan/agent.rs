@@ -4,6 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// Metrics: the share of repositories whose tests pass in the end, of calls that no tool could carry out, of repositories
+/// on which the model went in a circle; turns, and tokens written, a repository.
+pub const METRICS: [&str; 5] = ["solved", "invalid_calls", "circles", "turns", "tokens_written"];
 
 /// Most turns an item may be given.
 const MOST_TURNS: u32 = 200;
@@ -94,7 +99,8 @@ impl Repository {
     /// What is wrong with it.
     pub fn printed(files: &str, tests: &str) -> Result<Self, String> {
         let read = |what: &str, text: &str| -> Result<Texts, String> {
-            serde_json::from_str(text).map_err(|error| format!("{what} is no object of texts by path: {error}"))
+            serde_json::from_str(text)
+                .map_err(|error| format!("{what} is no object of texts by path: {error}"))
         };
         let repository = Self { files: read("doc_to_files", files)?, tests: read("doc_to_tests", tests)? };
         if repository.tests.is_empty() {
@@ -108,6 +114,19 @@ impl Repository {
             Some(fault) => Err(fault),
             None => Ok(repository),
         }
+    }
+
+    /// As an item keeps it.
+    pub(super) fn as_reference(&self) -> String {
+        json!({"files": self.files, "tests": self.tests}).to_string()
+    }
+
+    /// From what an item keeps.
+    ///
+    /// # Errors
+    /// If that is none.
+    pub fn of(reference: &str) -> Result<Self, String> {
+        serde_json::from_str(reference).map_err(|error| format!("the reference is no repository: {error}"))
     }
 
     /// Writes a file, as a model wants it.
@@ -156,7 +175,8 @@ mod tests {
     #[test]
     fn repositories_hold_what_may_be_edited_and_what_decides() {
         let printed = |files: &str, tests: &str| Repository::printed(files, tests);
-        let mut good = printed(r#"{"a.py": "x = 1"}"#, r#"{"t/test_a.py": "import a"}"#).expect("a repository");
+        let mut good =
+            printed(r#"{"a.py": "x = 1"}"#, r#"{"t/test_a.py": "import a"}"#).expect("a repository");
         assert_eq!(good.text("t/test_a.py"), Some("import a"));
         assert!(good.write("t/test_a.py", String::new()).expect_err("a test").contains("cannot be edited"));
         assert!(good.write("../a.py", String::new()).expect_err("outside").contains("no path inside"));

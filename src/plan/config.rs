@@ -66,6 +66,8 @@ pub struct RunOptions {
     pub yarn: bool,
     /// Quantize a base that is quantized already.
     pub allow_requantize: bool,
+    /// Run programs that models write without a sandbox.
+    pub unsafe_exec: bool,
     /// Timed repetitions of a speed trial.
     pub repetitions: u32,
     /// Seconds without a sign of life after which a worker is ended; absent: from the plan's estimate.
@@ -133,6 +135,7 @@ struct SweepFile {
     fetch: Option<bool>,
     allow_requantize: Option<bool>,
     yarn: Option<bool>,
+    unsafe_exec: Option<bool>,
     hang_seconds: Option<f64>,
     offload: Option<Offload>,
     speed: Option<Spanned<SpeedTable>>,
@@ -234,6 +237,8 @@ pub struct SweepFlags {
     pub allow_requantize: bool,
     /// `--yarn`.
     pub yarn: bool,
+    /// `--unsafe-exec`.
+    pub unsafe_exec: bool,
     /// `--hang-seconds`.
     pub hang_seconds: Option<f64>,
     /// `--repetitions`.
@@ -298,6 +303,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
             yarn: flags.yarn || raw.yarn.unwrap_or(false),
+            unsafe_exec: flags.unsafe_exec || raw.unsafe_exec.unwrap_or(false),
             allow_requantize: flags.allow_requantize || raw.allow_requantize.unwrap_or(false),
             repetitions,
             hang_seconds,

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::answers::exact_match::ExactMatch;
+use crate::answers::execute::{Around, Execute};
 use crate::answers::filter::Filters;
 use crate::answers::grade::{self, Measure};
 use crate::answers::thought;
+use crate::plan::agent::{self, AgentTable, Repository};
 use crate::plan::conversation::{CallStyle, Message, messages, reference};
 use crate::plan::error::PlanError;
 use crate::plan::items::{Data, Grouped, Rendered, Shots, asked};
@@ -81,7 +83,9 @@ pub struct GenerateSuite {
     /// How calls are asked for and written.
     #[serde(default, skip_serializing_if = "CallStyle::is_default")]
     pub calls: CallStyle,
-    /// Template of the reference: the right answer, or as JSON `IFEval`'s instructions or the right calls.
+    /// Template of the reference: the right answer, or as JSON `IFEval`'s instructions or the right calls. Of programs
+    /// only what examples show; they are graded by what `execute` puts around them.
+    #[serde(default)]
     pub doc_to_target: String,
     /// What stands between an example's question and its answer.
     #[serde(default = "space")]
@@ -137,6 +141,12 @@ pub struct GenerateSuite {
     /// What does not count when answers are compared.
     #[serde(default)]
     pub exact_match: ExactMatch,
+    /// Instead of one answer: a repository, mended turn by turn with tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentTable>,
+    /// How answers become programs, where that is what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execute: Option<Execute>,
 }
 
 /// Whether the model thinks first: `"on"`, `"off"`, or a number of tokens after which its thought is closed.
@@ -269,6 +279,7 @@ impl GenerateSuite {
             return Err(("an empty text among `stop` or `think_tags`".to_owned(), "leave it out"));
         }
         self.check_calls()?;
+        self.check_agent()?;
         if !self.chat && (self.thinking.is_some() || !self.template_args.is_empty()) {
             let fault = "`thinking` or `template_args`, which only a chat template can be told".to_owned();
             return Err((fault, "set `chat = true`, or leave them out"));
@@ -280,7 +291,53 @@ impl GenerateSuite {
         if self.measure == Measure::Ifeval && !self.filter_list.is_empty() {
             return Err(("filters, and measures instructions".to_owned(), "leave `filter_list` out"));
         }
+        self.check_code()
+    }
+
+    fn check_code(&self) -> Result<(), (String, &'static str)> {
+        let is_code = self.measure == Measure::Code;
+        match &self.execute {
+            Some(execute) if is_code => execute.check(self.samples)?,
+            None if !is_code => {}
+            Some(_) => {
+                let fault = "a [generate.execute] table, and runs nothing".to_owned();
+                return Err((fault, "set `measure = \"code\"`, or leave the table out"));
+            }
+            None => {
+                let fault = "`measure = \"code\"` without a [generate.execute] table".to_owned();
+                return Err((fault, "say in it what stands behind an answer: `after`"));
+            }
+        }
+        if is_code && self.filter_list.len() > 1 {
+            let fault =
+                format!("{} pipelines of filters, and runs one program an answer", self.filter_list.len());
+            return Err((fault, "keep one of them"));
+        }
         Ok(())
+    }
+
+    /// Whether what it says of repositories fits together.
+    fn check_agent(&self) -> Result<(), (String, &'static str)> {
+        let Some(agent) = &self.agent else {
+            let graded = self.execute.is_some() || !self.doc_to_target.is_empty();
+            let fault = "no `doc_to_target`, which answers are graded by".to_owned();
+            return if graded { Ok(()) } else { Err((fault, "add it, see suites/gsm8k.toml")) };
+        };
+        if !self.chat {
+            let fault = "[generate.agent], whose tools only a chat template can be told".to_owned();
+            return Err((fault, "set `chat = true`"));
+        }
+        let other =
+            self.measure != Measure::default() || self.execute.is_some() || self.doc_to_tools.is_some();
+        if other || !self.doc_to_target.is_empty() || !self.filter_list.is_empty() {
+            let fault = "[generate.agent] beside another way of grading".to_owned();
+            return Err((fault, "repositories are graded by their tests: leave the other out"));
+        }
+        if self.samples > 1 || self.fewshot > 0 || self.doc_to_messages.is_some() {
+            let fault = "[generate.agent] beside `samples`, `fewshot` or `doc_to_messages`".to_owned();
+            return Err((fault, "leave them out"));
+        }
+        agent.check()
     }
 
     /// Whether what it says of messages and tools fits together.
@@ -305,7 +362,7 @@ impl GenerateSuite {
         if tools && !self.filter_list.is_empty() {
             return Err(("filters, and measures calls".to_owned(), "leave `filter_list` out"));
         }
-        if !tools && !self.calls.is_default() {
+        if !tools && self.agent.is_none() && !self.calls.is_default() {
             return Err(("`calls`, and no tools".to_owned(), "leave it out"));
         }
         Ok(())
@@ -313,7 +370,10 @@ impl GenerateSuite {
 
     /// Names of its metrics.
     pub fn metrics(&self) -> Vec<String> {
-        grade::metrics(self.measure, &self.filter_list)
+        if self.agent.is_some() {
+            return agent::METRICS.map(str::to_owned).to_vec();
+        }
+        grade::metrics(self.measure, &self.filter_list, self.execute.as_ref())
     }
 
     /// What the chat template is told.
@@ -365,9 +425,15 @@ pub fn rendered(
                 None => vec![Message::new("user", line(&render.question)?)],
             };
             let target = line(&render.target)?;
-            let reference = match &render.tools {
-                Some(template) => reference(&line(template)?, &target).map_err(fail)?,
-                None => target,
+            let reference = match (&render.tools, &render.around, &render.repository) {
+                (Some(tools), ..) => reference(&line(tools)?, &target).map_err(fail)?,
+                (_, Some((before, after)), _) => {
+                    around(&Around { before: line(before)?, after: line(after)? })
+                }
+                (.., Some((files, tests))) => {
+                    Repository::printed(&line(files)?, &line(tests)?).map_err(fail)?.as_reference()
+                }
+                _ => target,
             };
             Ok(GenerateItem {
                 index,
@@ -385,6 +451,11 @@ fn text_of(path: &Path, row: &Grouped<'_>, template: &Template) -> Result<String
     template.text(&row.row.value).map_err(|message| bad(path, row.row.line, message))
 }
 
+/// What stands around a program, as a reference.
+fn around(around: &Around) -> String {
+    serde_json::json!(around).to_string()
+}
+
 struct Renderer<'suite> {
     suite: &'suite GenerateSuite,
     id: Template,
@@ -394,6 +465,10 @@ struct Renderer<'suite> {
     tools: Option<Template>,
     target: Template,
     group: Option<Template>,
+    /// Of a program: what stands before an answer and behind it.
+    around: Option<(Template, Template)>,
+    /// Of a repository: its files and its tests.
+    repository: Option<(Template, Template)>,
 }
 
 impl<'suite> Renderer<'suite> {
@@ -401,8 +476,18 @@ impl<'suite> Renderer<'suite> {
         let optional = |name, source: &Option<String>| {
             source.as_ref().map(|source| Template::new(name, source)).transpose()
         };
+        let around = suite.execute.as_ref().map(|execute| {
+            let before = Template::new("execute.before", &execute.before)?;
+            Ok::<_, PlanError>((before, Template::new("execute.after", &execute.after)?))
+        });
+        let repository = suite.agent.as_ref().map(|agent| {
+            let files = Template::new("agent.doc_to_files", &agent.doc_to_files)?;
+            Ok::<_, PlanError>((files, Template::new("agent.doc_to_tests", &agent.doc_to_tests)?))
+        });
         Ok(Self {
             suite,
+            around: around.transpose()?,
+            repository: repository.transpose()?,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             description: Template::new("description", &suite.description)?,
             question: Template::new("doc_to_text", &suite.doc_to_text)?,
@@ -474,6 +559,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_a_program_is_its_reference() {
+        let code = "measure = \"code\"\nexecute = { before = \"{{ q }}\\n\", after = \"\\ncheck({{ a }})\" }";
+        let suite = suite(code);
+        suite.check().expect("sound");
+        assert_eq!(suite.metrics(), ["pass@1", "well_formed"]);
+        let items = items(&suite);
+        let expected = Around { before: "1+1\n".to_owned(), after: "\ncheck(2)".to_owned() };
+        assert_eq!(serde_json::from_str::<Around>(&items[0].reference).expect("read"), expected);
+        assert_eq!(items[0].prompt, Prompt::Raw("Q: 2+2\nA: 4\n\nQ: 1+1\nA:".to_owned()));
+    }
+
+    #[test]
     fn thinking_is_on_off_or_a_budget_and_told_to_the_template() {
         for (text, thinking, told) in [
             ("\"on\"", Thinking::On, true),
@@ -500,6 +597,9 @@ mod tests {
             ("stop = [\"\"]", "an empty text"),
             ("thinking = \"on\"", "only a chat template"),
             ("sampling = { top_p = 0.0 }", "a top_p of 0"),
+            ("measure = \"code\"", "without a [generate.execute]"),
+            ("execute = { after = \"\" }", "runs nothing"),
+            ("measure = \"code\"\nexecute = { after = \"\", pass_at = [2] }", "pass_at = [2]"),
             ("measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]", "filters, and measures"),
         ] {
             let (found, _) = suite(more).check().expect_err(more);

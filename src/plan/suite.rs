@@ -18,7 +18,7 @@ use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 24] = [
+const BUILT_IN: [(&str, &str); 29] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -34,10 +34,15 @@ const BUILT_IN: [(&str, &str); 24] = [
     ("truthfulqa_mc2", include_str!("../../suites/truthfulqa_mc2.toml")),
     ("commonsense_qa", include_str!("../../suites/commonsense_qa.toml")),
     ("social_iqa", include_str!("../../suites/social_iqa.toml")),
+    ("humaneval", include_str!("../../suites/humaneval.toml")),
+    ("humaneval_sampled", include_str!("../../suites/humaneval_sampled.toml")),
+    ("humaneval_chat", include_str!("../../suites/humaneval_chat.toml")),
+    ("mbpp", include_str!("../../suites/mbpp.toml")),
     ("gsm8k", include_str!("../../suites/gsm8k.toml")),
     ("ifeval", include_str!("../../suites/ifeval.toml")),
     ("bfcl", include_str!("../../suites/bfcl.toml")),
     ("bfcl_live", include_str!("../../suites/bfcl_live.toml")),
+    ("repairs", include_str!("../../suites/repairs.toml")),
     ("tool_talks", include_str!("../../suites/tool_talks.toml")),
     ("texts", include_str!("../../suites/texts.toml")),
     ("chat", include_str!("../../suites/chat.toml")),
@@ -46,8 +51,10 @@ const BUILT_IN: [(&str, &str); 24] = [
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
-const BUILT_IN_DATA: [(&str, &[u8]); 3] = [
+const BUILT_IN_DATA: [(&str, &[u8]); 5] = [
     ("chat.jsonl", include_bytes!("../../suites/data/chat.jsonl")),
+    ("functions.jsonl", include_bytes!("../../suites/data/functions.jsonl")),
+    ("repairs.jsonl", include_bytes!("../../suites/data/repairs.jsonl")),
     ("sums.jsonl", include_bytes!("../../suites/data/sums.jsonl")),
     ("tool_talks.jsonl", include_bytes!("../../suites/data/tool_talks.jsonl")),
 ];

@@ -4,7 +4,7 @@
 use super::csv::table;
 use super::file::{RenderError, replace};
 use crate::analyze::choice::{judge, mass};
-use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop};
+use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop, Verdict};
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ const QUESTIONS: [&str; 16] = [
     "reason",
     "true_mass",
 ];
-const ANSWERS: [&str; 15] = [
+const ANSWERS: [&str; 18] = [
     "index",
     "id",
     "sample",
@@ -45,6 +45,9 @@ const ANSWERS: [&str; 15] = [
     "prompt",
     "status",
     "reason",
+    "verdict",
+    "error",
+    "sandbox",
 ];
 const TOKENS: [&str; 7] = ["index", "position", "nll", "nll_base", "kld", "delta_p", "same_top"];
 
@@ -89,6 +92,10 @@ struct AnswerRow<'a> {
     prompt: Option<&'a str>,
     status: &'static str,
     reason: &'a str,
+    /// What came of the answer's program, and what kept it in, where answers are programs.
+    verdict: Option<Verdict>,
+    error: Option<&'a str>,
+    sandbox: Option<&'a str>,
 }
 
 /// A scored token; `position` counts the scored positions of its chunk from 0. A chunk that failed is one line
@@ -190,8 +197,12 @@ fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
     let grades: BTreeMap<&str, [f64; 2]> =
         score.grades.iter().map(|grade| (grade.metric.as_str(), [grade.right, grade.of])).collect();
     let answers = score.answers.iter().enumerate();
+    let outcome = |sample: usize| score.outcomes.get(sample);
     answers
         .map(|(sample, answer)| AnswerRow {
+            verdict: outcome(sample).map(|outcome| outcome.verdict),
+            error: outcome(sample).map(|outcome| outcome.error.as_str()),
+            sandbox: outcome(sample).map(|outcome| outcome.guard.as_str()),
             sample: Some(sample),
             reference: Some(&score.reference),
             output: Some(&answer.output),

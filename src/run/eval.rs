@@ -54,6 +54,8 @@ pub struct Question {
     pub offload: Offload,
     /// Stretch contexts beyond the model's by YaRN.
     pub yarn: bool,
+    /// Run programs that the model writes without a sandbox.
+    pub unsafe_exec: bool,
 }
 
 /// How answers are written, where that shall not be as the suite says.
@@ -119,6 +121,9 @@ pub struct Evaluated {
     /// How far scores move when nothing is shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<ChoiceNoise>,
+    /// What kept the programs in that the model wrote: `bubblewrap`, `namespaces`, or `none`; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
     /// Tokens decoded.
     pub tokens_decoded: u64,
     /// Tokens that item-by-item, choice-by-choice work would have decoded.
@@ -221,6 +226,7 @@ pub fn evaluate(
         failed: records.iter().filter(|r| matches!(r.score, ItemScore::Failed { .. })).count() as u64,
         chance: suite.chance(),
         noise: choice_noise(&records, &exact, suite.main_metric()),
+        sandbox: records.iter().find_map(guard),
         metrics,
         tokens_decoded: cost.tokens_decoded,
         tokens_naive: cost.tokens_naive,
@@ -292,11 +298,18 @@ impl Writing {
     }
 }
 
+/// What kept an item's programs in, if there were any.
+fn guard(item: &ItemRecord) -> Option<String> {
+    let ItemScore::Generated(score) = &item.score else { return None };
+    score.outcomes.first().map(|outcome| outcome.guard.clone())
+}
+
 /// A worker with the model.
 struct Asking<'a> {
     worker: Worker,
     about: gguf::Model,
     interrupted: &'a AtomicBool,
+    unsafe_exec: bool,
     /// The worker's output; its last lines tell why it died.
     _log: NamedTempFile,
 }
@@ -306,7 +319,7 @@ impl<'a> Asking<'a> {
         let about = gguf::open_model(&question.model)?;
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
-        let mut asking = Self { worker, about, interrupted, _log: log };
+        let mut asking = Self { worker, about, interrupted, unsafe_exec: question.unsafe_exec, _log: log };
         let request = Request::Load(LoadSpec {
             model: question.model.clone(),
             threads: question.threads,
@@ -355,7 +368,8 @@ impl<'a> Asking<'a> {
         let whose = format!("suite {} needs a chat template", suite.name);
         let template = generate.chat.then(|| corpora::template_of(&self.about, &whose)).transpose()?;
         let resources = data::resources(suite, cache)?;
-        let work = Box::new(GenerateWork { items, suite: generate.clone(), template, resources });
+        let (suite, unsafe_exec) = (generate.clone(), self.unsafe_exec);
+        let work = Box::new(GenerateWork { items, suite, template, resources, unsafe_exec });
         self.items(&Request::Generate(work), asked, tell)
     }
 
@@ -402,6 +416,13 @@ impl Evaluated {
         }
         if let Some(chance) = self.chance {
             lines.push(format!("a guesser scores {chance:.4}"));
+        }
+        match self.sandbox.as_deref() {
+            Some("none") => {
+                lines.push("sandbox: none; programs of the model ran with limits only".to_owned());
+            }
+            Some(guard) => lines.push(format!("sandbox: {guard}")),
+            None => {}
         }
         if let Some(noise) = self.noise {
             lines.push(format!(

@@ -79,7 +79,11 @@ pub fn tools() -> Vec<Value> {
         tool(
             "replace_in_file",
             "Replaces a piece of a file that occurs exactly once.",
-            &[("path", path()), ("old", text("The piece as it stands there")), ("new", text("What takes its place"))],
+            &[
+                ("path", path()),
+                ("old", text("The piece as it stands there")),
+                ("new", text("What takes its place")),
+            ],
         ),
         tool("run_tests", "Runs the tests and shows what they say.", &[]),
     ]
@@ -262,7 +266,9 @@ fn plain(value: &Argument) -> Value {
     match value {
         Argument::None => Value::Null,
         Argument::Bool(word) => json!(word),
-        Argument::Int(number) => i64::try_from(*number).map_or_else(|_| json!(number.to_string()), |n| json!(n)),
+        Argument::Int(number) => {
+            i64::try_from(*number).map_or_else(|_| json!(number.to_string()), |n| json!(n))
+        }
         Argument::Float(number) => json!(number),
         Argument::Text(text) => json!(text),
         Argument::List(all) | Argument::Tuple(all) => all.iter().map(plain).collect(),
@@ -285,4 +291,106 @@ fn shortened(text: &str, most: usize) -> String {
     let ends = [letters.get(..head), letters.get(letters.len() - tail..)];
     let [head, tail] = ends.map(|part| part.unwrap_or_default().iter().collect::<String>());
     format!("{head}\n[...]\n{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course() -> Course {
+        let files = r#"{"calc.py": "def add(a, b):\n    return a - b\n"}"#;
+        let repository = Repository::printed(files, r#"{"test_it.py": "..."}"#).expect("a repository");
+        Course::new(repository, vec![Message::new("user", "Mend it.")], 6, 200)
+    }
+
+    fn call(name: &str, arguments: &Value) -> String {
+        format!("<tool_call>{}</tool_call>", json!({"name": name, "arguments": arguments}))
+    }
+
+    /// Passes once the minus is a plus.
+    fn test(repository: &Repository) -> Result<Tested, ()> {
+        let pass = repository.text("calc.py").is_some_and(|text| text.contains("a + b"));
+        Ok(Tested { pass, said: "AssertionError: -1 != 5\n".repeat(40) })
+    }
+
+    fn play(course: &mut Course, answers: &[String]) {
+        let reference = Reference::read(&reference(), false).expect("tools");
+        for answer in answers {
+            assert_eq!(course.ended, None, "before {answer}");
+            course.take(answer, Format::Hermes, &reference, &mut test).expect("taken");
+        }
+    }
+
+    #[test]
+    fn look_edit_test_until_green() {
+        let mut course = course();
+        play(
+            &mut course,
+            &[
+                call("list_files", &json!({})),
+                call("read_file", &json!({"path": "./calc.py"})),
+                call("run_tests", &json!({})),
+                call("replace_in_file", &json!({"path": "calc.py", "old": "a - b", "new": "a + b"})),
+                format!("Now the tests. {}", call("run_tests", &json!({}))),
+            ],
+        );
+        assert_eq!((course.ended, course.calls, course.invalid), (Some(Ended::Passed), 5, 0));
+        assert_eq!(course.results[0], "calc.py\ntest_it.py");
+        assert_eq!(course.results[1], "def add(a, b):\n    return a - b\n");
+        assert!(course.results[2].starts_with("The tests fail:") && course.results[2].contains("[...]"));
+        assert!(course.results[2].chars().count() <= 200 + "\n[...]\n".len());
+        assert_eq!(&course.results[3..], ["calc.py is changed.", "All tests pass."]);
+        let roles: Vec<&str> = course.messages.iter().map(|message| message.role.as_str()).collect();
+        assert_eq!(roles[..3], ["user", "assistant", "tool"]);
+        assert_eq!(course.messages[1].tool_calls[0].name, "list_files");
+        assert_eq!(course.messages.last().map(|m| m.content.as_str()), Some("All tests pass."));
+    }
+
+    #[test]
+    fn what_no_tool_can_carry_out_is_told_and_counted() {
+        let mut course = course();
+        play(
+            &mut course,
+            &[
+                call("delete_file", &json!({"path": "calc.py"})),
+                call("read_file", &json!({})),
+                call("read_file", &json!({"path": "calc.py", "line": 3})),
+                "<tool_call>{\"name\": \"run_tests\"".to_owned(),
+                call("write_file", &json!({"path": "test_it.py", "content": "pass"})),
+                call("replace_in_file", &json!({"path": "calc.py", "old": "a", "new": "b"})),
+            ],
+        );
+        assert_eq!((course.ended, course.calls, course.invalid), (Some(Ended::Turns), 6, 4));
+        for (result, says) in course.results.iter().zip([
+            "there is no tool delete_file; there are list_files, read_file",
+            "read_file needs path",
+            "read_file has no argument line",
+            "cannot be read",
+            "is a test and cannot be edited",
+            "occurs 3 times",
+        ]) {
+            assert!(result.contains(says), "{result}");
+        }
+        assert_eq!(course.repository().text("calc.py"), Some("def add(a, b):\n    return a - b\n"));
+    }
+
+    #[test]
+    fn circles_and_words_end_it() {
+        let mut circling = course();
+        play(&mut circling, &vec![call("list_files", &json!({})); 4]);
+        assert_eq!(circling.ended, Some(Ended::Circle));
+        let mut talking = course();
+        play(&mut talking, &["I have mended it.".to_owned()]);
+        assert_eq!((talking.ended, talking.calls), (Some(Ended::Stopped), 0));
+    }
+
+    #[test]
+    fn several_calls_of_one_answer_are_carried_out_in_turn() {
+        let mut course = course();
+        let edit =
+            call("write_file", &json!({"path": "calc.py", "content": "def add(a, b):\n    return a + b\n"}));
+        play(&mut course, &[format!("{edit}\n{}", call("run_tests", &json!({})))]);
+        assert_eq!((course.ended, course.calls), (Some(Ended::Passed), 2));
+        assert_eq!(course.results, ["calc.py is written.\nAll tests pass."]);
+    }
 }

@@ -2,6 +2,9 @@
 //! grade. The thought in front of an answer is kept in the record and not graded.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::answers::grade::{Graded, Grader};
 use crate::answers::thought;
@@ -15,6 +18,8 @@ use crate::score::item::{GeneratedAnswer, GeneratedScore, ItemScore};
 const FORCED: [&str; 2] = ["\n", "\n\n"];
 /// Cells are counted out in steps of so many, as llama.cpp pads them.
 const CELLS: usize = 256;
+/// How long a grade may take before there is a sign of life.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// An item with its prompt as the model sees it.
 #[derive(Debug, Clone)]
@@ -84,16 +89,41 @@ pub fn answer_all<E: From<LlamaError>>(
     let style = style(model, suite, shows_special)?;
     let mut spent = Spent::default();
     let samples = suite.samples as usize;
-    generator.write(&asks, &style, |written| {
-        let Written::Answer(answer) = written else { return told(Told::Step) };
-        // Prompts are in the order of their items, all samples of one together.
-        let Some(question) = asked.get_mut(answer.index / samples) else { return Ok(()) };
-        spent.tokens_naive += question.tokens.len() as u64 + answer.tokens;
-        question.answers.insert((answer.index % samples) as u32, answer);
-        if question.answers.len() < samples {
-            return Ok(());
+    // Programs take a while to run: answers are graded while others are still written.
+    thread::scope(|scope| {
+        let (finished, ungraded) = channel::<Tokenised<'_>>();
+        let (done, scores) = channel();
+        scope.spawn(move || {
+            for question in ungraded {
+                let score = Box::new(question.score(suite, grader));
+                if done.send((question.question.item, score)).is_err() {
+                    return;
+                }
+            }
+        });
+        generator.write(&asks, &style, |written| {
+            while let Ok((item, score)) = scores.try_recv() {
+                told(Told::Item(item, score))?;
+            }
+            let Written::Answer(answer) = written else { return told(Told::Step) };
+            // Prompts are in the order of their items, all samples of one together.
+            let Some(question) = asked.get_mut(answer.index / samples) else { return Ok(()) };
+            spent.tokens_naive += question.tokens.len() as u64 + answer.tokens;
+            question.answers.insert((answer.index % samples) as u32, answer);
+            if question.answers.len() == samples {
+                // Both ends live as long as this scope.
+                let _ = finished.send(question.taken());
+            }
+            Ok(())
+        })?;
+        drop(finished);
+        loop {
+            match scores.recv_timeout(PATIENCE) {
+                Ok((item, score)) => told(Told::Item(item, score))?,
+                Err(RecvTimeoutError::Timeout) => told(Told::Step)?,
+                Err(RecvTimeoutError::Disconnected) => return Ok::<(), E>(()),
+            }
         }
-        told(Told::Item(question.question.item, Box::new(question.score(suite, grader))))
     })?;
     spent.decode_s = generator.context.decode_s;
     spent.tokens_decoded = generator.context.tokens_decoded;
@@ -120,7 +150,8 @@ fn cells(asks: &[Ask], suite: &GenerateSuite) -> u32 {
     u32::try_from(sum.div_ceil(CELLS) * CELLS).unwrap_or(u32::MAX)
 }
 
-fn style(model: &Model, suite: &GenerateSuite, special: bool) -> Result<Style, LlamaError> {
+/// How a suite has answers written. `special`: whether special tokens are part of their text.
+pub fn style(model: &Model, suite: &GenerateSuite, special: bool) -> Result<Style, LlamaError> {
     let [open, close] = suite.tags();
     let [before, behind] = FORCED;
     let thinking = match suite.thinking {
@@ -149,12 +180,18 @@ impl Tokenised<'_> {
         (0..suite.samples).map(ask).collect()
     }
 
+    /// This question with its answers, which are not needed here any more.
+    fn taken(&mut self) -> Self {
+        let (tokens, answers) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.answers));
+        Self { question: self.question, tokens, answers }
+    }
+
     fn score(&self, suite: &GenerateSuite, grader: &Grader) -> ItemScore {
         let opened = thought::is_open(&self.question.prompt, suite.tags());
         let bare = |answer: &Answer| thought::without(&answer.text, suite.tags(), opened).to_owned();
         let samples: Vec<String> = self.answers.values().map(bare).collect();
         let item = self.question.item;
-        let Graded { grades, extracted } = match grader.grade(&item.reference, &samples) {
+        let Graded { grades, extracted, outcomes } = match grader.grade(&item.reference, &samples) {
             Ok(found) => found,
             Err(error) => {
                 return ItemScore::Failed { reason: format!("{error} (hint: {})", error.hint()) };
@@ -173,6 +210,7 @@ impl Tokenised<'_> {
             reference: item.reference.clone(),
             answers: answers.collect(),
             extracted,
+            outcomes,
             grades,
         })
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::answers::execute::Outcome;
 use crate::answers::grade::{Extracted, Grade};
 use crate::plan::suite::ChoiceScoring;
 use crate::score::generate::Stop;
@@ -83,6 +84,9 @@ pub struct GeneratedScore {
     /// What filters took out of the answers, one entry a pipeline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extracted: Vec<Extracted>,
+    /// What came of each answer's program, where answers are programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
     /// One a metric.
     pub grades: Vec<Grade>,
 }

@@ -1,5 +1,6 @@
 //! One file a way of scoring. Runs in the worker; knows the model, not the sweep.
 
+pub mod agent;
 pub mod answering;
 pub mod base_store;
 pub mod batched;

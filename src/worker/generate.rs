@@ -7,17 +7,21 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::answers::calls::format::Format;
 use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
+use crate::answers::execute::Runner;
 use crate::answers::grade::{Grader, Measure};
 use crate::llama::ffi::ContextOptions;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::chat::ChatTemplate;
 use crate::plan::conversation::Toolbox;
 use crate::plan::generate::Prompt;
+use crate::sandbox::{Sandbox, SandboxError};
 use crate::score::answering::{Question, Told, answer_all};
 use crate::score::item::ItemScore;
 use crate::worker::memory;
+use crate::worker::mend::mend;
 use crate::worker::protocol::{Finished, GenerateItem, GenerateWork, LoadSpec, SuiteCost};
 
 /// Files of the sentence splitter among a suite's resources.
@@ -48,9 +52,25 @@ pub enum GenerateError {
         /// Why.
         source: std::io::Error,
     },
+    /// Programs that cannot be run here.
+    #[error("{reason}{hint}")]
+    Sandbox {
+        /// Why.
+        reason: SandboxError,
+        /// What the user can do, in brackets.
+        hint: String,
+    },
     /// A resource that is not what it should be.
     #[error(transparent)]
     Grader(#[from] AnswerError),
+}
+
+impl GenerateError {
+    /// No sandbox.
+    pub(super) fn sandbox(reason: SandboxError) -> Self {
+        let hint = reason.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+        Self::Sandbox { reason, hint }
+    }
 }
 
 /// Asks the items and tells each.
@@ -67,12 +87,15 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
 ) -> Result<Finished, E> {
     let begun = Instant::now();
     let suite = &work.suite;
+    let trained = if spec.yarn { suite.ctx } else { model.context_length() };
+    let longest = suite.ctx.min(trained) as usize;
+    if let Some(table) = &suite.agent {
+        return mend(model, work, table, (template, longest), told);
+    }
     let Asked { questions, unasked, grader } = rendered(model, work)?;
     for (item, reason) in unasked {
         told(Told::Item(item, Box::new(ItemScore::Failed { reason })))?;
     }
-    let trained = if spec.yarn { suite.ctx } else { model.context_length() };
-    let longest = suite.ctx.min(trained) as usize;
     // Tags may be special tokens.
     let close = suite.think_tags.last().map_or("", String::as_str);
     let tagged = suite.chat && work.template.as_ref().is_some_and(|source| source.contains(close));
@@ -86,6 +109,23 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
         tokens_naive: spent.tokens_naive,
         ..SuiteCost::default()
     }))
+}
+
+/// The grader of a suite's measure.
+fn grader(work: &GenerateWork) -> Result<Grader, GenerateError> {
+    let suite = &work.suite;
+    Ok(match (&suite.execute, suite.measure) {
+        (Some(execute), _) => {
+            let sandbox = Sandbox::find(work.unsafe_exec).map_err(GenerateError::sandbox)?;
+            Grader::Code(Box::new(Runner::new(sandbox, execute, &suite.filter_list)))
+        }
+        (None, Measure::Ifeval) => Grader::ifeval(punkt(&work.resources)?),
+        // The chat template tells the format.
+        (None, Measure::Calls) => Grader::Calls { format: Format::Json, prompted: false },
+        (None, Measure::ExactMatch | Measure::Code) => {
+            Grader::exact_match(&suite.filter_list, &suite.exact_match)
+        }
+    })
 }
 
 /// The sentence splitter, if the suite brings its parameters.
@@ -117,8 +157,7 @@ fn rendered<'a>(model: &Model, work: &'a GenerateWork) -> Result<Asked<'a>, Gene
     let suite = &work.suite;
     let args = suite.template_args();
     let (bos, eos) = model.bos_and_eos();
-    let mut grader =
-        Grader::new(suite.measure, &suite.filter_list, &suite.exact_match, punkt(&work.resources)?);
+    let mut grader = grader(work)?;
     let tools = |item: &GenerateItem| if suite.measure == Measure::Calls { item.reference.len() } else { 0 };
     let bytes =
         |item: &GenerateItem| item.prompt.texts().iter().map(|text| text.len()).sum::<usize>() + tools(item);

@@ -8,6 +8,7 @@ pub mod entry;
 pub mod generate;
 pub mod imatrix;
 pub mod memory;
+mod mend;
 pub mod protocol;
 pub mod speculation;
 pub mod texts;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::answers::execute::Verdict;
 pub use crate::answers::grade::{Extracted, Grade};
 pub use crate::plan::config::{FlashAttn, Offload};
 pub use crate::plan::corpus::{Sampling, TextFile, TextKind};
@@ -312,6 +313,9 @@ pub struct GenerateWork {
     /// Files that the grader needs, by name.
     #[serde(default)]
     pub resources: BTreeMap<String, PathBuf>,
+    /// Run programs that the model writes with limits only, without a sandbox.
+    #[serde(default)]
+    pub unsafe_exec: bool,
 }
 
 /// A text whose activations make an importance matrix.

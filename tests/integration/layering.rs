@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 21] = [
+const TABLE: [(&str, &[&str]); 22] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
     ("stats", &[]),
     ("cli", &[]),
     // The rooms, in the order of the pipeline.
-    ("answers", &[]),
+    ("sandbox", &[]),
+    ("answers", &["sandbox"]),
     ("plan", &["answers", "units"]),
     ("fetch", &["units", "files"]),
     ("gguf", &["units"]),
@@ -60,6 +61,7 @@ const TABLE: [(&str, &[&str]); 21] = [
         "main",
         &[
             "cli",
+            "sandbox",
             "score::base_store",
             "sweep",
             "plan",
@@ -79,9 +81,9 @@ const TABLE: [(&str, &[&str]); 21] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 16] = [
-    "answers", "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats", "sweep",
-    "progress", "error", "files", "units", "main",
+const PARENT: [&str; 17] = [
+    "sandbox", "answers", "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats",
+    "sweep", "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -3,7 +3,9 @@
 
 mod bad_input;
 mod bad_input_disk;
+mod code;
 mod corpora;
+mod escape;
 mod eval;
 mod generate;
 mod imatrix;

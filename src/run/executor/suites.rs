@@ -133,6 +133,7 @@ impl Executor<'_> {
                     suite: generate.as_ref().clone(),
                     template: self.prepared.base_model.chat_template().map(str::to_owned),
                     resources: suite.resources.clone(),
+                    unsafe_exec: self.prepared.config.run.unsafe_exec,
                 }))]
             }
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
