@@ -92,7 +92,7 @@ pub fn tools() -> Vec<Value> {
 /// What calls are read by.
 #[must_use]
 pub fn reference() -> String {
-    json!({"tools": tools(), "says": []}).to_string()
+    json!({"tools": tools(), "calls": []}).to_string()
 }
 
 /// One repository's course.
