@@ -12,7 +12,8 @@
 //!
 //! The parent process plans, hands out work, journals and renders; it never enters llama.cpp. A worker loads
 //! one variant and scores items, so that a native abort, an out-of-memory kill or a hang is the recorded
-//! outcome of one trial. Everything shown is derived from `manifest.json` and `trials/` in the results folder.
+//! outcome of one trial; programs that a model writes run in a sandbox below it. Everything shown is derived from
+//! `manifest.json` and `trials/` in the results folder.
 
 pub mod cli;
 pub mod sweep;

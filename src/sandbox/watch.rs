@@ -25,6 +25,8 @@ const GLANCES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(
 const YOUNG: Duration = Duration::from_millis(200);
 /// What a longer gap between two glances counts.
 const LONGEST_GAP: Duration = Duration::from_millis(250);
+/// Files and folders that a program may have. A file system in memory that is our own has no room for more.
+const MOST_NAMES: u64 = 25_000;
 /// Threads of the watch itself, which the kernel counts too.
 const OWN_TASKS: u64 = 8;
 
@@ -77,7 +79,7 @@ pub(super) fn run(job: &Job, place: &Place<'_>, answer: &io::Stdout) -> io::Resu
     std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&text)));
     let stdout = child.stdout.take().map(|stream| Output::of(stream, job.limits.output));
     let stderr = child.stderr.take().map(|stream| Output::of(stream, job.limits.output));
-    let (end, cpu_s) = watch(id, whose, &job.limits, answer)?;
+    let (end, cpu_s) = watch(id, whose, (place, &job.limits), answer)?;
     let wall_s = begun.elapsed().as_secs_f64();
     end_all(id, place.is_alone);
     let (stdout, stdout_cut) = stdout.map(Output::end).unwrap_or_default();
@@ -124,7 +126,12 @@ fn not_started(job: &Job, error: &io::Error) -> Ran {
 }
 
 /// Waits for the end, or for the first limit. Gives the seconds of processors, too.
-fn watch(id: i32, whose: Whose, limits: &Limits, answer: &io::Stdout) -> io::Result<(End, f64)> {
+fn watch(
+    id: i32,
+    whose: Whose,
+    (place, limits): (&Place<'_>, &Limits),
+    answer: &io::Stdout,
+) -> io::Result<(End, f64)> {
     let (mut ran, mut last) = (Duration::ZERO, Instant::now());
     loop {
         let now = usage(whose);
@@ -135,6 +142,10 @@ fn watch(id: i32, whose: Whose, limits: &Limits, answer: &io::Stdout) -> io::Res
         }
         if let Some(end) = excess(&now, ran, limits) {
             return Ok((end, now.cpu_s));
+        }
+        // Names take memory that no process has.
+        if place.is_alone && names(place.folder) > MOST_NAMES {
+            return Ok((End::OutOfMemory, now.cpu_s));
         }
         let glance = if ran < YOUNG { GLANCES[0] } else { GLANCES[1] };
         if is_deserted(answer, glance) {
@@ -153,6 +164,11 @@ fn excess(usage: &Usage, ran: Duration, limits: &Limits) -> Option<End> {
         return Some(End::OutOfMemory);
     }
     (ran > limits.wall || usage.cpu_s > limits.cpu.as_secs_f64()).then_some(End::TimedOut)
+}
+
+/// Files and folders in the file system of this one.
+fn names(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(0, |about| about.f_files.saturating_sub(about.f_ffree))
 }
 
 /// Takes leave of whatever has ended, orphans of the program among it; how the program did, if it did.

@@ -20,7 +20,7 @@ const TABLE: [(&str, &[&str]); 22] = [
     // llama.cpp fills and takes importance matrices; the worker reads and writes their files.
     ("llama", &["gguf::imatrix", "units"]),
     ("score", &["answers", "plan", "llama", "stats", "units"]),
-    ("worker", &["answers", "score", "plan", "llama", "gguf", "files", "units"]),
+    ("worker", &["answers", "sandbox", "score", "plan", "llama", "gguf", "files", "units"]),
     ("search", &["plan", "gguf", "stats", "units", "worker::protocol"]),
     ("journal", &["plan", "worker::protocol", "files", "units"]),
     ("analyze", &["journal", "gguf", "stats", "units"]),
