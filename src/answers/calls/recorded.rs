@@ -68,7 +68,9 @@ fn compare(path: &Path) -> BTreeMap<String, Tally> {
 fn print(tallies: &BTreeMap<String, Tally>) {
     let sum = |count: fn(&Tally) -> u64| tallies.values().map(count).sum::<u64>();
     for (name, Tally { right, wrong, different, crashed }) in tallies {
-        eprintln!("{name:36} {right:5} right, {wrong:5} wrong verdicts, {different:3} different, {crashed:3} crashed there");
+        eprintln!(
+            "{name:36} {right:5} right, {wrong:5} wrong verdicts, {different:3} different, {crashed:3} crashed there"
+        );
     }
     let [right, wrong, different] = [sum(|t| t.right), sum(|t| t.wrong), sum(|t| t.different)];
     eprintln!("all: {right} right, {wrong} wrong verdicts, {different} different");
@@ -89,7 +91,8 @@ fn verdicts_on_answers_of_our_own_are_bfcl_evals() {
 #[test]
 #[ignore = "run by scripts/check-calls, which records bfcl-eval's verdicts first"]
 fn recorded_calls_get_bfcl_evals_verdicts() {
-    let path = PathBuf::from(std::env::var_os("BITFRONTIER_CALLS").expect("BITFRONTIER_CALLS names the file"));
+    let path =
+        PathBuf::from(std::env::var_os("BITFRONTIER_CALLS").expect("BITFRONTIER_CALLS names the file"));
     let tallies = compare(&path);
     print(&tallies);
     assert_eq!(tallies.values().map(|tally| tally.different).sum::<u64>(), 0, "verdicts that differ");

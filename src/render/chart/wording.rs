@@ -36,6 +36,8 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
         "acc_norm" => share("length-normalised accuracy"),
         "exact_match" => share("exact match"),
         "pass@1" => share("pass@1"),
+        "well_formed" => share("well-formed calls"),
+        "invalid_calls" => share("calls that cannot be carried out"),
         "same_top_p" => share("same top token as the base"),
         "kld_mean" => plain("mean KL divergence from base", "mean KL divergence from base, nats per token"),
         "kld_median" => {
