@@ -248,7 +248,7 @@ fn as_text(messages: &[Message]) -> Vec<Message> {
         };
         match out.last_mut() {
             Some(last) if is_result && after_result => {
-                last.content = format!("{}\n{}", last.content, said.content)
+                last.content = format!("{}\n{}", last.content, said.content);
             }
             _ => out.push(said),
         }
