@@ -130,6 +130,12 @@ pub(super) fn reference(tools: &str, target: &str) -> Result<String, String> {
     Ok(reference)
 }
 
+/// The tools of a reference, as JSON; empty where it has none.
+pub fn tools(reference: &str) -> String {
+    let reference: Value = serde_json::from_str(reference).unwrap_or_default();
+    reference.get("tools").map(ToString::to_string).unwrap_or_default()
+}
+
 /// How a base is told of tools.
 #[derive(Debug)]
 pub struct Toolbox<'a> {
@@ -248,7 +254,7 @@ fn as_text(messages: &[Message]) -> Vec<Message> {
         };
         match out.last_mut() {
             Some(last) if is_result && after_result => {
-                last.content = format!("{}\n{}", last.content, said.content)
+                last.content = format!("{}\n{}", last.content, said.content);
             }
             _ => out.push(said),
         }
@@ -355,6 +361,8 @@ mod tests {
         }
         assert!(reference("{}", "{}").expect_err("tools").contains("doc_to_tools"));
         assert!(reference("[]", "5").expect_err("target").contains("doc_to_target"));
+        let both = reference(r#"[{"name": "f"}]"#, r#"{"calls": []}"#).expect("read");
+        assert_eq!(tools(&both), r#"[{"name":"f"}]"#);
         assert!(reference("[]", "{}").expect_err("nothing").contains("it needs one of"));
     }
 }

@@ -343,7 +343,7 @@ impl GenerateSuite {
     /// Whether what it says of messages and tools fits together.
     fn check_calls(&self) -> Result<(), (String, &'static str)> {
         let [messages, tools] = [self.doc_to_messages.is_some(), self.doc_to_tools.is_some()];
-        if messages == !self.doc_to_text.is_empty() {
+        if messages != self.doc_to_text.is_empty() {
             let fault = "not one of `doc_to_text` and `doc_to_messages`".to_owned();
             return Err((fault, "say what is asked in one of them"));
         }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fetch::Cache;
 use crate::gguf::{self, Described as _};
 use crate::plan::check::{self, Answer, Asked, Finding, Kind, Place};
+use crate::plan::conversation;
 use crate::plan::corpus::Matter;
 use crate::plan::error::PlanError;
 use crate::plan::generate::{self, GenerateItem, GenerateSuite};
@@ -215,17 +216,24 @@ fn choices(files: &Files, suite: &ChoiceSuite) -> Result<Questions, Error> {
 /// What a suite asks whose answers are written. An answer has to fit behind its prompt.
 fn prompts(files: &Files, suite: &GenerateSuite) -> Result<Questions, Error> {
     let alone = GenerateSuite { fewshot: 0, ..suite.clone() };
+    // The same words are another question where there are other tools.
+    let read = |item: &GenerateItem, between: &str| {
+        let tools = suite.doc_to_tools.as_ref().map(|_| conversation::tools(&item.reference));
+        let texts = item.prompt.texts();
+        texts.into_iter().chain(tools.as_deref()).collect::<Vec<_>>().join(between)
+    };
     let more = u64::from(suite.tokens);
     let questions = Questions { ctx: suite.ctx, ..Questions::default() };
     questions.read(
         files,
         |data| generate::rendered(data, None, &alone),
         |data, examples| generate::rendered(data, examples, suite),
-        |line, GenerateItem { id, prompt, reference, .. }| {
-            let (place, prompt) = (Place { line, id }, prompt.texts().join("\n"));
-            (Asked { place, prompt, answer: Answer::Reference(reference) }, None)
+        |line, item| {
+            let prompt = read(&item, "\n");
+            let place = Place { line, id: item.id };
+            (Asked { place, prompt, answer: Answer::Reference(item.reference) }, None)
         },
-        |place, item| Decoded { place, text: item.prompt.texts().concat(), more },
+        |place, item| Decoded { place, text: read(&item, ""), more },
     )
 }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_input_disk;
+mod calls;
 mod code;
 mod corpora;
 mod escape;

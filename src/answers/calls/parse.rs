@@ -207,7 +207,7 @@ fn mistral(text: &str) -> Read {
     named(name, arguments)
 }
 
-/// `function<｜tool▁sep｜>f\n```json\n{"a": 1}\n```, or `f<｜tool▁sep｜>{"a": 1}`.
+/// The word `function`, then `f` and its arguments in a block of JSON; or `f<｜tool▁sep｜>{"a": 1}`.
 fn deepseek(block: &str) -> Read {
     let (kind, rest) = block.split_once("<｜tool▁sep｜>").ok_or_else(|| no_json(block))?;
     let Some((name, fenced)) = rest.split_once("```json") else { return named(kind, rest) };

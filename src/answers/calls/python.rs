@@ -70,13 +70,11 @@ impl Node {
         let all = |nodes: Vec<Self>| nodes.into_iter().map(Self::value).collect::<Result<Vec<_>, _>>();
         Ok(match self {
             Self::Constant(value) => value,
-            Self::Name(name) => Value::Text(name),
-            Self::Subscript(source) => Value::Text(source),
             Self::Call { call, named: true, .. } => {
                 let arguments = call.arguments.into_iter().map(|(name, value)| (Value::Text(name), value));
                 Value::Dict(vec![(Value::Text(call.name), Value::Dict(arguments.collect()))])
             }
-            Self::Call { source, .. } => Value::Text(source),
+            Self::Name(source) | Self::Subscript(source) | Self::Call { source, .. } => Value::Text(source),
             Self::List(nodes) => Value::List(all(nodes)?),
             Self::Tuple(nodes) => Value::Tuple(all(nodes)?),
             Self::Dict(pairs) => {
@@ -111,7 +109,7 @@ struct Reader<'t> {
     depth: usize,
 }
 
-impl<'t> Reader<'t> {
+impl Reader<'_> {
     /// Passes over white space and comments. Everything is read as within brackets, where line ends do not count.
     fn blank(&mut self) {
         loop {
@@ -155,10 +153,7 @@ impl<'t> Reader<'t> {
         let mut left = self.product()?;
         loop {
             self.blank();
-            let operator = match self.rest.chars().next() {
-                Some(c @ ('+' | '-')) => c,
-                _ => break,
-            };
+            let Some(operator @ ('+' | '-')) = self.rest.chars().next() else { break };
             self.takes(&operator.to_string());
             let right = self.product()?;
             left = Node::Constant(computed(&left.constant()?, &operator.to_string(), &right.constant()?)?);
@@ -310,9 +305,8 @@ impl<'t> Reader<'t> {
             }
             '{' => self.dict(),
             '"' | '\'' => self.texts(),
-            '0'..='9' => self.number(),
             '.' if self.takes("...") => Ok(Node::Constant(Value::Text("...".to_owned()))),
-            '.' => self.number(),
+            '0'..='9' | '.' => self.number(),
             _ if self.is_text() => self.texts(),
             _ => Ok(match self.name()? {
                 word if word == "True" => Node::Constant(Value::Bool(true)),

@@ -26,7 +26,8 @@ struct Recorded {
 #[derive(Deserialize)]
 struct Output {
     format: Format,
-    output: String,
+    #[serde(rename = "output")]
+    text: String,
     right: Option<bool>,
 }
 
@@ -47,9 +48,9 @@ fn compare(path: &Path) -> BTreeMap<String, Tally> {
         let Recorded { category, reference, outputs } =
             serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let reference = Reference::read(&reference.to_string(), false).expect("a reference");
-        for Output { format, output, right } in outputs {
+        for Output { format, text, right } in outputs {
             let tally = tallies.entry(format!("{category}, {}", format.name())).or_default();
-            let ours = judge(&reference, format, &output).fault;
+            let ours = judge(&reference, format, &text).fault;
             let Some(theirs) = right else {
                 tally.crashed += 1;
                 continue;
@@ -58,7 +59,7 @@ fn compare(path: &Path) -> BTreeMap<String, Tally> {
             tally.wrong += u64::from(!theirs);
             if ours.is_none() != theirs {
                 tally.different += 1;
-                eprintln!("{category}: {output:?}: ours {ours:?}, theirs {theirs}; {:?}", reference.wanted);
+                eprintln!("{category}: {text:?}: ours {ours:?}, theirs {theirs}; {:?}", reference.wanted);
             }
         }
     }

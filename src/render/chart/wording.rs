@@ -41,6 +41,9 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
         "prompt_level_loose_acc" => share("prompt-level loose accuracy"),
         "inst_level_strict_acc" => share_of("instruction-level strict accuracy", "instructions"),
         "inst_level_loose_acc" => share_of("instruction-level loose accuracy", "instructions"),
+        "well_formed" => share("well-formed answers"),
+        "invalid_calls" => share_of("calls that cannot be carried out", "calls"),
+        "solved" => share_of("mended", "repositories"),
         "same_top_p" => share("same top token as the base"),
         "kld_mean" => plain("mean KL divergence from base", "mean KL divergence from base, nats per token"),
         "kld_median" => {
