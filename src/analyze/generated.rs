@@ -14,6 +14,8 @@ use crate::stats::{self, Estimate};
 const EXACT_MATCH: &str = "exact_match";
 /// What the names of accuracies among instructions end with.
 const ACCURACY: &str = "_acc";
+/// What the names of metrics begin with that look for texts in answers.
+const CONTAINS: &str = "contains";
 /// Mean of the accuracies, where a suite has several.
 const MEAN_ACC: &str = "mean_acc";
 /// Mean number of tokens of an answer, its thought included.
@@ -23,7 +25,7 @@ const CUT_OFF: &str = "cut_off";
 
 /// Whether a metric is one of written answers of which more is better.
 pub(super) fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with(EXACT_MATCH) || metric.ends_with(ACCURACY)
+    metric.starts_with(EXACT_MATCH) || metric.starts_with(CONTAINS) || metric.ends_with(ACCURACY)
 }
 
 /// What an item that was scored is worth on each metric.

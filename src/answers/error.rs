@@ -57,6 +57,12 @@ pub enum AnswerError {
         /// What is wrong.
         reason: String,
     },
+    /// A reference that is not a list of texts.
+    #[error("the reference is no JSON list of texts: {reason}")]
+    List {
+        /// What is wrong.
+        reason: String,
+    },
     /// Parameters of sentence splitting that do not parse.
     #[error("{file} of the sentence splitter's parameters, line {line}: {reason}")]
     Parameters {
@@ -83,6 +89,7 @@ impl AnswerError {
             Self::Reference { .. } => {
                 "let doc_to_target print {\"instruction_id_list\": [...], \"kwargs\": [...]}, as suites/ifeval.toml does"
             }
+            Self::List { .. } => "let doc_to_target print such a list, as suites/haystack.toml does",
             Self::Parameters { .. } => "fetch the file again",
         }
         .to_owned()

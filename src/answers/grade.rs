@@ -17,6 +17,12 @@ pub const IFEVAL: [&str; 4] =
 /// The metric of [`Measure::ExactMatch`]; with filters their name follows behind a slash.
 pub const EXACT_MATCH: &str = "exact_match";
 
+/// The metric of [`Measure::Contains`].
+pub const CONTAINS: &str = "contains";
+
+/// The metric of [`Measure::ContainsPart`].
+pub const CONTAINS_PART: &str = "contains_part";
+
 /// By what answers are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +32,18 @@ pub enum Measure {
     ExactMatch,
     /// The instructions of the reference are followed.
     Ifeval,
+    /// The share of the reference's texts, a JSON list, that stand in the answer (RULER's `string_match_all`).
+    Contains,
+    /// Any of them stands in it (RULER's `string_match_part`).
+    ContainsPart,
+}
+
+impl Measure {
+    /// Whether what filters leave of an answer is what is measured.
+    #[must_use]
+    pub fn takes_filters(self) -> bool {
+        self == Self::ExactMatch
+    }
 }
 
 /// What an item scores on a metric: `right` of `of`. Over items both are summed.
@@ -61,6 +79,8 @@ pub struct Graded {
 pub fn metrics(measure: Measure, filters: &[Filters]) -> Vec<String> {
     match measure {
         Measure::Ifeval => IFEVAL.map(str::to_owned).to_vec(),
+        Measure::Contains => vec![CONTAINS.to_owned()],
+        Measure::ContainsPart => vec![CONTAINS_PART.to_owned()],
         Measure::ExactMatch if filters.is_empty() => vec![EXACT_MATCH.to_owned()],
         Measure::ExactMatch => filters.iter().map(|f| format!("{EXACT_MATCH}/{}", f.name)).collect(),
     }
@@ -78,6 +98,11 @@ pub enum Grader {
     },
     /// Checks instructions.
     Ifeval(Box<Checker>),
+    /// Looks for texts: for all of them, or for any.
+    Contains {
+        /// Whether one is enough.
+        any: bool,
+    },
 }
 
 /// The reference of an item whose instructions are checked, as its suite's `doc_to_target` prints it.
@@ -93,6 +118,8 @@ impl Grader {
     pub fn new(measure: Measure, filters: &[Filters], compare: &ExactMatch, punkt: Option<Punkt>) -> Self {
         match measure {
             Measure::ExactMatch => Self::ExactMatch { filters: filters.to_vec(), compare: compare.clone() },
+            Measure::Contains => Self::Contains { any: false },
+            Measure::ContainsPart => Self::Contains { any: true },
             Measure::Ifeval => Self::Ifeval(Box::new(Checker::new(punkt.unwrap_or_else(Punkt::own)))),
         }
     }
@@ -119,8 +146,28 @@ impl Grader {
                 Ok(graded)
             }
             Self::Ifeval(checker) => instructions(checker, reference, samples),
+            Self::Contains { any } => contained(*any, reference, samples),
         }
     }
+}
+
+/// What is left of the reference's texts in the answers, capitals or not.
+fn contained<T: AsRef<str>>(any: bool, reference: &str, samples: &[T]) -> Result<Graded, AnswerError> {
+    let wanted: Vec<String> =
+        serde_json::from_str(reference).map_err(|error| AnswerError::List { reason: error.to_string() })?;
+    if wanted.iter().all(String::is_empty) {
+        return Err(AnswerError::List { reason: "it holds no text".to_owned() });
+    }
+    let wanted: Vec<String> = wanted.iter().map(|text| text.to_lowercase()).collect();
+    let mut right = 0.0;
+    for sample in samples {
+        let answer = sample.as_ref().to_lowercase();
+        let found = wanted.iter().filter(|text| answer.contains(text.as_str())).count();
+        right += if any { f64::from(u8::from(found > 0)) } else { found as f64 / wanted.len() as f64 };
+    }
+    right /= samples.len().max(1) as f64;
+    let metric = if any { CONTAINS_PART } else { CONTAINS }.to_owned();
+    Ok(Graded { grades: vec![Grade { metric, right, of: 1.0 }], extracted: Vec::new() })
 }
 
 /// The share of answers that are the reference.
@@ -221,5 +268,23 @@ mod tests {
         let shown: Vec<(f64, f64)> = graded.grades.iter().map(|g| (g.right, g.of)).collect();
         assert_eq!(shown, [(0.0, 1.0), (1.0, 2.0), (0.0, 1.0), (1.0, 2.0)]);
         assert!(judge.grade("[]", &["x"]).is_err());
+    }
+
+    #[test]
+    fn texts_are_looked_for_whatever_their_capitals() {
+        let right = |measure, reference: &str, samples: &[&str]| {
+            let grader = Grader::new(measure, &[], &ExactMatch::default(), None);
+            let graded = grader.grade(reference, samples).map(|graded| graded.grades);
+            graded.map(|grades| (grades[0].metric.clone(), grades[0].right))
+        };
+        let list = r#"["17", "Heron", "42", "ABCDE"]"#;
+        let all = |share: f64| Ok(("contains".to_owned(), share));
+        assert_eq!(right(Measure::Contains, list, &["the heron: 17, abcde and 42"]), all(1.0));
+        assert_eq!(right(Measure::Contains, list, &["42 herons", "none"]), all(0.25));
+        let part = Ok(("contains_part".to_owned(), 0.5));
+        assert_eq!(right(Measure::ContainsPart, list, &["42 herons", "none"]), part);
+        for wrong in ["17", "[]", "[\"\"]", "[17]"] {
+            assert!(right(Measure::Contains, wrong, &["17"]).is_err(), "{wrong}");
+        }
     }
 }
