@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
 use crate::answers::grade::Grader;
-use crate::llama::ffi::ContextOptions;
+use crate::llama::ffi::{self, ContextOptions};
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::chat::ChatTemplate;
 use crate::plan::generate::Prompt;
@@ -72,7 +72,10 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
     // Tags may be special tokens.
     let close = suite.think_tags.last().map_or("", String::as_str);
     let tagged = suite.chat && work.template.as_ref().is_some_and(|source| source.contains(close));
-    let spent = answer_all(model, template, suite, &questions, (longest, tagged), &grader, told)?;
+    // What lies on a device is not asked of the system.
+    let on_cpu = spec.offload.gpu_layers == 0 || ffi::devices().is_empty();
+    let free = memory::available().filter(|_| on_cpu);
+    let spent = answer_all(model, template, suite, &questions, (longest, tagged, free), &grader, told)?;
     Ok(Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: spent.decode_s,
