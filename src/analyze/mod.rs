@@ -6,6 +6,7 @@ pub mod choice;
 mod comparison;
 mod frontier;
 mod generated;
+mod long_context;
 mod measure;
 mod noise;
 mod perplexity;

@@ -2,7 +2,7 @@
 
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
-use super::{comparison, frontier, measure, speculation, speed, variant};
+use super::{comparison, frontier, long_context, measure, speculation, speed, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -27,6 +27,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         fallbacks: variant::fallbacks(&sheet),
         speed: speed::rows(&sheet),
         speculation: speculation::of_sweep(&sheet),
+        long_context: long_context::rows(&sheet),
         about: about(manifest),
         comparisons,
         suites,

@@ -93,11 +93,15 @@ const SPECULATION: [&str; 22] = [
     "status",
     "reason",
 ];
+const LONG_CONTEXT: [&str; 16] = [
+    "variant", "suite", "kind", "length", "depth", "metric", "value", "stderr", "ci_low", "ci_high", "n",
+    "failed", "kv_k", "kv_v", "status", "reason",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv` and `speculation.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv` and `long_context.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -109,7 +113,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("frontier.csv"), &FRONTIER, &report.frontier)?;
     write_table(&folder.join("fallbacks.csv"), &FALLBACKS, &report.fallbacks)?;
     write_table(&folder.join("speed.csv"), &SPEED, &report.speed)?;
-    write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)
+    write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)?;
+    write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -160,7 +165,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow,
+        About, ComparisonRow, FallbackRow, FrontierRow, LongContextRow, MetricRow, SpeculationRow, SpeedRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {
@@ -265,6 +270,7 @@ mod tests {
             fallbacks: vec![fallback()],
             speed: vec![speed()],
             speculation: Vec::new(),
+            long_context: Vec::new(),
         }
     }
 
@@ -283,6 +289,7 @@ mod tests {
         assert_eq!(derived(&fallback()), FALLBACKS.join(","));
         assert_eq!(derived(&speed()), SPEED.join(","));
         assert_eq!(derived(&SpeculationRow::default()), SPECULATION.join(","));
+        assert_eq!(derived(&LongContextRow::default()), LONG_CONTEXT.join(","));
     }
 
     #[test]
