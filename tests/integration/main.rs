@@ -6,6 +6,7 @@ mod bad_input_disk;
 mod corpora;
 mod eval;
 mod generate;
+mod haystack;
 mod imatrix;
 mod import;
 mod kill;
