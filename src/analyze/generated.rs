@@ -21,6 +21,8 @@ const SOLVED: &str = "solved";
 const WELL_FORMED: &str = "well_formed";
 /// What the names of accuracies among instructions end with.
 const ACCURACY: &str = "_acc";
+/// What the names of metrics begin with that look for texts in answers.
+const CONTAINS: &str = "contains";
 /// Mean of the accuracies, where a suite has several.
 const MEAN_ACC: &str = "mean_acc";
 /// Mean number of tokens of an answer, its thought included.
@@ -42,6 +44,7 @@ const SIGNS: [Sign; 3] = [
 pub(super) fn is_accuracy(metric: &str) -> bool {
     metric.starts_with(EXACT_MATCH)
         || metric.starts_with(PASS_AT)
+        || metric.starts_with(CONTAINS)
         || metric == WELL_FORMED
         || metric == SOLVED
         || metric.ends_with(ACCURACY)

@@ -7,6 +7,7 @@ pub mod choice;
 mod comparison;
 mod frontier;
 mod generated;
+mod long_context;
 mod loops;
 mod measure;
 mod noise;

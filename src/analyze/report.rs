@@ -30,6 +30,8 @@ pub struct Report {
     pub trials: Vec<TrialRow>,
     /// What is left of each capability, one row a variant and capability.
     pub capabilities: Vec<CapabilityRow>,
+    /// Accuracy by length and depth, one row a variant and cell.
+    pub long_context: Vec<LongContextRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -170,6 +172,43 @@ pub struct SpeedRow {
     /// `tokens/s` or `s`.
     pub unit: String,
     /// `done`, or what went wrong.
+    pub status: String,
+    /// Why it is not `done`.
+    pub reason: String,
+}
+
+/// A row of `long_context.csv`: a variant's prompts of one kind, length and depth.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct LongContextRow {
+    /// Variant.
+    pub variant: String,
+    /// Suite.
+    pub suite: String,
+    /// Kind of task: `needle`, `multi_key`, ...
+    pub kind: String,
+    /// Tokens of prompt and answer that were asked for.
+    pub length: u64,
+    /// Where what is asked for stands, in percent of the haystack; empty where it stands in many places.
+    pub depth: Option<u64>,
+    /// The suite's main metric.
+    pub metric: String,
+    /// Mean over the prompts; empty if none could be answered.
+    pub value: Option<f64>,
+    /// Standard error.
+    pub stderr: Option<f64>,
+    /// Lower end of the 95% interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the 95% interval.
+    pub ci_high: Option<f64>,
+    /// Prompts that were answered.
+    pub n: u64,
+    /// Prompts that could not be.
+    pub failed: u64,
+    /// Type of the K cache.
+    pub kv_k: String,
+    /// Type of the V cache.
+    pub kv_v: String,
+    /// `done`, `failed` where no prompt could be answered, `not_run` where none was asked, or the trial's.
     pub status: String,
     /// Why it is not `done`.
     pub reason: String,

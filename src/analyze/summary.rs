@@ -2,7 +2,7 @@
 
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
-use super::{capability, comparison, frontier, measure, speculation, speed, trial, variant};
+use super::{capability, comparison, frontier, long_context, measure, speculation, speed, trial, variant};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -29,6 +29,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         speculation: speculation::of_sweep(&sheet),
         trials: trial::rows(&sheet),
         capabilities: capability::rows(&sheet, &suites),
+        long_context: long_context::rows(&sheet),
         about: about(manifest),
         comparisons,
         suites,

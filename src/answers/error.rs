@@ -59,6 +59,12 @@ pub enum AnswerError {
         /// What is wrong.
         reason: String,
     },
+    /// A reference that is not a list of texts.
+    #[error("the reference is no JSON list of texts: {reason}")]
+    List {
+        /// What is wrong.
+        reason: String,
+    },
     /// A reference that does not say which calls are right.
     #[error("the reference does not say which tool calls are right: {reason}")]
     Calls {
@@ -114,6 +120,7 @@ impl AnswerError {
             Self::Calls { .. } => {
                 "let doc_to_tools print a JSON list of functions, and doc_to_target what is right: see suites/README.md"
             }
+            Self::List { .. } => "let doc_to_target print such a list, as suites/haystack.toml does",
             Self::Parameters { .. } => "fetch the file again",
             Self::Program { .. } => "let `before` and `after` of [generate.execute] be templates",
             Self::Sandbox { hint, .. } => hint,

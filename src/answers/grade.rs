@@ -24,6 +24,11 @@ pub const EXACT_MATCH: &str = "exact_match";
 /// Metrics of [`Measure::Calls`]: the share of answers whose calls are right, of answers meant as calls that can be read
 /// as such, and of calls that no program could carry out.
 pub const CALLS: [&str; 3] = ["acc", "well_formed", "invalid_calls"];
+/// The metric of [`Measure::Contains`].
+pub const CONTAINS: &str = "contains";
+
+/// The metric of [`Measure::ContainsPart`].
+pub const CONTAINS_PART: &str = "contains_part";
 
 /// By what answers are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +43,18 @@ pub enum Measure {
     Calls,
     /// The answer, between what the reference puts around it, is a program whose tests pass.
     Code,
+    /// The share of the reference's texts, a JSON list, that stand in the answer (RULER's `string_match_all`).
+    Contains,
+    /// Any of them stands in it (RULER's `string_match_part`).
+    ContainsPart,
+}
+
+impl Measure {
+    /// Whether what filters leave of an answer is what is measured.
+    #[must_use]
+    pub fn takes_filters(self) -> bool {
+        matches!(self, Self::ExactMatch | Self::Code)
+    }
 }
 
 /// What an item scores on a metric: `right` of `of`. Over items both are summed.
@@ -77,6 +94,8 @@ pub fn metrics(measure: Measure, filters: &[Filters], execute: Option<&Execute>)
         Measure::Code => execute.map(Execute::metrics).unwrap_or_default(),
         Measure::Ifeval => IFEVAL.map(str::to_owned).to_vec(),
         Measure::Calls => CALLS.map(str::to_owned).to_vec(),
+        Measure::Contains => vec![CONTAINS.to_owned()],
+        Measure::ContainsPart => vec![CONTAINS_PART.to_owned()],
         Measure::ExactMatch if filters.is_empty() => vec![EXACT_MATCH.to_owned()],
         Measure::ExactMatch => filters.iter().map(|f| format!("{EXACT_MATCH}/{}", f.name)).collect(),
     }
@@ -103,6 +122,11 @@ pub enum Grader {
     },
     /// Runs programs.
     Code(Box<Runner>),
+    /// Looks for texts: for all of them, or for any.
+    Contains {
+        /// Whether one is enough.
+        any: bool,
+    },
 }
 
 /// The reference of an item whose instructions are checked, as its suite's `doc_to_target` prints it.
@@ -148,8 +172,28 @@ impl Grader {
             Self::Ifeval(checker) => instructions(checker, reference, samples),
             Self::Calls { format, prompted } => calls(*format, *prompted, reference, samples),
             Self::Code(runner) => runner.grade(reference, samples),
+            Self::Contains { any } => contained(*any, reference, samples),
         }
     }
+}
+
+/// What is left of the reference's texts in the answers, capitals or not.
+fn contained<T: AsRef<str>>(any: bool, reference: &str, samples: &[T]) -> Result<Graded, AnswerError> {
+    let wanted: Vec<String> =
+        serde_json::from_str(reference).map_err(|error| AnswerError::List { reason: error.to_string() })?;
+    if wanted.iter().all(String::is_empty) {
+        return Err(AnswerError::List { reason: "it holds no text".to_owned() });
+    }
+    let wanted: Vec<String> = wanted.iter().map(|text| text.to_lowercase()).collect();
+    let mut right = 0.0;
+    for sample in samples {
+        let answer = sample.as_ref().to_lowercase();
+        let found = wanted.iter().filter(|text| answer.contains(text.as_str())).count();
+        right += if any { f64::from(u8::from(found > 0)) } else { found as f64 / wanted.len() as f64 };
+    }
+    right /= samples.len().max(1) as f64;
+    let metric = if any { CONTAINS_PART } else { CONTAINS }.to_owned();
+    Ok(Graded { grades: vec![Grade { metric, right, of: 1.0 }], extracted: Vec::new(), outcomes: Vec::new() })
 }
 
 /// The share of answers that are the reference.
@@ -315,5 +359,23 @@ mod tests {
         let shown: Vec<(f64, f64)> = graded.grades.iter().map(|g| (g.right, g.of)).collect();
         assert_eq!(shown, [(0.0, 1.0), (1.0, 2.0), (0.0, 1.0), (1.0, 2.0)]);
         assert!(judge.grade("[]", &["x"]).is_err());
+    }
+
+    #[test]
+    fn texts_are_looked_for_whatever_their_capitals() {
+        let right = |measure, reference: &str, samples: &[&str]| {
+            let grader = Grader::Contains { any: measure == Measure::ContainsPart };
+            let graded = grader.grade(reference, samples).map(|graded| graded.grades);
+            graded.map(|grades| (grades[0].metric.clone(), grades[0].right))
+        };
+        let list = r#"["17", "Heron", "42", "ABCDE"]"#;
+        let all = |share: f64| Ok(("contains".to_owned(), share));
+        assert_eq!(right(Measure::Contains, list, &["the heron: 17, abcde and 42"]), all(1.0));
+        assert_eq!(right(Measure::Contains, list, &["42 herons", "none"]), all(0.25));
+        let part = Ok(("contains_part".to_owned(), 0.5));
+        assert_eq!(right(Measure::ContainsPart, list, &["42 herons", "none"]), part);
+        for wrong in ["17", "[]", "[\"\"]", "[17]"] {
+            assert!(right(Measure::Contains, wrong, &["17"]).is_err(), "{wrong}");
+        }
     }
 }

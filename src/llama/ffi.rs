@@ -209,6 +209,22 @@ impl ModelHandle {
         unsafe { sys::llama_model_n_ctx_train(self.0.as_ptr()) }.try_into().unwrap_or(0)
     }
 
+    /// Layers, KV heads and the width of a head, those of the first layer.
+    pub fn cache_shape(&self) -> [u32; 3] {
+        // SAFETY: the model is alive.
+        let [layers, heads, kv_heads, width] = unsafe {
+            let model = self.0.as_ptr();
+            [
+                sys::llama_model_n_layer(model),
+                sys::llama_model_n_head(model),
+                sys::llama_model_n_head_kv(model),
+                sys::llama_model_n_embd(model),
+            ]
+        }
+        .map(|n| u32::try_from(n).unwrap_or(0));
+        [layers, kv_heads, width.checked_div(heads).unwrap_or(0)]
+    }
+
     /// Whether the model has a decoder that predicts the next token.
     pub fn has_decoder(&self) -> bool {
         // SAFETY: the model is alive.
@@ -341,6 +357,8 @@ pub struct ContextOptions {
     pub swa_full: bool,
     /// Stretch the context by YaRN from this many tokens.
     pub yarn_from: Option<u32>,
+    /// How many a sequence shall have then; absent: its share of `n_ctx`.
+    pub yarn_to: Option<u32>,
     /// Most outputs in one decode, which bounds the buffer for their logits; 0 for as many as tokens.
     pub n_outputs_max: u32,
 }
@@ -587,7 +605,8 @@ impl<'model> ContextHandle<'model> {
                 params.rope_scaling_type = sys::LLAMA_ROPE_SCALING_TYPE_YARN;
                 params.yarn_orig_ctx = trained;
                 let sequences = if options.kv_unified { 1 } else { options.n_seq_max.max(1) };
-                params.rope_freq_scale = (trained * sequences) as f32 / options.n_ctx as f32;
+                let to = options.yarn_to.unwrap_or(options.n_ctx / sequences).max(1);
+                params.rope_freq_scale = trained as f32 / to as f32;
             }
             sys::llama_init_from_model(model.0.as_ptr(), params)
         };

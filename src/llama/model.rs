@@ -77,6 +77,8 @@ pub enum LlamaError {
 #[derive(Debug)]
 pub struct Model {
     handle: ModelHandle,
+    /// As the file says: llama.cpp changes its own figure with the first context that is stretched.
+    trained: u32,
     /// Wall seconds of loading.
     pub load_s: f64,
     /// llama.cpp's log of loading.
@@ -94,7 +96,8 @@ impl Model {
         if !handle.has_decoder() {
             return Err(LlamaError::NoDecoder(shown));
         }
-        Ok(Self { handle, load_s: begun.elapsed().as_secs_f64(), log })
+        let trained = handle.context_length();
+        Ok(Self { handle, trained, load_s: begun.elapsed().as_secs_f64(), log })
     }
 
     /// The native object, for a context.
@@ -148,7 +151,15 @@ impl Model {
 
     /// Context length the model was trained for, in tokens.
     pub fn context_length(&self) -> u32 {
-        self.handle.context_length()
+        self.trained
+    }
+
+    /// Bytes that a token takes in a KV cache of these types, roughly; none where memory is no cache alone.
+    pub fn cache_bytes(&self, (k, v): (u32, u32)) -> Option<u64> {
+        let [layers, heads, width] = self.handle.cache_shape();
+        let columns = (heads * width) as usize;
+        let row = |kind| ffi::row_bytes(kind, columns).filter(|_| !self.is_recurrent());
+        Some(u64::from(layers) * (row(k)? + row(v)?) as u64)
     }
 
     /// BOS, if the vocabulary adds it by itself.

@@ -288,8 +288,11 @@ impl GenerateSuite {
             let fault = format!("both `thinking` and `{ENABLE_THINKING}`");
             return Err((fault, "leave one of them out"));
         }
-        if self.measure == Measure::Ifeval && !self.filter_list.is_empty() {
-            return Err(("filters, and measures instructions".to_owned(), "leave `filter_list` out"));
+        if !self.measure.takes_filters() && !self.filter_list.is_empty() {
+            return Err((
+                "filters, and another measure than exact_match".to_owned(),
+                "leave `filter_list` out",
+            ));
         }
         self.check_code()
     }

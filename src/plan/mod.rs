@@ -12,6 +12,7 @@ pub mod corpus;
 pub mod error;
 pub mod fingerprint;
 pub mod generate;
+pub mod haystack;
 pub mod import;
 pub mod items;
 pub mod ladder;

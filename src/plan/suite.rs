@@ -12,13 +12,14 @@ use crate::plan::capability::Capability;
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
 use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
+use crate::plan::haystack::Haystack;
 use crate::plan::items::{ChoiceItem, Data, choice_items};
 use crate::plan::part::{self, DataPart, Questions};
 use crate::plan::rows;
 use crate::plan::text::TextSuite;
 
 /// Suites that come with the program.
-const BUILT_IN: [(&str, &str); 29] = [
+const BUILT_IN: [(&str, &str); 30] = [
     ("perplexity", include_str!("../../suites/perplexity.toml")),
     ("moby_dick", include_str!("../../suites/moby_dick.toml")),
     ("arc_challenge", include_str!("../../suites/arc_challenge.toml")),
@@ -48,6 +49,7 @@ const BUILT_IN: [(&str, &str); 29] = [
     ("chat", include_str!("../../suites/chat.toml")),
     ("self_sampled", include_str!("../../suites/self_sampled.toml")),
     ("lambada", include_str!("../../suites/lambada.toml")),
+    ("haystack", include_str!("../../suites/haystack.toml")),
 ];
 
 /// Data that comes with the program: what `builtin:NAME` names.
@@ -84,6 +86,7 @@ struct SuiteFile {
     part: Vec<DataPart>,
     #[serde(default)]
     fewshot_source: Vec<DataSource>,
+    haystack: Option<Haystack>,
     #[serde(default)]
     corpus: Vec<Spanned<CorpusTable>>,
     metric: Vec<Metric>,
@@ -119,6 +122,8 @@ pub struct Suite {
     pub parts: Vec<DataPart>,
     /// Where the few-shot examples can be had, if not from the questions themselves.
     pub fewshot_sources: Vec<DataSource>,
+    /// The questions, if they are made for each vocabulary; then there are no sources until they are made.
+    pub haystack: Option<Haystack>,
     /// The texts; empty for questions.
     pub corpora: Vec<Corpus>,
     /// What the scorer needs besides.
@@ -329,7 +334,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         what: what.to_owned(),
         hint: hint.to_owned(),
     };
-    let scoring = match (raw.choice, raw.generate, raw.text) {
+    let mut scoring = match (raw.choice, raw.generate, raw.text) {
         (Some(choice), None, None) => Scoring::Choice(choice),
         (None, Some(generate), None) => Scoring::Generate(generate),
         (None, None, Some(text)) => Scoring::Text(text),
@@ -338,6 +343,10 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
             return Err(missing(what, "see suites/piqa.toml and suites/gsm8k.toml"));
         }
     };
+    if let Some(haystack) = &raw.haystack {
+        buried(haystack, &raw.source, &raw.fewshot_source, &mut scoring)
+            .map_err(|(what, hint)| missing(&what, hint))?;
+    }
     let known = scoring.metrics();
     let Some(main) = raw.metric.first() else {
         return Err(missing("names no metric", "add a [[metric]] table; the first is the main one"));
@@ -368,7 +377,8 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
     if !raw.part.is_empty() && matches!(scoring, Scoring::Text(_)) {
         return Err(missing("is a text and has parts", "give its texts [[corpus]] tables"));
     }
-    match (raw.source.is_empty() && raw.part.is_empty(), raw.corpus.is_empty(), &scoring) {
+    let no_questions = raw.source.is_empty() && raw.part.is_empty() && raw.haystack.is_none();
+    match (no_questions, raw.corpus.is_empty(), &scoring) {
         (true, true, _) => return Err(missing("names no source", "add a [[source]] table with `from`")),
         (false, false, _) => {
             return Err(missing(
@@ -404,11 +414,32 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         sources,
         parts: raw.part,
         fewshot_sources: raw.fewshot_source,
+        haystack: raw.haystack,
         corpora,
         resources: raw.resource,
         metrics: raw.metric,
         scoring,
     })
+}
+
+/// Checks a haystack with what stands beside it, and makes the context as long as its prompts.
+fn buried(
+    haystack: &Haystack,
+    sources: &[DataSource],
+    examples: &[DataSource],
+    scoring: &mut Scoring,
+) -> Result<(), (String, &'static str)> {
+    let Scoring::Generate(generate) = scoring else {
+        let what = "has a [haystack], whose answers are written".to_owned();
+        return Err((what, "add a [generate] table, see suites/haystack.toml"));
+    };
+    if !sources.is_empty() || !examples.is_empty() || generate.fewshot > 0 {
+        let what = "has a [haystack] beside a [[source]] or examples".to_owned();
+        return Err((what, "its questions are made, and their lengths leave no room for examples"));
+    }
+    haystack.check(generate.tokens).map_err(|(what, hint)| (format!("has {what}"), hint))?;
+    generate.ctx = haystack.longest();
+    Ok(())
 }
 
 impl Scoring {

@@ -122,11 +122,16 @@ const CAPABILITIES: [&str; 11] = [
     "ci_high",
     "left_out",
 ];
+const LONG_CONTEXT: [&str; 16] = [
+    "variant", "suite", "kind", "length", "depth", "metric", "value", "stderr", "ci_low", "ci_high", "n",
+    "failed", "kv_k", "kv_v", "status", "reason",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv`, `speculation.csv`, `trials.csv` and `capabilities.csv` into `folder`, each replaced as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv` and `long_context.csv` into `folder`, each replaced
+/// as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -140,7 +145,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("speed.csv"), &SPEED, &report.speed)?;
     write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)?;
     write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)?;
-    write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)
+    write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)?;
+    write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
@@ -191,8 +197,8 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, CapabilityRow, ComparisonRow, FallbackRow, FrontierRow, MetricRow, SpeculationRow, SpeedRow,
-        TrialRow,
+        About, CapabilityRow, ComparisonRow, FallbackRow, FrontierRow, LongContextRow, MetricRow,
+        SpeculationRow, SpeedRow, TrialRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {
@@ -334,6 +340,7 @@ mod tests {
             speculation: Vec::new(),
             trials: vec![trial()],
             capabilities: vec![capability()],
+            long_context: Vec::new(),
         }
     }
 
@@ -354,6 +361,7 @@ mod tests {
         assert_eq!(derived(&SpeculationRow::default()), SPECULATION.join(","));
         assert_eq!(derived(&trial()), TRIALS.join(","));
         assert_eq!(derived(&capability()), CAPABILITIES.join(","));
+        assert_eq!(derived(&LongContextRow::default()), LONG_CONTEXT.join(","));
     }
 
     #[test]

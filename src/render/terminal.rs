@@ -323,6 +323,7 @@ mod tests {
             speculation: Vec::new(),
             trials: Vec::new(),
             capabilities: Vec::new(),
+            long_context: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

@@ -22,8 +22,8 @@ use crate::plan::overlap::Known;
 use crate::plan::part;
 use crate::plan::rows::{self, Row};
 use crate::plan::suite::{self, ChoiceSuite, Scoring, Suite};
-use crate::run::data;
 use crate::run::prepare::Inspector;
+use crate::run::{data, haystack};
 use crate::worker::protocol::TextFile;
 
 /// Bytes of a token, where there is no vocabulary to count with: those of English.
@@ -97,7 +97,12 @@ impl<'a> Checker<'a> {
 
     /// Checks a suite, by its name or its file.
     pub fn check(&self, name: &str) -> Result<Checked, Error> {
-        let suite = suite::parse(&suite::find(name, "suites check")?)?;
+        let mut suite = suite::parse(&suite::find(name, "suites check")?)?;
+        match &self.base {
+            Some((model, _)) => haystack::settle_for(&mut suite, model, self.cache, self.interrupted)?,
+            None if suite.haystack.is_some() => return Err(made_for_a_model(&suite)),
+            None => {}
+        }
         let questions = match &suite.scoring {
             Scoring::Text(_) => return self.texts(suite),
             Scoring::Choice(choice) => choices(&self.files(&suite)?, choice)?,
@@ -193,6 +198,13 @@ impl<'a> Checker<'a> {
             if may_be_long(&one) { counted.next().unwrap_or(bytes) } else { bytes }
         };
         Ok(decoded.iter().map(count).collect())
+    }
+}
+
+fn made_for_a_model(suite: &Suite) -> Error {
+    Error::Refused {
+        reason: format!("the questions of suite {} are made for a model's vocabulary", suite.name),
+        hint: Some("name the model with --base MODEL".to_owned()),
     }
 }
 

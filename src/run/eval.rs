@@ -19,7 +19,7 @@ use crate::plan::fingerprint;
 use crate::plan::generate::{GenerateItem, GenerateSuite, Thinking};
 use crate::plan::suite::{self, ChoiceScoring, ChoiceSuite, Items, Scoring, Suite, picked};
 use crate::run::ending::without_result;
-use crate::run::{corpora, data, estimate};
+use crate::run::{corpora, data, estimate, haystack};
 use crate::worker::client::Worker;
 use crate::worker::protocol::{
     ChoiceItem, ChoiceWork, Finished, GenerateWork, ItemRecord, ItemScore, LoadSpec, Reply, Request,
@@ -176,7 +176,8 @@ pub fn evaluate(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Answer, Error> {
     let begun = Instant::now();
-    let suite = asked(question)?;
+    let mut suite = asked(question)?;
+    haystack::settle_for(&mut suite, &question.model, cache, interrupted)?;
     data::locate_all(&suite, cache, false)?;
     let all = data::items(&suite, cache)?;
     let positions = question.pick.of(all.len() as u64, &suite.name)?;

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod file_plan;
 pub mod forecast;
 pub mod found;
+mod haystack;
 pub mod imatrix;
 pub mod import;
 pub mod inputs;

@@ -24,6 +24,7 @@ use crate::run::corpora::{Materials, template_of};
 use crate::run::data;
 use crate::run::event::Event;
 use crate::run::file_plan::{self, FilePlan, Forecast, Refusal};
+use crate::run::haystack;
 use crate::run::imatrix;
 use crate::run::inputs::{Inputs, sha256_of};
 use crate::run::machine;
@@ -129,7 +130,7 @@ pub fn prepare(
     let (base_path, base_model, base) = base(&config, &cache)?;
     shallow_enough(&config, &base)?;
     let mut inputs = Inputs::locate(&config, &cache)?;
-    let suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
+    let mut suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
     // What is missing is told before anything takes time.
     for suite in &suites {
         data::locate_all(suite, &cache, config.fetch)?;
@@ -141,6 +142,9 @@ pub fn prepare(
         tempfile::NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let inspected = base_path.clone();
     let mut inspector = Inspector::start(log.path(), &inspected, interrupted)?;
+    for suite in &mut suites {
+        haystack::settle(suite, &base_model, &cache, &mut |files| inspector.count(files))?;
+    }
     let native = inspector.worker.native.clone();
     let software = Software {
         bitfrontier: env!("CARGO_PKG_VERSION").to_owned(),

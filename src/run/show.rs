@@ -102,6 +102,17 @@ fn one_item(suite: &Suite, item: Option<u64>, cache: &Cache) -> Result<(Option<u
             }),
         };
     }
+    if suite.haystack.is_some() {
+        return match item {
+            None => Ok((None, None)),
+            Some(_) => Err(Error::Refused {
+                reason: format!("the questions of suite {} are made for a model's vocabulary", suite.name),
+                hint: Some(
+                    "`bitfrontier eval MODEL SUITE --records FILE` keeps them with their answers".to_owned(),
+                ),
+            }),
+        };
+    }
     let items = match data::items(suite, cache) {
         Err(Error::NotFetched { .. }) if item.is_none() => return Ok((None, None)),
         items => items?,
@@ -147,6 +158,21 @@ fn label(corpus: &Corpus) -> String {
     if corpus.name.is_empty() { "text".to_owned() } else { corpus.name.clone() }
 }
 
+/// What a haystack is, in words.
+fn buried(suite: &Suite) -> String {
+    let Some(haystack) = &suite.haystack else { return String::new() };
+    let list = |all: &[u32]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let kinds: Vec<&str> = haystack.kinds.iter().map(|kind| kind.word()).collect();
+    format!(
+        "{} in prompts of {} tokens at depths of {} %, {} each, seed {}; ",
+        kinds.join(", "),
+        list(&haystack.lengths),
+        list(&haystack.depths),
+        haystack.items,
+        haystack.seed
+    )
+}
+
 /// In words.
 fn scoring(suite: &Suite) -> String {
     match &suite.scoring {
@@ -159,18 +185,21 @@ fn scoring(suite: &Suite) -> String {
                 choice.fewshot, choice.ctx
             )
         }
-        Scoring::Generate(generate) => format!(
-            "answers of at most {} tokens, {}, {}, {} examples, context of {} tokens",
-            generate.tokens,
-            if generate.sampling.temperature > 0.0 {
-                format!("{} drawn at temperature {}", generate.samples, generate.sampling.temperature)
-            } else {
-                "greedy".to_owned()
-            },
-            if generate.chat { "in the model's chat template" } else { "after the plain prompt" },
-            generate.fewshot,
-            generate.ctx
-        ),
+        Scoring::Generate(generate) => {
+            buried(suite)
+                + &format!(
+                    "answers of at most {} tokens, {}, {}, {} examples, context of {} tokens",
+                    generate.tokens,
+                    if generate.sampling.temperature > 0.0 {
+                        format!("{} drawn at temperature {}", generate.samples, generate.sampling.temperature)
+                    } else {
+                        "greedy".to_owned()
+                    },
+                    if generate.chat { "in the model's chat template" } else { "after the plain prompt" },
+                    generate.fewshot,
+                    generate.ctx
+                )
+        }
         Scoring::Text(text) => {
             let kinds = suite.corpora.iter().map(|corpus| match &corpus.matter {
                 Matter::Text(_) => label(corpus),

@@ -173,8 +173,13 @@ pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
 
 /// Deletes what killed processes of this machine left half-written in the cache: variants and base stores.
 pub fn sweep_up(cache: &Cache) {
-    let made =
-        [cache.base_store(), cache.variants(), cache.data().join("chat"), cache.data().join("sampled")];
+    let made = [
+        cache.base_store(),
+        cache.variants(),
+        cache.data().join("chat"),
+        cache.data().join("sampled"),
+        cache.data().join("haystack"),
+    ];
     for folder in made {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if is_orphan(&entry.file_name().to_string_lossy()) {

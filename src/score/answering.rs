@@ -13,6 +13,7 @@ use crate::llama::model::{LlamaError, Model};
 use crate::plan::generate::{self, GenerateItem, GenerateSuite, Prompt};
 use crate::score::generate::{Answer, Ask, Generator, Style, Thinking, Written};
 use crate::score::item::{GeneratedAnswer, GeneratedScore, ItemScore};
+use crate::score::lengths::{self, Class};
 
 /// Written behind a thought that has spent its budget, the closing tag between.
 const FORCED: [&str; 2] = ["\n", "\n\n"];
@@ -60,13 +61,13 @@ pub enum Told<'a> {
 
 /// Asks all questions. What is wrong with one is its score; only llama.cpp's errors and those of `told` end the trial.
 /// `longest` is the most tokens that a prompt and its answer may have; `shows_special` whether special tokens are part
-/// of an answer's text.
+/// of an answer's text; `free` the memory there is for a KV cache.
 pub fn answer_all<E: From<LlamaError>>(
     model: &Model,
     template: ContextOptions,
     suite: &GenerateSuite,
     questions: &[Question<'_>],
-    (longest, shows_special): (usize, bool),
+    (longest, shows_special, free): (usize, bool, Option<u64>),
     grader: &Grader,
     told: &mut dyn FnMut(Told<'_>) -> Result<(), E>,
 ) -> Result<Spent, E> {
@@ -81,14 +82,11 @@ pub fn answer_all<E: From<LlamaError>>(
             None => asked.push(Tokenised { question, tokens, answers: BTreeMap::new() }),
         }
     }
-    let asks: Vec<Ask> = asked.iter().flat_map(|question| question.asks(suite)).collect();
-    if asks.is_empty() {
-        return Ok(Spent::default());
-    }
-    let mut generator = Generator::new(model, cells(&asks, suite), suite.parallel, template)?;
     let style = style(model, suite, shows_special)?;
     let mut spent = Spent::default();
     let samples = suite.samples as usize;
+    let needs: Vec<(usize, usize)> =
+        asked.iter().map(|one| (one.tokens.len(), one.tokens.len() + style.most)).collect();
     // Programs take a while to run: answers are graded while others are still written.
     thread::scope(|scope| {
         let (finished, ungraded) = channel::<Tokenised<'_>>();
@@ -101,21 +99,39 @@ pub fn answer_all<E: From<LlamaError>>(
                 }
             }
         });
-        generator.write(&asks, &style, |written| {
-            while let Ok((item, score)) = scores.try_recv() {
-                told(Told::Item(item, score))?;
-            }
-            let Written::Answer(answer) = written else { return told(Told::Step) };
-            // Prompts are in the order of their items, all samples of one together.
-            let Some(question) = asked.get_mut(answer.index / samples) else { return Ok(()) };
-            spent.tokens_naive += question.tokens.len() as u64 + answer.tokens;
-            question.answers.insert((answer.index % samples) as u32, answer);
-            if question.answers.len() == samples {
-                // Both ends live as long as this scope.
-                let _ = finished.send(question.taken());
-            }
-            Ok(())
-        })?;
+        for class in lengths::classes(&needs, model.context_length(), suite.parallel) {
+            let members = || class.members.iter().filter_map(|index| asked.get(*index));
+            let asks: Vec<Ask> = members().flat_map(|question| question.asks(suite)).collect();
+            let mut generator = match generator(model, &asks, suite, &class, template, free)? {
+                Ok(generator) => generator,
+                Err(reason) => {
+                    for question in members() {
+                        let failed = ItemScore::Failed { reason: reason.clone() };
+                        told(Told::Item(question.question.item, Box::new(failed)))?;
+                    }
+                    continue;
+                }
+            };
+            generator.write(&asks, &style, |written| {
+                while let Ok((item, score)) = scores.try_recv() {
+                    told(Told::Item(item, score))?;
+                }
+                let Written::Answer(answer) = written else { return told(Told::Step) };
+                // Prompts are in the order of their items, all samples of one together.
+                let question =
+                    class.members.get(answer.index / samples).and_then(|index| asked.get_mut(*index));
+                let Some(question) = question else { return Ok(()) };
+                spent.tokens_naive += question.tokens.len() as u64 + answer.tokens;
+                question.answers.insert((answer.index % samples) as u32, answer);
+                if question.answers.len() == samples {
+                    // Both ends live as long as this scope.
+                    let _ = finished.send(question.taken());
+                }
+                Ok::<(), E>(())
+            })?;
+            spent.decode_s += generator.context.decode_s;
+            spent.tokens_decoded += generator.context.tokens_decoded;
+        }
         drop(finished);
         loop {
             match scores.recv_timeout(PATIENCE) {
@@ -125,9 +141,29 @@ pub fn answer_all<E: From<LlamaError>>(
             }
         }
     })?;
-    spent.decode_s = generator.context.decode_s;
-    spent.tokens_decoded = generator.context.tokens_decoded;
     Ok(spent)
+}
+
+/// What writes the answers to prompts of one length, or why no context can be made for them.
+fn generator<'model>(
+    model: &'model Model,
+    asks: &[Ask],
+    suite: &GenerateSuite,
+    class: &Class,
+    template: ContextOptions,
+    free: Option<u64>,
+) -> Result<Result<Generator<'model>, String>, LlamaError> {
+    let cells = cells(asks, suite, class.together);
+    let yarn_from = class.stretched.map(|_| model.context_length());
+    let template = ContextOptions { yarn_from, yarn_to: class.stretched, ..template };
+    if let Some(reason) = lengths::too_large(model, cells, template, free) {
+        return Ok(Err(reason));
+    }
+    match Generator::new(model, cells, class.together, template) {
+        // Shorter prompts may well find room.
+        Err(error @ LlamaError::Context { .. }) => Ok(Err(error.to_string())),
+        other => other.map(Ok),
+    }
 }
 
 /// Why a prompt cannot be asked, if it cannot.
@@ -137,16 +173,20 @@ fn unfit(prompt: usize, suite: &GenerateSuite, longest: usize) -> Option<String>
     }
     let answer = suite.tokens as usize;
     (prompt + answer > longest).then(|| {
-        format!("a prompt of {prompt} tokens and an answer of {answer} do not fit a context of {longest}")
+        let hint = if longest < suite.ctx as usize { " (hint: --yarn stretches it)" } else { "" };
+        format!(
+            "a prompt of {prompt} tokens and an answer of {answer} do not fit a context of {longest}{hint}"
+        )
     })
 }
 
 /// Cells for the longest prompts that can be answered at once.
-fn cells(asks: &[Ask], suite: &GenerateSuite) -> u32 {
+fn cells(asks: &[Ask], suite: &GenerateSuite, together: u32) -> u32 {
     let mut needs: Vec<usize> = asks.iter().map(|ask| ask.tokens.len() + suite.tokens as usize).collect();
     needs.sort_unstable_by(|a, b| b.cmp(a));
-    // What all begin with has cells of its own beside them.
-    let sum: usize = needs.iter().take(suite.parallel as usize + 1).sum();
+    // What all begin with has cells of its own beside them; one at a time holds it in its own.
+    let most = if together > 1 { together as usize + 1 } else { 1 };
+    let sum: usize = needs.iter().take(most).sum();
     u32::try_from(sum.div_ceil(CELLS) * CELLS).unwrap_or(u32::MAX)
 }
 

@@ -12,6 +12,7 @@ mod expf;
 pub mod generate;
 pub mod item;
 pub mod kld_file;
+pub mod lengths;
 pub mod llama_perplexity;
 pub mod noise;
 pub mod perplexity;

@@ -40,6 +40,7 @@ mod tests {
             kv: (1, 1),
             kv_unified: false,
             yarn_from: None,
+            yarn_to: None,
             swa_full: true,
             n_outputs_max: 0,
         };

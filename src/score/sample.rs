@@ -192,6 +192,7 @@ mod tests {
             kv_unified: false,
             swa_full: true,
             yarn_from: None,
+            yarn_to: None,
             n_outputs_max: 0,
         };
         let written = |seed, runs| {

@@ -286,6 +286,7 @@ mod tests {
             kv_unified: false,
             swa_full: true,
             yarn_from: None,
+            yarn_to: None,
             n_outputs_max: 0,
         };
         Sequence::new(model, context_options(8, template), role).expect("made")

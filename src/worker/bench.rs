@@ -202,6 +202,7 @@ mod tests {
             kv_unified: false,
             swa_full: true,
             yarn_from: None,
+            yarn_to: None,
             n_outputs_max: 0,
         };
         let mut bench = Bench::open(&model, &spec, template, |_, _| ()).expect("open");

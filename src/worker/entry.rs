@@ -256,6 +256,7 @@ fn template(model: &Model, spec: &LoadSpec, n_ctx: u32) -> Result<ContextOptions
         kv_unified: false,
         swa_full: true,
         yarn_from: (spec.yarn && n_ctx > trained).then_some(trained),
+        yarn_to: None,
         n_outputs_max: 0,
     })
 }

@@ -12,7 +12,7 @@ use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
 use crate::answers::execute::Runner;
 use crate::answers::grade::{Grader, Measure};
-use crate::llama::ffi::ContextOptions;
+use crate::llama::ffi::{self, ContextOptions};
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::chat::ChatTemplate;
 use crate::plan::conversation::Toolbox;
@@ -101,7 +101,10 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
     let tagged = suite.chat && work.template.as_ref().is_some_and(|source| source.contains(close));
     // What marks calls often is one, and calls are read out of the text.
     let tagged = tagged || suite.measure == Measure::Calls;
-    let spent = answer_all(model, template, suite, &questions, (longest, tagged), &grader, told)?;
+    // What lies on a device is not asked of the system.
+    let on_cpu = spec.offload.gpu_layers == 0 || ffi::devices().is_empty();
+    let free = memory::available().filter(|_| on_cpu);
+    let spent = answer_all(model, template, suite, &questions, (longest, tagged, free), &grader, told)?;
     Ok(Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: spent.decode_s,
@@ -122,6 +125,8 @@ fn grader(work: &GenerateWork) -> Result<Grader, GenerateError> {
         (None, Measure::Ifeval) => Grader::ifeval(punkt(&work.resources)?),
         // The chat template tells the format.
         (None, Measure::Calls) => Grader::Calls { format: Format::Json, prompted: false },
+        (None, Measure::Contains) => Grader::Contains { any: false },
+        (None, Measure::ContainsPart) => Grader::Contains { any: true },
         (None, Measure::ExactMatch | Measure::Code) => {
             Grader::exact_match(&suite.filter_list, &suite.exact_match)
         }

@@ -315,6 +315,7 @@ mod tests {
         kv_unified: false,
         swa_full: false,
         yarn_from: None,
+        yarn_to: None,
         n_outputs_max: 0,
     };
 

@@ -50,6 +50,11 @@ fn with_at_most<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Memory that can be had without swapping, in bytes; absent where the system does not say.
+pub fn available() -> Option<u64> {
+    Some(field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")).filter(|bytes| *bytes > 0)
+}
+
 /// How often the kernel has killed a process for memory since it started; 0 where it does not say.
 pub fn kernel_oom_kills() -> u64 {
     fs::read_to_string("/proc/vmstat")

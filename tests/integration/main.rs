@@ -9,6 +9,7 @@ mod corpora;
 mod escape;
 mod eval;
 mod generate;
+mod haystack;
 mod imatrix;
 mod import;
 mod kill;

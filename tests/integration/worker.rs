@@ -10,7 +10,7 @@ use crate::table::Table;
 
 /// Passes requests and replies between the program and its real worker. At the requests of kind `REQUEST`, for
 /// models whose path holds `MODEL`, it commits `FAULT` after `AFTER` items, in all `TIMES` times at most; at its
-/// own start only from the `FROM`th start on.
+/// own start only from the `FROM`th start on. With `ECHO`, what is to be written is answered by `echo.py` beside it.
 const SCRIPT: &str = r#"#!/usr/bin/env python3
 import json, os, signal, subprocess, sys, time
 
@@ -113,6 +113,11 @@ for line in requests:
         abort()
     if faulty and kind != "choice" and commits("hang"):
         time.sleep(600)
+    if kind == "generate" and setting("ECHO", ""):
+        import echo
+        for reply in echo.items(request, setting("ECHO", "") == "yes"):
+            say(reply)
+        continue
     to_real.write(line)
     to_real.flush()
     items = 0

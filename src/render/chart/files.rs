@@ -1,10 +1,10 @@
 //! Which figures a report has, and their files.
 
 use super::error::ChartError;
-use super::scatter::{Figure, lay_out};
+use super::scatter::{Figure, Scene, lay_out};
 use super::{
-    bpw_kld, bpw_ppl, bpw_suite, capability, frontier, kv, memory, paint, signs, speculation, speed,
-    speed_surface, theme,
+    bpw_kld, bpw_ppl, bpw_suite, capability, frontier, heat, kv, long_context, memory, paint, signs,
+    speculation, speed, speed_surface, theme,
 };
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
@@ -18,15 +18,25 @@ pub fn draw_all(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, ChartErr
     theme::register_fonts()?;
     fs::create_dir_all(folder).map_err(|source| ChartError::Write { path: folder.to_owned(), source })?;
     let mut written = Vec::new();
-    for figure in figures(report) {
-        let scene = lay_out(&figure);
-        written.push(appear(folder, &figure.name, "png", |path| paint::png(&scene, path))?);
+    for scene in scenes(report) {
+        written.push(appear(folder, &scene.name, "png", |path| paint::png(&scene, path))?);
         let text = paint::svg(&scene)?;
-        written.push(appear(folder, &figure.name, "svg", |path| {
+        written.push(appear(folder, &scene.name, "svg", |path| {
             fs::write(path, &text).map_err(|source| ChartError::Write { path: path.to_owned(), source })
         })?);
     }
     Ok(written)
+}
+
+/// Every figure laid out, heat maps behind the others.
+fn scenes(report: &Report) -> Vec<Scene> {
+    let mut scenes: Vec<Scene> = figures(report).iter().map(lay_out).collect();
+    scenes.extend(long_context::heats(report).iter().map(heat::lay_out));
+    let mut taken = BTreeSet::new();
+    for scene in &mut scenes {
+        scene.name = free_name(&scene.name, &mut taken);
+    }
+    scenes
 }
 
 /// Every figure there is data for, each with a file name of its own.
@@ -44,15 +54,22 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(speculation::figure(report));
     let mut taken = BTreeSet::new();
     for figure in &mut figures {
-        let plain = file_name(&figure.name);
-        let names = (1..).map(|i| if i == 1 { plain.clone() } else { format!("{plain}-{i}") });
-        // A suite may be called `kld`, and two may differ only in letters that a file name cannot have.
-        if let Some(free) = names.into_iter().find(|name| !taken.contains(name)) {
-            taken.insert(free.clone());
-            figure.name = free;
-        }
+        figure.name = free_name(&figure.name, &mut taken);
     }
     figures
+}
+
+/// A file name that is not taken yet: a suite may be called `kld`, and two may differ only in letters that a file name
+/// cannot have.
+fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let plain = file_name(name);
+    let mut free = plain.clone();
+    let mut number = 1;
+    while !taken.insert(free.clone()) {
+        number += 1;
+        free = format!("{plain}-{number}");
+    }
+    free
 }
 
 /// Writes a file under a temporary name in the same folder, then renames it.

@@ -177,11 +177,7 @@ const LONGEST_NAME: usize = 30;
 
 /// Lays a figure out.
 pub(super) fn lay_out(figure: &Figure) -> Scene {
-    let mut sheet = Sheet { shapes: Vec::new(), y: MARGIN };
-    sheet.paragraph(&figure.title, TITLE_EM, true, INK);
-    sheet.y += 3.0;
-    sheet.paragraph(&figure.subtitle, SUBTITLE_EM, false, QUIET);
-    sheet.y += 16.0;
+    let mut sheet = Sheet::titled(&figure.title, &figure.subtitle);
     let (columns, height) = match figure.panels.len() {
         0 | 1 => (1, TALL),
         2..MANY => (1, SHORT),
@@ -211,8 +207,7 @@ pub(super) fn lay_out(figure: &Figure) -> Scene {
     if !unnamed.is_empty() {
         sheet.paragraph(&format!("No room to name: {}.", unnamed.join(", ")), CAPTION_EM, false, QUIET);
     }
-    let height = (sheet.y + MARGIN * 0.6).ceil();
-    Scene { name: figure.name.clone(), title: figure.title.clone(), height, shapes: sheet.shapes }
+    sheet.scene(&figure.name, &figure.title)
 }
 
 fn tick_width(panel: &Panel) -> f64 {
@@ -245,9 +240,9 @@ struct Place {
 }
 
 /// Shapes so far and how far down the paper is filled.
-struct Sheet {
-    shapes: Vec<Shape>,
-    y: f64,
+pub(super) struct Sheet {
+    pub shapes: Vec<Shape>,
+    pub y: f64,
 }
 
 /// The plot area of a panel with its axes.
@@ -298,11 +293,27 @@ impl Frame<'_> {
 }
 
 impl Sheet {
-    fn text(&mut self, text: &str, at: Point, em: f64, color: RGBColor, lean: Lean) {
+    /// A sheet with its title and the line under it.
+    pub fn titled(title: &str, subtitle: &str) -> Self {
+        let mut sheet = Self { shapes: Vec::new(), y: MARGIN };
+        sheet.paragraph(title, TITLE_EM, true, INK);
+        sheet.y += 3.0;
+        sheet.paragraph(subtitle, SUBTITLE_EM, false, QUIET);
+        sheet.y += 16.0;
+        sheet
+    }
+
+    /// The sheet, finished.
+    pub fn scene(self, name: &str, title: &str) -> Scene {
+        let height = (self.y + MARGIN * 0.6).ceil();
+        Scene { name: name.to_owned(), title: title.to_owned(), height, shapes: self.shapes }
+    }
+
+    pub fn text(&mut self, text: &str, at: Point, em: f64, color: RGBColor, lean: Lean) {
         self.shapes.push(Shape::Text(Text { words: text.to_owned(), at, em, bold: false, color, lean }));
     }
 
-    fn paragraph(&mut self, text: &str, em: f64, bold: bool, color: RGBColor) {
+    pub fn paragraph(&mut self, text: &str, em: f64, bold: bool, color: RGBColor) {
         for line in wrap(&printable(text), em, bold, WIDTH - 2.0 * MARGIN) {
             self.y += em * 1.4;
             let at = (MARGIN, self.y - em * 0.36);

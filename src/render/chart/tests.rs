@@ -100,6 +100,38 @@ fn all_figures_of_a_ladder() {
 }
 
 #[test]
+fn long_prompts_are_heat_maps_without_a_word_over_another() {
+    register_fonts().unwrap();
+    for (rungs, lengths, depths) in [
+        (&LADDER[..], &[1024, 4096, 16_384, 65_536][..], &[0, 25, 50, 75, 100][..]),
+        (&CROWD[..2], &[1000, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072], &[0, 100]),
+    ] {
+        let mut report = sample::report(rungs);
+        sample::long_prompts(&mut report, lengths, depths);
+        let heats = super::long_context::heats(&report);
+        let names: Vec<&str> = heats.iter().map(|heat| heat.name.as_str()).collect();
+        assert_eq!(names, ["long_context-haystack", "long_context-haystack-multi_key"]);
+        for heat in &heats {
+            assert_eq!(heat.maps.len(), rungs.len() + 1, "the base too");
+            let scene = super::heat::lay_out(heat);
+            let paper = Rect { x0: 0.0, y0: 0.0, x1: WIDTH, y1: scene.height };
+            let all: Vec<Rect> = texts(&scene).map(ink_box).collect();
+            for (i, rect) in all.iter().enumerate() {
+                assert!(paper.contains(rect), "{}", texts(&scene).nth(i).unwrap().words);
+                assert!(all[..i].iter().all(|other| !rect.overlaps(other)), "{:?}", texts(&scene).nth(i));
+            }
+            let blocks = scene.shapes.iter().filter(|s| matches!(s, Shape::Block(..))).count();
+            assert_eq!(blocks, 6 + heat.maps.len() * heat.down.len() * lengths.len());
+            let grey = |s: &&Shape| matches!(s, Shape::Block(_, color) if *color == super::theme::GRID);
+            let not_run = heat.maps.len() * heat.down.len();
+            assert_eq!(scene.shapes.iter().filter(grey).count(), 1 + not_run, "the longest were not run");
+            assert!(texts(&scene).any(|t| t.words.contains("it does not fit")), "and it is said why");
+        }
+        assert_eq!(heats[1].maps[0].cells[0][..2], [Some(1.0), Some(1.0 / 1.4)]);
+    }
+}
+
+#[test]
 fn twenty_variants_have_room() {
     for (figure, scene) in &scenes(&sample::report(&CROWD)) {
         check(figure, scene);

@@ -1,8 +1,8 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, CapabilityRow, ComparisonRow, FrontierRow, MetricRow, Report, SpeculationRow, SpeedRow,
-    SuiteSummary, VariantRow,
+    About, CapabilityRow, ComparisonRow, FrontierRow, LongContextRow, MetricRow, Report, SpeculationRow,
+    SpeedRow, SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -70,6 +70,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         speculation: Vec::new(),
         trials: Vec::new(),
         capabilities: Vec::new(),
+        long_context: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
@@ -344,6 +345,32 @@ pub fn caches(report: &mut Report, kinds: &[(&str, f64)]) {
         let Some(row) = report.variants.iter().find(|v| v.variant == name).cloned() else { continue };
         let context = row.context_buffer_bytes.map(|b| (b as f64 * share) as u64);
         report.variants.push(VariantRow { variant: own, context_buffer_bytes: context, ..row });
+    }
+}
+
+/// Gives every variant, and each with a quantized KV cache, long prompts of two kinds; the longest could not be run.
+pub fn long_prompts(report: &mut Report, lengths: &[u64], depths: &[u64]) {
+    report.suites.push(SuiteSummary { name: "haystack".into(), ..report.suites[1].clone() });
+    for row in report.variants.clone() {
+        for (step, length) in lengths.iter().enumerate() {
+            let cells = depths.iter().map(|depth| ("multi_key", Some(*depth)));
+            for (kind, depth) in cells.chain([("common_words", None)]) {
+                let runs = step + 1 < lengths.len();
+                report.long_context.push(LongContextRow {
+                    variant: row.variant.clone(),
+                    suite: "haystack".into(),
+                    kind: kind.into(),
+                    length: *length,
+                    depth,
+                    metric: "contains".into(),
+                    value: runs.then(|| 1.0 / (1.0 + step as f64 * 0.4)),
+                    n: if runs { 4 } else { 0 },
+                    status: if runs { "done" } else { "failed" }.into(),
+                    reason: if runs { "" } else { "it does not fit" }.into(),
+                    ..LongContextRow::default()
+                });
+            }
+        }
     }
 }
 
