@@ -96,7 +96,9 @@ fn a_template_with_tools_is_given_them_and_what_it_cannot_render_is_an_item() {
     let reason = records[1]["score"]["reason"].as_str().expect("a reason");
     assert!(reason.contains("no odd tools"), "{reason}");
     let score = &records[0]["score"];
-    assert_eq!(score["prompt"], "<tool_call>fobject[user]One.[assistant]f{\"a\": 1}[tool]7[user]Two.");
+    // The template is filled up with spaces to the length that the file had.
+    let prompt = score["prompt"].as_str().expect("a prompt").trim_end();
+    assert_eq!(prompt, "<tool_call>fobject[user]One.[assistant]f{\"a\": 1}[tool]7[user]Two.");
     assert_eq!(score["extracted"][0]["filter"], "hermes");
     // The tiny model calls nothing, which is right where nothing is to be called.
     assert!((metric(&answer, "acc") - 0.5).abs() < 1e-12 && metric(&answer, "well_formed").abs() < 1e-12);
@@ -108,7 +110,7 @@ fn a_template_without_tools_has_them_in_words() {
     let (answer, records) = eval(&sandbox, "tiny.gguf", "asked.toml");
     assert_eq!(answer["failed"], 0);
     let score = &records[0]["score"];
-    let prompt = score["prompt"].as_str().expect("a prompt");
+    let prompt = score["prompt"].as_str().expect("a prompt").trim_end();
     assert!(
         prompt.starts_with("[system]You can call functions.") && prompt.contains("\"name\":\"f\""),
         "{prompt}"
@@ -138,7 +140,11 @@ fn what_is_wrong_with_calls_names_its_place() {
     sandbox.write("answers.jsonl", "{\"id\": \"w0\", \"right\": [{\"f\": 3}]}\n{\"id\": \"w1\"}\n");
     sandbox.run(&eval).ends(3).tells(&["wanted.jsonl, line 1", "which tool calls are right: an answer is"]);
     for (from, to, says) in [
-        ("measure = \"calls\"", "", "not both of `doc_to_tools` and `measure = \"calls\"`"),
+        (
+            "doc_to_tools = \"{{ tools | tojson }}\"",
+            "",
+            "not both of `doc_to_tools` and `measure = \"calls\"`",
+        ),
         ("chat = true", "", "messages or tools, which only a chat template can render"),
         ("tokens = 8", "tokens = 8\ncalls = \"loud\"", "\"loud\" is no format of calls"),
         ("name = \"unwanted\"", "name = \"wanted\"", "a part called \"wanted\""),
