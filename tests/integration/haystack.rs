@@ -91,11 +91,8 @@ fn an_echo_model_that_knows_finds_all_and_one_that_does_not_nothing() {
         let table = Table::read(&out.join("long_context.csv"));
         // Two kinds at three depths, five at none, at three lengths, for three variants.
         assert_eq!(table.column("value").len(), (2 * 3 + 5) * 3 * 3);
-        assert_eq!(
-            table.column("value").iter().collect::<BTreeSet<_>>(),
-            BTreeSet::from([&expected.to_owned()])
-        );
-        assert!(table.column("status").iter().all(|status| status == "done"));
+        assert_eq!(table.column("value").iter().collect::<BTreeSet<_>>(), BTreeSet::from([&expected]));
+        assert!(table.column("status").iter().all(|status| *status == "done"));
         assert_eq!(
             table.cell(
                 &[("variant", "base/kv=q8_0"), ("kind", "needle"), ("length", "8192"), ("depth", "50")],
