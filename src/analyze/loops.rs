@@ -46,8 +46,8 @@ mod tests {
         assert!(ends_in_a_loop(&"the answer is 4, so the answer is".repeat(3)));
         assert!(!ends_in_a_loop(&"0".repeat(59)));
         assert!(!ends_in_a_loop(&"A sentence of thirty-two letters.".repeat(2)));
-        let list: String = (0..40).map(|i| format!("{i}. The square of {i} is {}.\n", i * i)).collect();
-        assert!(!ends_in_a_loop(&list));
+        let list: Vec<String> = (0..40).map(|i| format!("{i}. The square of {i} is {}.", i * i)).collect();
+        assert!(!ends_in_a_loop(&list.join("\n")));
         assert!(!ends_in_a_loop(""));
     }
 

@@ -365,8 +365,8 @@ mod tests {
     fn texts_are_looked_for_whatever_their_capitals() {
         let right = |measure, reference: &str, samples: &[&str]| {
             let grader = Grader::Contains { any: measure == Measure::ContainsPart };
-            let graded = grader.grade(reference, samples).map(|graded| graded.grades);
-            graded.map(|grades| (grades[0].metric.clone(), grades[0].right))
+            let found = grader.grade(reference, samples).map(|graded| graded.grades);
+            found.map(|grades| (grades[0].metric.clone(), grades[0].right))
         };
         let list = r#"["17", "Heron", "42", "ABCDE"]"#;
         let all = |share: f64| Ok(("contains".to_owned(), share));

@@ -308,6 +308,7 @@ mod tests {
     }
 
     /// Passes once the minus is a plus.
+    #[expect(clippy::unnecessary_wraps, reason = "the sandbox may fail")]
     fn test(repository: &Repository) -> Result<Tested, ()> {
         let pass = repository.text("calc.py").is_some_and(|text| text.contains("a + b"));
         Ok(Tested { pass, said: "AssertionError: -1 != 5\n".repeat(40) })

@@ -38,7 +38,7 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
     let shown: Vec<&&str> = names.iter().filter(|name| marks.contains_key(*name)).collect();
     let panels = shown.iter().filter_map(|name| {
         let suites = report.capabilities.iter().find(|row| row.capability == ***name)?;
-        Some(panel(**name, &suites.suites, marks.get(**name)?.clone(), &x, &y))
+        Some(panel(name, &suites.suites, marks.get(**name)?.clone(), &x, &y))
     });
     let mut notes = vec![
         "100% is the base, 0 a guesser: (variant - chance) / (base - chance), the mean of the suites named, on the items \
