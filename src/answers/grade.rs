@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn texts_are_looked_for_whatever_their_capitals() {
         let right = |measure, reference: &str, samples: &[&str]| {
-            let grader = Grader::new(measure, &[], &ExactMatch::default(), None);
-            let graded = grader.grade(reference, samples).map(|graded| graded.grades);
+            let judge = Grader::new(measure, &[], &ExactMatch::default(), None);
+            let graded = judge.grade(reference, samples).map(|graded| graded.grades);
             graded.map(|grades| (grades[0].metric.clone(), grades[0].right))
         };
         let list = r#"["17", "Heron", "42", "ABCDE"]"#;

@@ -113,7 +113,7 @@ fn what_the_echo_model_says_is_right_by_the_program_s_own_measure() {
     let args = ["eval", "tiny.gguf", "hay.toml", "--json", "--records", "records.jsonl"];
     let eval =
         |knows| Outcome::of(&faulty.command(&args, &[("ECHO", knows)]).output().expect("started")).ends(0);
-    let grader = Grader::new(Measure::Contains, &[], &ExactMatch::default(), None);
+    let judge = Grader::new(Measure::Contains, &[], &ExactMatch::default(), None);
     for (knows, expected) in [("yes", 1.0), ("no", 0.0)] {
         eval(knows);
         let records = faulty.sandbox.read("records.jsonl");
@@ -123,7 +123,7 @@ fn what_the_echo_model_says_is_right_by_the_program_s_own_measure() {
         for record in &records {
             let score = &record["score"];
             let text = |value: &Value| value.as_str().expect("a text").to_owned();
-            let graded = grader.grade(&text(&score["reference"]), &[text(&score["answers"][0]["output"])]);
+            let graded = judge.grade(&text(&score["reference"]), &[text(&score["answers"][0]["output"])]);
             assert!((graded.expect("graded").grades[0].right - expected).abs() < 1e-12, "{record}");
         }
     }

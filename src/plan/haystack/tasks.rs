@@ -283,7 +283,8 @@ mod tests {
         let asked = draft.lead.split_whitespace().nth(5).expect("a value");
         let mut found: Vec<&str> = values.iter().filter(|(_, v)| **v == asked).map(|(k, _)| *k).collect();
         let mut expected: Vec<&str> = draft.answers.iter().map(String::as_str).collect();
-        (found.sort_unstable(), expected.sort_unstable());
+        found.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(found, expected);
     }
 
