@@ -603,7 +603,7 @@ mod tests {
             ("measure = \"code\"", "without a [generate.execute]"),
             ("execute = { after = \"\" }", "runs nothing"),
             ("measure = \"code\"\nexecute = { after = \"\", pass_at = [2] }", "pass_at = [2]"),
-            ("measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]", "filters, and measures"),
+            ("measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]", "filters, and another measure"),
         ] {
             let (found, _) = suite(more).check().expect_err(more);
             assert!(found.contains(fault), "{found}");
