@@ -564,6 +564,9 @@ pub struct WhatArgs {
     /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
     #[arg(long)]
     pub unsafe_exec: bool,
+    /// Minutes after which a trial of written answers begins no other item; the same command goes on with the rest.
+    #[arg(long, value_name = "MINUTES", allow_hyphen_values = true)]
+    pub time: Option<f64>,
     /// Timed repetitions of a speed trial [default: 5].
     #[arg(long, value_name = "N")]
     pub repetitions: Option<u32>,

@@ -36,7 +36,7 @@ use bitfrontier::run::{
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
-use bitfrontier::sweep::sweep;
+use bitfrontier::sweep::{Swept, sweep};
 use bitfrontier::worker;
 use clap::Parser as _;
 
@@ -121,6 +121,12 @@ fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
     let swept = result.map_err(with_resume)?;
     if !args.quiet && !args.json_events {
         show_report(&swept.report, &folder);
+    }
+    if swept.unfinished > 0 {
+        let Swept { unfinished, trials, .. } = &swept;
+        say(&format!(
+            "the time was up for {unfinished} of {trials} trials; the same command goes on with them"
+        ));
     }
     if swept.failed > 0 {
         return Err(Error::TrialsFailed { failed: swept.failed, trials: swept.trials });
@@ -616,6 +622,7 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         yarn: what.model.yarn,
         unsafe_exec: what.unsafe_exec,
         hang_seconds: what.hang_seconds,
+        time_minutes: what.time,
         repetitions: what.repetitions,
         offload: offload(&what.model),
     }

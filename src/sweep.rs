@@ -28,6 +28,8 @@ pub struct Swept {
     pub report: Report,
     /// Trials that failed or were skipped.
     pub failed: u64,
+    /// Trials whose time was up before all their items were done.
+    pub unfinished: u64,
     /// Trials in all.
     pub trials: u64,
 }
@@ -50,8 +52,11 @@ pub fn sweep(
     let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
     let report = derive::all(&folder)?;
     let planned = prepared.trials.len();
-    let failed = trials.iter().take(planned).filter(|t| t.status != Status::Done).count() as u64;
-    Ok(Swept { report, failed, trials: planned as u64 })
+    let count =
+        |is: fn(&Status) -> bool| trials.iter().take(planned).filter(|t| is(&t.status)).count() as u64;
+    let failed = count(|status| !matches!(status, Status::Done | Status::Pending));
+    let unfinished = count(|status| *status == Status::Pending);
+    Ok(Swept { report, failed, unfinished, trials: planned as u64 })
 }
 
 /// Makes the results folder and tries to write in it, before anything long begins.

@@ -56,7 +56,7 @@ fn row(
     CapabilityRow {
         variant: variant.to_owned(),
         capability: capability.word().to_owned(),
-        suites: telling.iter().map(|suite| suite.name.as_str()).collect::<Vec<_>>().join(" "),
+        suites: names(telling.iter()),
         n: whole.as_ref().map_or(0, |parts| parts.iter().map(|part| part.n).sum()),
         score: mean(|part| part.score),
         base_score: mean(|part| part.base),
@@ -65,7 +65,12 @@ fn row(
         ci_low: retained.as_ref().map(|r| r.interval.0),
         ci_high: retained.as_ref().map(|r| r.interval.1),
         left_out: notes.join("; "),
+        partial: names(telling.iter().filter(|suite| !suite.partial.is_empty())),
     }
+}
+
+fn names<'a>(suites: impl Iterator<Item = &'a &'a SuiteRecord>) -> String {
+    suites.map(|suite| suite.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// What is left on one suite.

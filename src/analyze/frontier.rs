@@ -52,6 +52,7 @@ fn suite_rows(
             x,
             y,
             on_frontier,
+            partial: suite.partial.clone(),
         })
         .collect()
 }

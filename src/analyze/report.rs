@@ -285,6 +285,8 @@ pub struct FrontierRow {
     pub y: f64,
     /// No other variant is at least as good on both axes and better on one.
     pub on_frontier: bool,
+    /// Why the suite is only part of the original; empty if whole.
+    pub partial: String,
 }
 
 /// A row of `trials.csv`: what a trial has come to, and what it took.
@@ -345,9 +347,18 @@ pub struct CapabilityRow {
     pub ci_high: Option<f64>,
     /// Suites that do not count, and why; without all that should there is no value.
     pub left_out: String,
+    /// Those of its suites that are only part of the original, between spaces.
+    pub partial: String,
 }
 
 impl Report {
+    /// Names of the suites that are only part of the original.
+    #[must_use]
+    pub fn partial_suites(&self) -> Vec<&str> {
+        let partial = self.suites.iter().filter(|suite| !suite.partial.is_empty());
+        partial.map(|suite| suite.name.as_str()).collect()
+    }
+
     /// The metric row of a variant, suite and metric, if there is one with a value.
     #[must_use]
     pub fn metric(&self, variant: &str, suite: &str, metric: &str) -> Option<&MetricRow> {

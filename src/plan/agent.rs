@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+/// Version of the tools and of what they answer. Raised whenever the same answers would come to something else.
+pub const HARNESS: u32 = 1;
+
 /// Metrics: the share of repositories whose tests pass in the end, of calls that no tool could carry out, of repositories
 /// on which the model went in a circle; turns, and tokens written, a repository.
 pub const METRICS: [&str; 5] = ["solved", "invalid_calls", "circles", "turns", "tokens_written"];

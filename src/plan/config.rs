@@ -72,6 +72,8 @@ pub struct RunOptions {
     pub repetitions: u32,
     /// Seconds without a sign of life after which a worker is ended; absent: from the plan's estimate.
     pub hang_seconds: Option<f64>,
+    /// Seconds after which a trial of written answers begins no other item in this invocation.
+    pub time_s: Option<f64>,
 }
 
 /// A sweep as asked for, checked.
@@ -137,6 +139,7 @@ struct SweepFile {
     yarn: Option<bool>,
     unsafe_exec: Option<bool>,
     hang_seconds: Option<f64>,
+    time_minutes: Option<f64>,
     offload: Option<Offload>,
     speed: Option<Spanned<SpeedTable>>,
     #[serde(default)]
@@ -241,6 +244,8 @@ pub struct SweepFlags {
     pub unsafe_exec: bool,
     /// `--hang-seconds`.
     pub hang_seconds: Option<f64>,
+    /// `--time`.
+    pub time_minutes: Option<f64>,
     /// `--repetitions`.
     pub repetitions: Option<u32>,
     /// Offload flags, if any was given.
@@ -284,6 +289,10 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     if hang_seconds.is_some_and(|s| !(1.0..=LONGEST_HANG).contains(&s)) {
         return Err(missing("hang_seconds must be between 1 and 1000000", "leave it out for the default"));
     }
+    let time_minutes = flags.time_minutes.or(raw.time_minutes);
+    if time_minutes.is_some_and(|m| !(m > 0.0 && m <= LONGEST_HANG)) {
+        return Err(missing("time_minutes must be above 0", "leave it out for no limit"));
+    }
     Ok(SweepConfig {
         base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
         recipes,
@@ -307,6 +316,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             allow_requantize: flags.allow_requantize || raw.allow_requantize.unwrap_or(false),
             repetitions,
             hang_seconds,
+            time_s: time_minutes.map(|minutes| minutes * 60.0),
         },
     })
 }

@@ -427,16 +427,15 @@ pub fn rendered(
                 Some(template) => messages(&line(template)?).map_err(fail)?,
                 None => vec![Message::new("user", line(&render.question)?)],
             };
-            let target = line(&render.target)?;
             let reference = match (&render.tools, &render.around, &render.repository) {
-                (Some(tools), ..) => reference(&line(tools)?, &target).map_err(fail)?,
+                (Some(tools), ..) => reference(&line(tools)?, &line(&render.target)?).map_err(fail)?,
                 (_, Some((before, after)), _) => {
                     around(&Around { before: line(before)?, after: line(after)? })
                 }
                 (.., Some((files, tests))) => {
                     Repository::printed(&line(files)?, &line(tests)?).map_err(fail)?.as_reference()
                 }
-                _ => target,
+                _ => line(&render.target)?,
             };
             Ok(GenerateItem {
                 index,
@@ -603,7 +602,10 @@ mod tests {
             ("measure = \"code\"", "without a [generate.execute]"),
             ("execute = { after = \"\" }", "runs nothing"),
             ("measure = \"code\"\nexecute = { after = \"\", pass_at = [2] }", "pass_at = [2]"),
-            ("measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]", "filters, and another measure"),
+            (
+                "measure = \"ifeval\"\nfilter_list = [{ name = \"x\", filter = [] }]",
+                "filters, and another measure",
+            ),
         ] {
             let (found, _) = suite(more).check().expect_err(more);
             assert!(found.contains(fault), "{found}");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::plan::agent::HARNESS;
 use crate::plan::config::RunOptions;
 use crate::plan::fingerprint;
 use crate::plan::noise::{NOISE_ITEMS, NoiseShape};
@@ -222,13 +223,19 @@ pub fn suite_trial(shared: &Shared<'_>, recipe: &Recipe, suite: &LoadedSuite) ->
             })
         }
         // The suite file says how answers are written, and the chat template is the base's.
-        Scoring::Generate(generate) => json!({
-            "way": "generate",
-            "n_ctx": generate.ctx,
-            "fewshot": generate.fewshot,
-            "together": generate.parallel,
-            "base_sha256": shared.base_sha256,
-        }),
+        Scoring::Generate(generate) => {
+            let mut shape = json!({
+                "way": "generate",
+                "n_ctx": generate.ctx,
+                "fewshot": generate.fewshot,
+                "together": generate.parallel,
+                "base_sha256": shared.base_sha256,
+            });
+            if generate.agent.is_some() {
+                shape["harness"] = json!(HARNESS);
+            }
+            shape
+        }
         Scoring::Text(text) => text_shape(text),
     };
     let settings = json!({

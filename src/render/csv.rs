@@ -63,7 +63,7 @@ const COMPARISONS: [&str; 10] = [
     "verdict",
     "partial",
 ];
-const FRONTIER: [&str; 6] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier"];
+const FRONTIER: [&str; 7] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier", "partial"];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
 const SPEED: [&str; 12] = [
     "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
@@ -109,7 +109,7 @@ const TRIALS: [&str; 14] = [
     "tokens_decoded",
     "tokens_naive",
 ];
-const CAPABILITIES: [&str; 11] = [
+const CAPABILITIES: [&str; 12] = [
     "variant",
     "capability",
     "suites",
@@ -121,6 +121,7 @@ const CAPABILITIES: [&str; 11] = [
     "ci_low",
     "ci_high",
     "left_out",
+    "partial",
 ];
 const LONG_CONTEXT: [&str; 16] = [
     "variant", "suite", "kind", "length", "depth", "metric", "value", "stderr", "ci_low", "ci_high", "n",
@@ -149,10 +150,13 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)
 }
 
-/// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`.
+/// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`, then which suites are
+/// partial.
 fn write_summary(path: &Path, report: &Report) -> Result<(), RenderError> {
     let main_metrics = report.suites.iter().map(|s| format!("{}.{}", s.name, s.main_metric));
-    let headers: Vec<String> = SUMMARY.iter().map(ToString::to_string).chain(main_metrics).collect();
+    let ends = [SUMMARY.as_slice(), &["partial"]].map(|part| part.iter().map(ToString::to_string));
+    let [begin, end] = ends;
+    let headers: Vec<String> = begin.chain(main_metrics).chain(end).collect();
     let rows: Vec<_> = report.variants.iter().map(|variant| summary_row(report, variant)).collect();
     write_table(path, &headers, &rows)
 }
@@ -170,6 +174,7 @@ fn summary_row<'a>(report: &Report, row: &'a VariantRow) -> impl Serialize + use
         row.tg128_tps,
         report.on_frontier(&row.variant),
         report.suites.iter().map(value).collect::<Vec<Option<f64>>>(),
+        report.partial_suites().join(" "),
     )
 }
 
@@ -243,7 +248,15 @@ mod tests {
 
     fn point(variant: &str, y: f64, on_frontier: bool) -> FrontierRow {
         let (axis_x, axis_y) = ("file_bytes".to_owned(), "book.kld_mean".to_owned());
-        FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x: 400.0, y, on_frontier }
+        FrontierRow {
+            variant: variant.to_owned(),
+            axis_x,
+            axis_y,
+            x: 400.0,
+            y,
+            on_frontier,
+            partial: String::new(),
+        }
     }
 
     fn fallback() -> FallbackRow {
@@ -306,6 +319,7 @@ mod tests {
             ci_low: None,
             ci_high: None,
             left_out: String::new(),
+            partial: String::new(),
         }
     }
 
@@ -369,9 +383,9 @@ mod tests {
         let read = written(&report());
         assert_eq!(
             read("summary.csv"),
-            "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,book.kld_mean\n\
-             Q4_0,4.5,,,,,true,0.1\n\
-             Q2_K,,,,,,,\n"
+            "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,book.kld_mean,partial\n\
+             Q4_0,4.5,,,,,true,0.1,\n\
+             Q2_K,,,,,,,,\n"
         );
         assert_eq!(
             read("metrics.csv"),
@@ -386,7 +400,7 @@ mod tests {
         );
         assert_eq!(
             read("frontier.csv"),
-            "variant,axis_x,axis_y,x,y,on_frontier\nQ4_0,file_bytes,book.kld_mean,400.0,0.1,true\n"
+            "variant,axis_x,axis_y,x,y,on_frontier,partial\nQ4_0,file_bytes,book.kld_mean,400.0,0.1,true,\n"
         );
         assert_eq!(
             read("speed.csv"),
@@ -419,7 +433,7 @@ mod tests {
         let read = written(&empty);
         assert_eq!(read("variants.csv"), VARIANTS.join(",") + "\n");
         assert_eq!(read("metrics.csv"), METRICS.join(",") + "\n");
-        assert_eq!(read("summary.csv"), SUMMARY.join(",") + "\n");
+        assert_eq!(read("summary.csv"), SUMMARY.join(",") + ",partial\n");
         assert_eq!(read("comparisons.csv"), COMPARISONS.join(",") + "\n");
         assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
         assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");

@@ -281,7 +281,7 @@ mod tests {
 
     fn point(variant: &str, x: f64, y: f64, on_frontier: bool) -> FrontierRow {
         let (axis_x, axis_y) = ("file_bytes".to_owned(), "moby-dick.kld_mean".to_owned());
-        FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x, y, on_frontier }
+        FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x, y, on_frontier, partial: String::new() }
     }
 
     fn report() -> Report {

@@ -370,7 +370,7 @@ impl<'a> Asking<'a> {
         let template = generate.chat.then(|| corpora::template_of(&self.about, &whose)).transpose()?;
         let resources = data::resources(suite, cache)?;
         let (suite, unsafe_exec) = (generate.clone(), self.unsafe_exec);
-        let work = Box::new(GenerateWork { items, suite, template, resources, unsafe_exec });
+        let work = Box::new(GenerateWork { items, suite, template, resources, unsafe_exec, seconds: None });
         self.items(&Request::Generate(work), asked, tell)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::answers::grade::{Graded, Grader};
 use crate::answers::thought;
@@ -61,13 +61,14 @@ pub enum Told<'a> {
 
 /// Asks all questions. What is wrong with one is its score; only llama.cpp's errors and those of `told` end the trial.
 /// `longest` is the most tokens that a prompt and its answer may have; `shows_special` whether special tokens are part
-/// of an answer's text; `free` the memory there is for a KV cache.
+/// of an answer's text; `free` the memory there is for a KV cache; `until` when no
+/// other question is begun.
 pub fn answer_all<E: From<LlamaError>>(
     model: &Model,
     template: ContextOptions,
     suite: &GenerateSuite,
     questions: &[Question<'_>],
-    (longest, shows_special, free): (usize, bool, Option<u64>),
+    (longest, shows_special, free, until): (usize, bool, Option<u64>, Option<Instant>),
     grader: &Grader,
     told: &mut dyn FnMut(Told<'_>) -> Result<(), E>,
 ) -> Result<Spent, E> {
@@ -112,6 +113,7 @@ pub fn answer_all<E: From<LlamaError>>(
                     continue;
                 }
             };
+            generator.until = until;
             generator.write(&asks, &style, |written| {
                 while let Ok((item, score)) = scores.try_recv() {
                     told(Told::Item(item, score))?;

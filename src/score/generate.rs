@@ -131,6 +131,8 @@ pub struct Generator<'model> {
     model: &'model Model,
     /// Where they are decoded.
     pub context: Context<'model>,
+    /// From when on no other prompt is taken in.
+    pub until: Option<Instant>,
     cells: usize,
     together: usize,
 }
@@ -159,7 +161,7 @@ impl<'model> Generator<'model> {
     ) -> Result<Self, LlamaError> {
         let together = together.clamp(1, 255);
         let context = Context::new(model, context_options(cells, together, template))?;
-        Ok(Self { model, context, cells: cells as usize, together: together as usize })
+        Ok(Self { model, context, until: None, cells: cells as usize, together: together as usize })
     }
 
     /// Whether a prompt fits with its answer.
@@ -247,6 +249,9 @@ impl<'model> Generator<'model> {
         waiting: &mut VecDeque<usize>,
         slots: &mut [Option<Running>],
     ) {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            waiting.clear();
+        }
         let need = |index: usize| asks.get(index).map_or(0, |ask| room(ask) - shared);
         let taken: usize = slots.iter().flatten().map(|running| need(running.index)).sum();
         let mut free = self.cells.saturating_sub(shared + taken);

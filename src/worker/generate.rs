@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -89,8 +89,9 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
     let suite = &work.suite;
     let trained = if spec.yarn { suite.ctx } else { model.context_length() };
     let longest = suite.ctx.min(trained) as usize;
+    let until = work.seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
     if let Some(table) = &suite.agent {
-        return mend(model, work, table, (template, longest), told);
+        return mend(model, work, table, (template, longest, until), told);
     }
     let Asked { questions, unasked, grader } = rendered(model, work)?;
     for (item, reason) in unasked {
@@ -104,7 +105,8 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
     // What lies on a device is not asked of the system.
     let on_cpu = spec.offload.gpu_layers == 0 || ffi::devices().is_empty();
     let free = memory::available().filter(|_| on_cpu);
-    let spent = answer_all(model, template, suite, &questions, (longest, tagged, free), &grader, told)?;
+    let spent =
+        answer_all(model, template, suite, &questions, (longest, tagged, free, until), &grader, told)?;
     Ok(Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: spent.decode_s,

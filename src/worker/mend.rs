@@ -70,7 +70,7 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
     model: &Model,
     work: &GenerateWork,
     table: &AgentTable,
-    (template, longest): (ContextOptions, usize),
+    (template, longest, until): (ContextOptions, usize, Option<Instant>),
     told: &mut dyn FnMut(Told<'_>) -> Result<(), E>,
 ) -> Result<Finished, E> {
     let begun = Instant::now();
@@ -107,6 +107,7 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
         // What all prompts begin with has cells of its own.
         let cells = u32::try_from(bench.room * (together as usize + 1)).unwrap_or(u32::MAX);
         let mut generator = Generator::new(model, cells, together, template)?;
+        generator.until = until;
         let style = style(model, suite, true)?;
         let all = RefCell::new(all);
         let played = generator.converse(

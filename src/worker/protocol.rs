@@ -316,6 +316,9 @@ pub struct GenerateWork {
     /// Run programs that the model writes with limits only, without a sandbox.
     #[serde(default)]
     pub unsafe_exec: bool,
+    /// Seconds after which no other item is begun; those that are not are left out of the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 /// A text whose activations make an importance matrix.

@@ -17,6 +17,7 @@ mod layering;
 mod own_suites;
 mod recipes;
 mod records;
+mod repairs;
 mod sandbox;
 mod search;
 mod speculate;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use super::axis::Axis;
 use super::scatter::{Figure, Level, LevelKind, Mark, Panel};
 use super::selection::{BASE, not_shown, usable};
-use super::wording::{BPW, origin};
+use super::wording::{BPW, origin, partial_sets};
 use crate::analyze::report::{CapabilityRow, Report, VariantRow};
 
 /// Per cent that are always on the scale.
 const SCALE: [f64; 2] = [0.0, 105.0];
 /// Beyond these a bar goes on unseen: a suite at the floor may have an interval many times the scale.
-const ENDS: (f64, f64) = (-25.0, 150.0);
+const ENDS: (f64, f64) = (-15.0, 130.0);
 
 /// The figure, if the sweep asked for a capability and a variant has an answer.
 pub(super) fn figure(report: &Report) -> Option<Figure> {
@@ -46,6 +46,7 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
             .to_owned(),
     ];
     notes.extend(not_shown(&missing(report, &marks)));
+    notes.extend(partial_sets(report.capabilities.iter().flat_map(|row| row.partial.split(' '))));
     notes.extend(left_out(report));
     notes.extend(origin(&report.about));
     Some(Figure {

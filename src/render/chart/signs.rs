@@ -1,15 +1,17 @@
-//! `early-signs`: what changes in the answers before their accuracy does: how long they are, how many are cut off or run
-//! in circles, how many are not of the form asked for. A panel a sign, each the mean over the suites that have it.
+//! `early-signs`: what changes in the answers before their accuracy does: how many can be read as what was asked for, how
+//! many are cut off or run in circles, how long they are. A panel a sign, each the mean over the suites that have it.
 
 use super::axis::Axis;
 use super::scatter::{Figure, Level, LevelKind, Mark, Panel, heights};
 use super::selection::{BASE, not_shown, usable};
-use super::wording::{BPW, origin};
+use super::wording::{BPW, origin, partial_sets};
 use crate::analyze::report::{ComparisonRow, Report, VariantRow};
 use crate::stats::{Estimate, mean_of_independent};
 
 /// A sign: its metric, and what its panel is called.
-const SIGNS: [(&str, &str); 3] = [
+const SIGNS: [(&str, &str); 5] = [
+    ("well_formed", "answers that can be read as calls or programs"),
+    ("invalid_calls", "calls that cannot be carried out"),
     ("cut_off", "answers that had their most tokens"),
     ("loops", "answers that ran in circles"),
     ("answer_tokens", "tokens of an answer"),
@@ -34,6 +36,9 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
             .to_owned(),
     ];
     notes.extend(not_shown(&missing(report)));
+    notes.extend(partial_sets(
+        shown_suites(report).into_iter().filter(|name| report.partial_suites().contains(name)),
+    ));
     notes.extend(origin(&report.about));
     Some(Figure {
         name: "early-signs".to_owned(),
@@ -53,6 +58,11 @@ fn panel(report: &Report, (sign, what): (&str, &str), marks: Vec<Mark>, x: &[f64
     panel.lines = vec![panel.marks.iter().map(|mark| (mark.x, mark.y)).collect()];
     panel.levels = vec![Level { y: 0.0, band: None, label: Vec::new(), kind: LevelKind::Base }];
     panel
+}
+
+/// Suites that have any of the signs.
+fn shown_suites(report: &Report) -> Vec<&str> {
+    SIGNS.iter().flat_map(|(sign, _)| suites(report, sign)).collect()
 }
 
 /// Suites that have a sign for the base and that some variant can be compared on.

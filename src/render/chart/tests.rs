@@ -233,6 +233,8 @@ fn capabilities_fall_one_after_the_other_and_signs_move() {
     let (figure, scene) = find("capabilities");
     assert_eq!(figure.panels.len(), 4, "tools have no value");
     assert!(figure.notes.contains(&"Left out: tools_one: no signal.".to_owned()), "{:?}", figure.notes);
+    let partial = "Partial sets: knowledge_one.".to_owned();
+    assert!(figure.notes.contains(&partial), "{:?}", figure.notes);
     // Two columns: plots beside each other begin at the same height and share no ground.
     let label = |words: &str| texts(scene).find(|t| t.words.starts_with(words)).expect("a label").at;
     assert_eq!(label("knowledge, % left").1.to_bits(), label("reasoning, % left").1.to_bits());

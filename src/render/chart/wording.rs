@@ -88,6 +88,17 @@ pub(super) fn partial(suite: &SuiteSummary) -> Option<String> {
     if why.is_empty() { None } else { Some(format!("partial: {why}")) }
 }
 
+/// `Partial sets: mmlu, hellaswag.`, or nothing.
+pub(super) fn partial_sets<'a>(suites: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in suites.filter(|name| !name.is_empty()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    (!names.is_empty()).then(|| format!("Partial sets: {}.", names.join(", ")))
+}
+
 /// A title's first letter in upper case.
 pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();

@@ -50,13 +50,27 @@ impl Executor<'_> {
             cost.add(&spent);
             match me.trials.get(index).map_or(0, |t| me.missing(t).len()) {
                 0 => Ok(()),
+                _ if me.time_is_up(suite, &spent) => Ok(()),
                 left => Err(bad_protocol(&format!("the worker left out {left} items"))),
             }
         })?;
-        let (status, reason) = result.map_or_else(|failure| failure, |()| (Status::Done, String::new()));
+        let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
+        let (status, reason) = match result {
+            Err(failure) => failure,
+            Ok(()) if left > 0 => {
+                (Status::Pending, format!("the time was up with {left} of {planned} items left"))
+            }
+            Ok(()) => (Status::Done, String::new()),
+        };
         self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
         self.keep(index);
         self.ended(index)
+    }
+
+    /// Whether a worker may have left items out, because it was told to stop at a time.
+    fn time_is_up(&self, suite: &LoadedSuite, spent: &SuiteCost) -> bool {
+        let is_written = matches!(suite.suite.scoring, Scoring::Generate(_));
+        is_written && self.prepared.config.run.time_s.is_some_and(|seconds| spent.wall_s >= seconds)
     }
 
     /// Where the cache keeps the items of a trial, if it is one of the base.
@@ -134,6 +148,7 @@ impl Executor<'_> {
                     template: self.prepared.base_model.chat_template().map(str::to_owned),
                     resources: suite.resources.clone(),
                     unsafe_exec: self.prepared.config.run.unsafe_exec,
+                    seconds: self.prepared.config.run.time_s,
                 }))]
             }
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,

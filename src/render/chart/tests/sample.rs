@@ -100,6 +100,7 @@ pub(super) fn capabilities(report: &mut Report) {
                 retained_stderr: Some(0.03),
                 ci_low: Some(left - 0.06),
                 ci_high: Some(left + 0.06),
+                partial: if place == 0 { "knowledge_one".into() } else { String::new() },
                 left_out: if place == 4 { "tools_one: no signal".into() } else { String::new() },
             });
         }
@@ -224,6 +225,7 @@ fn frontier(report: &mut Report, axis: &str) {
             x: *x,
             y: *y,
             on_frontier: !beaten,
+            partial: String::new(),
         });
     }
 }
