@@ -194,6 +194,10 @@ impl<'model> Generator<'model> {
         let mut slots: Vec<Option<Running>> = (0..self.together).map(|_| None).collect();
         loop {
             self.admit(asks, &room, style, shared, &mut waiting, &mut slots);
+            // The first are taken in whatever the time, so that every invocation comes further.
+            if self.until.is_some_and(|until| Instant::now() >= until) {
+                waiting.clear();
+            }
             let Some(rows) = self.step(&mut slots)? else { return Ok(()) };
             told(Written::Step)?;
             for (slot, row) in rows {
@@ -249,9 +253,6 @@ impl<'model> Generator<'model> {
         waiting: &mut VecDeque<usize>,
         slots: &mut [Option<Running>],
     ) {
-        if self.until.is_some_and(|until| Instant::now() >= until) {
-            waiting.clear();
-        }
         let need = |index: usize| asks.get(index).map_or(0, |ask| room(ask) - shared);
         let taken: usize = slots.iter().flatten().map(|running| need(running.index)).sum();
         let mut free = self.cells.saturating_sub(shared + taken);
