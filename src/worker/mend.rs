@@ -1,7 +1,6 @@
 //! Plays repositories that are mended with tools: the chat template renders each turn, the model answers, the sandbox
 //! runs the tests. What an answer does is told in [`crate::score::agent`].
 
-use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::generate::GenerateError;
@@ -77,14 +76,16 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
     let suite = &work.suite;
     let source = work.template.as_deref().ok_or(GenerateError::NoTemplate)?;
     let (bos, eos) = model.bos_and_eos();
-    let chat = ChatTemplate::new(source, &bos, &eos).map_err(GenerateError::Template)?;
+    let chat = memory::for_template(TOOLS, || ChatTemplate::new(source, &bos, &eos));
+    let chat = chat.map_err(GenerateError::Template)?;
     let args = suite.template_args();
     let tools = agent::reference();
     let bench = Bench {
         model,
         suite,
         table,
-        toolbox: Toolbox::new(&chat, source, &args, suite.calls),
+        // To see whether it shows tools, the template is run.
+        toolbox: memory::for_template(TOOLS, || Toolbox::new(&chat, source, &args, suite.calls)),
         reference: Reference::read(&tools, false).map_err(GenerateError::Grader)?,
         tools,
         sandbox: Sandbox::find(work.unsafe_exec).map_err(GenerateError::sandbox)?,
@@ -109,7 +110,6 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
         let mut generator = Generator::new(model, cells, together, template)?;
         generator.until = until;
         let style = style(model, suite, true)?;
-        let all = RefCell::new(all);
         let played = generator.converse(
             &asks,
             &style,
@@ -118,7 +118,6 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
                 let Written::Answer(answer) = written else {
                     return told(Told::Step).map(|()| None).map_err(Trouble::Told);
                 };
-                let mut all = all.borrow_mut();
                 let Some(mended) = all.get_mut(answer.index) else { return Ok(None) };
                 cost.tokens_naive += mended.prompt_tokens as u64 + answer.tokens;
                 let next = bench.turn(mended, answer).map_err(Trouble::Sandbox)?;
