@@ -11,14 +11,12 @@ use crate::answers::thought;
 use crate::llama::ffi::{ContextOptions, Token};
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::generate::{self, GenerateItem, GenerateSuite, Prompt};
-use crate::score::generate::{Answer, Ask, Generator, Style, Thinking, Written};
+use crate::score::generate::{Answer, Ask, Generator, Room, Style, Thinking, Written, alike};
 use crate::score::item::{GeneratedAnswer, GeneratedScore, ItemScore};
 use crate::score::lengths::{self, Class};
 
 /// Written behind a thought that has spent its budget, the closing tag between.
 const FORCED: [&str; 2] = ["\n", "\n\n"];
-/// Cells are counted out in steps of so many, as llama.cpp pads them.
-const CELLS: usize = 256;
 /// How long a grade may take before there is a sign of life.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -155,13 +153,14 @@ fn generator<'model>(
     template: ContextOptions,
     free: Option<u64>,
 ) -> Result<Result<Generator<'model>, String>, LlamaError> {
-    let cells = cells(asks, suite, class.together);
+    let needs = asks.iter().map(|ask| ask.tokens.len() + suite.tokens as usize).collect();
+    let room = Room::of(needs, class.together, alike(asks));
     let yarn_from = class.stretched.map(|_| model.context_length());
     let template = ContextOptions { yarn_from, yarn_to: class.stretched, ..template };
-    if let Some(reason) = lengths::too_large(model, cells, template, free) {
+    if let Some(reason) = lengths::too_large(model, room.cells(class.together), template, free) {
         return Ok(Err(reason));
     }
-    match Generator::new(model, cells, class.together, template) {
+    match Generator::new(model, room, class.together, template) {
         // Shorter prompts may well find room.
         Err(error @ LlamaError::Context { .. }) => Ok(Err(error.to_string())),
         other => other.map(Ok),
@@ -180,16 +179,6 @@ fn unfit(prompt: usize, suite: &GenerateSuite, longest: usize) -> Option<String>
             "a prompt of {prompt} tokens and an answer of {answer} do not fit a context of {longest}{hint}"
         )
     })
-}
-
-/// Cells for the longest prompts that can be answered at once.
-fn cells(asks: &[Ask], suite: &GenerateSuite, together: u32) -> u32 {
-    let mut needs: Vec<usize> = asks.iter().map(|ask| ask.tokens.len() + suite.tokens as usize).collect();
-    needs.sort_unstable_by(|a, b| b.cmp(a));
-    // What all begin with has cells of its own beside them; one at a time holds it in its own.
-    let most = if together > 1 { together as usize + 1 } else { 1 };
-    let sum: usize = needs.iter().take(most).sum();
-    u32::try_from(sum.div_ceil(CELLS) * CELLS).unwrap_or(u32::MAX)
 }
 
 /// How a suite has answers written. `special`: whether special tokens are part of their text.

@@ -3,6 +3,9 @@
 //! shared. An answer ends with the model's own end, at a stop string, or at its most tokens. A conversation goes on in
 //! its own sequence: of its next prompt only what the cache does not hold yet is decoded.
 //!
+//! Short prompts share one buffer, in which a header lies once. Every token is then held against all cells of all
+//! answers, though, which long prompts pay for: they have a stream each, and a header is copied to it.
+//!
 //! Logits move in their last digits with the shape of a batch, so that an answer may depend, at near-ties, on what is
 //! written beside it. One answer at a time (`together` = 1) is free of that.
 
@@ -22,6 +25,10 @@ use crate::score::sampler::Sampler;
 const PIECE: usize = 512;
 /// The sequence of what all prompts begin with.
 const HEADER: i32 = 0;
+/// Cells are counted out in steps of so many, as llama.cpp pads them.
+const CELLS: usize = 256;
+/// Prompts and answers of so many tokens of their own do better with a stream each.
+const LONG: usize = 1024;
 
 /// A prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,19 +140,68 @@ pub struct Generator<'model> {
     pub context: Context<'model>,
     /// From when on no other prompt is taken in.
     pub until: Option<Instant>,
-    cells: usize,
+    room: Room,
     together: usize,
 }
 
-/// How the context is shaped: `cells` tokens for all, `together` answers at once.
-pub fn context_options(cells: u32, together: u32, template: ContextOptions) -> ContextOptions {
+/// Where the tokens of prompts and answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// So many cells for all.
+    Shared(u32),
+    /// So many cells for each, and as many for what all begin with.
+    Streams(u32),
+}
+
+impl Room {
+    /// For prompts and answers that come to these numbers of tokens, `together` at once, which begin alike for `alike`
+    /// tokens. Cells are for the longest that can meet.
+    pub fn of(mut needs: Vec<usize>, together: u32, alike: usize) -> Self {
+        needs.sort_unstable_by(|a, b| b.cmp(a));
+        let longest = needs.first().copied().unwrap_or(0);
+        let cells = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
+        if together > 1 && longest.saturating_sub(alike) >= LONG {
+            return Self::Streams(cells(longest));
+        }
+        // The header has cells of its own beside them; one at a time holds it in its own.
+        let most = if together > 1 { together as usize + 1 } else { 1 };
+        let sum: usize = needs.iter().take(most).sum();
+        Self::Shared(cells(sum.next_multiple_of(CELLS)))
+    }
+
+    /// Cells in all.
+    pub fn cells(self, together: u32) -> u32 {
+        match self {
+            Self::Shared(cells) => cells,
+            Self::Streams(each) => each.saturating_mul(together.saturating_add(1)),
+        }
+    }
+
+    /// Most tokens that a prompt and its answer may have.
+    fn longest(self) -> usize {
+        match self {
+            Self::Shared(cells) | Self::Streams(cells) => cells as usize,
+        }
+    }
+}
+
+/// What all prompts begin with, but for the last token of each: the number of its tokens.
+pub fn alike(asks: &[Ask]) -> usize {
+    let Some((first, rest)) = asks.split_first() else { return 0 };
+    let ends = asks.iter().map(|ask| ask.tokens.len().saturating_sub(1)).min().unwrap_or(0);
+    rest.iter().map(|ask| common(&first.tokens, &ask.tokens)).min().unwrap_or(0).min(ends)
+}
+
+/// How the context is shaped: room for `together` answers at once.
+pub fn context_options(room: Room, together: u32, template: ContextOptions) -> ContextOptions {
+    let cells = room.cells(together);
     let piece = cells.min(PIECE as u32);
     ContextOptions {
         n_ctx: cells,
         n_batch: piece,
         n_ubatch: piece,
         n_seq_max: together + 1,
-        kv_unified: true,
+        kv_unified: matches!(room, Room::Shared(_)),
         n_outputs_max: together.min(piece),
         ..template
     }
@@ -155,18 +211,18 @@ impl<'model> Generator<'model> {
     /// Makes the context. `together` is at most 255.
     pub fn new(
         model: &'model Model,
-        cells: u32,
+        room: Room,
         together: u32,
         template: ContextOptions,
     ) -> Result<Self, LlamaError> {
         let together = together.clamp(1, 255);
-        let context = Context::new(model, context_options(cells, together, template))?;
-        Ok(Self { model, context, until: None, cells: cells as usize, together: together as usize })
+        let context = Context::new(model, context_options(room, together, template))?;
+        Ok(Self { model, context, until: None, room, together: together as usize })
     }
 
     /// Whether a prompt fits with its answer.
     pub fn fits(&self, ask: &Ask, style: &Style) -> bool {
-        !ask.tokens.is_empty() && ask.tokens.len() + style.most <= self.cells
+        !ask.tokens.is_empty() && ask.tokens.len() + style.most <= self.room.longest()
     }
 
     /// Writes an answer to every prompt and hands each over as it ends. Prompts must fit.
@@ -217,9 +273,8 @@ impl<'model> Generator<'model> {
     /// Decodes what all prompts begin with, but for their last tokens. Returns its length.
     fn header(&mut self, asks: &[Ask]) -> Result<usize, LlamaError> {
         self.context.clear();
-        let Some((first, rest)) = asks.split_first() else { return Ok(0) };
-        let ends = asks.iter().map(|ask| ask.tokens.len().saturating_sub(1)).min().unwrap_or(0);
-        let alike = rest.iter().map(|ask| common(&first.tokens, &ask.tokens)).min().unwrap_or(0).min(ends);
+        let Some(first) = asks.first() else { return Ok(0) };
+        let alike = alike(asks);
         // A state of a recurrent model can be copied as a whole, which a header of one length is.
         for (number, piece) in first.tokens.get(..alike).unwrap_or_default().chunks(PIECE).enumerate() {
             let mut batch = Batch::default();
@@ -255,12 +310,16 @@ impl<'model> Generator<'model> {
     ) {
         let need = |index: usize| asks.get(index).map_or(0, |ask| room(ask) - shared);
         let taken: usize = slots.iter().flatten().map(|running| need(running.index)).sum();
-        let mut free = self.cells.saturating_sub(shared + taken);
+        let mut free = match self.room {
+            Room::Shared(cells) => (cells as usize).saturating_sub(shared + taken),
+            // A free place is a free stream.
+            Room::Streams(_) => usize::MAX,
+        };
         for (slot, place) in slots.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
             let Some(index) = waiting.front().copied().filter(|index| need(*index) <= free) else { return };
             let Some(ask) = asks.get(index) else { return };
             waiting.pop_front();
-            free -= need(index);
+            free = free.saturating_sub(need(index));
             if shared > 0 {
                 self.context.copy(HEADER, sequence(slot));
             }
@@ -439,7 +498,11 @@ mod tests {
     }
 
     fn written(model: &Model, asks: &[Ask], style: &Style, cells: u32, together: u32) -> Vec<Answer> {
-        let mut generator = Generator::new(model, cells, together, SHAPE).expect("a context");
+        written_in(Room::Shared(cells), model, asks, style, together)
+    }
+
+    fn written_in(room: Room, model: &Model, asks: &[Ask], style: &Style, together: u32) -> Vec<Answer> {
+        let mut generator = Generator::new(model, room, together, SHAPE).expect("a context");
         let mut answers = Vec::new();
         let take = |written| {
             if let Written::Answer(answer) = written {
@@ -466,13 +529,28 @@ mod tests {
             assert!(same >= 4, "{same} of 6 alike with {together} in {cells}");
         }
         assert!(alone.iter().any(|a| a.text != alone[0].text), "answers differ");
+        // A stream each, the header copied to all.
+        let apart = written_in(Room::Streams(120), &model, &asks, &style(24), 4);
+        let same = alone.iter().zip(&apart).filter(|(a, b)| a.text == b.text).count();
+        assert!(same >= 4, "{same} of 6 alike in streams");
+    }
+
+    #[test]
+    fn long_prompts_have_a_stream_each() {
+        assert_eq!(Room::of(vec![300, 200, 100], 2, 50), Room::Shared(768));
+        assert_eq!(Room::of(vec![300, 200, 100], 1, 50), Room::Shared(512));
+        assert_eq!(Room::of(vec![1100, 2000, 100], 2, 0), Room::Streams(2000));
+        // What they share is read once, and lies in one buffer once.
+        assert_eq!(Room::of(vec![2000, 1900], 2, 1500), Room::Shared(4096));
+        assert_eq!((Room::Streams(2000).cells(2), Room::Shared(768).cells(2)), (6000, 768));
+        assert_eq!(Room::of(Vec::new(), 4, 0), Room::Shared(0));
     }
 
     #[test]
     fn the_header_is_decoded_once() {
         let model = model();
         let asks = asks(&model);
-        let mut generator = Generator::new(&model, 512, 3, SHAPE).expect("a context");
+        let mut generator = Generator::new(&model, Room::Shared(512), 3, SHAPE).expect("a context");
         let mut tokens = 0;
         let count = |written| {
             if let Written::Answer(answer) = written {
@@ -492,10 +570,15 @@ mod tests {
 
     #[test]
     fn a_conversation_goes_on_where_its_cache_ends() {
+        goes_on(Room::Shared(512));
+        goes_on(Room::Streams(120));
+    }
+
+    fn goes_on(room: Room) {
         let model = model();
         let asks = asks(&model);
         let more = model.tokenize_rendered(" And then?").expect("tokens");
-        let mut generator = Generator::new(&model, 512, 2, SHAPE).expect("a context");
+        let mut generator = Generator::new(&model, room, 2, SHAPE).expect("a context");
         // Three turns each; every prompt is what was said so far and a question.
         let mut said: Vec<Vec<Token>> = asks.iter().map(|ask| ask.tokens.clone()).collect();
         let mut answers: Vec<Vec<String>> = vec![Vec::new(); asks.len()];

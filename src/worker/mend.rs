@@ -18,7 +18,7 @@ use crate::sandbox::job::Files;
 use crate::sandbox::{End, Job, Limits, Ran, Sandbox, SandboxError};
 use crate::score::agent::{self, Course, Ended, Tested};
 use crate::score::answering::{Told, style};
-use crate::score::generate::{Answer, Ask, Generator, Written};
+use crate::score::generate::{Answer, Ask, Generator, Room, Written, alike};
 use crate::score::item::{GeneratedAnswer, GeneratedScore, ItemScore};
 use crate::worker::protocol::{Finished, GenerateWork, SuiteCost};
 
@@ -105,9 +105,8 @@ pub fn mend<E: From<GenerateError> + From<LlamaError>>(
     let mut cost = SuiteCost::default();
     if !asks.is_empty() {
         let together = suite.parallel.min(asks.len() as u32);
-        // What all prompts begin with has cells of its own.
-        let cells = u32::try_from(bench.room * (together as usize + 1)).unwrap_or(u32::MAX);
-        let mut generator = Generator::new(model, cells, together, template)?;
+        let room = Room::of(vec![bench.room; asks.len()], together, alike(&asks));
+        let mut generator = Generator::new(model, room, together, template)?;
         generator.until = until;
         let style = style(model, suite, true)?;
         let played = generator.converse(
