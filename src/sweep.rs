@@ -91,6 +91,7 @@ fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, 
         suites: prepared.suites.iter().map(suite_record).collect(),
         variants: prepared.config.recipes.iter().map(|r| variant_record(prepared, r)).collect(),
         trials: prepared.trials.clone(),
+        judging: prepared.config.judging.clone(),
     };
     if let Some(earlier) = earlier {
         keep_earlier(&mut manifest, earlier);
@@ -138,6 +139,7 @@ fn suite_record(loaded: &LoadedSuite) -> SuiteRecord {
         items_total: loaded.total,
         items_planned: loaded.planned.len() as u64,
         corpora: loaded.parts().into_iter().map(corpus_record).collect(),
+        clusters: loaded.items.clusters(),
     }
 }
 

@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use super::planned::{Planned, Sheet, SuiteKind};
+use super::planned::{Planned, Sheet};
 use super::report::{CapabilityRow, SuiteSummary};
-use super::{choice, generated};
-use crate::journal::record::{Capability, ItemRecord, SuiteRecord};
+use super::scores;
+use crate::journal::record::{Capability, SuiteRecord};
 use crate::stats::{self, Estimate};
 
 /// Rows of `capabilities.csv`: variants in plan order, capabilities in the order of the word's list.
@@ -86,7 +86,7 @@ fn part(sheet: &Sheet, suite: &SuiteRecord, variant: &str) -> Option<Part> {
     let kind = sheet.kind_of(suite);
     let scores = |name: &str| {
         let items = sheet.suite_trial(name, &suite.name).map_or(&[][..], Planned::items);
-        scores(kind, items, &suite.main_metric)
+        scores::of(kind, items, &suite.main_metric)
     };
     let (base, own) = (scores(sheet.base()), scores(variant));
     let pairs: Vec<(f64, f64)> = base.iter().filter_map(|(index, b)| Some((*b, *own.get(index)?))).collect();
@@ -99,18 +99,4 @@ fn part(sheet: &Sheet, suite: &SuiteRecord, variant: &str) -> Option<Part> {
         retained: if variant == sheet.base() { Estimate::exactly(1.0) } else { retained },
         n: pairs.len() as u64,
     })
-}
-
-/// What each item is worth on a metric, by its index.
-fn scores(kind: SuiteKind, items: &[ItemRecord], metric: &str) -> BTreeMap<u64, f64> {
-    match kind {
-        SuiteKind::Questions => {
-            items.iter().filter_map(|item| Some((item.index, choice::score(&item.score, metric)?))).collect()
-        }
-        SuiteKind::Answers => {
-            let scored: Vec<&ItemRecord> = items.iter().filter(|i| generated::grades(i).is_some()).collect();
-            generated::stands_for(&scored, metric)
-        }
-        SuiteKind::Text => BTreeMap::new(),
-    }
 }

@@ -154,12 +154,17 @@ pub(super) fn score(score: &ItemScore, metric: &str) -> Option<f64> {
     right.get(place).map(|right| f64::from(u8::from(*right)))
 }
 
+/// Which choice a metric picks; nothing for an item that cannot be judged.
+#[must_use]
+pub(super) fn picked(score: &ItemScore, metric: &str) -> Option<usize> {
+    let place = METRICS.iter().position(|m| *m == metric).unwrap_or(0);
+    judge(score).ok().and_then(|verdict| verdict.picked.get(place).copied())
+}
+
 /// Whether a metric picks another choice by one score than by the other; if one cannot be judged, it does not.
 #[must_use]
 pub(super) fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
-    let place = METRICS.iter().position(|m| *m == metric).unwrap_or(0);
-    let pick = |score| judge(score).ok().and_then(|verdict| verdict.picked.get(place).copied());
-    pick(a).zip(pick(b)).is_some_and(|(a, b)| a != b)
+    picked(a, metric).zip(picked(b, metric)).is_some_and(|(a, b)| a != b)
 }
 
 /// The three accuracies over the items that could be scored.

@@ -1,15 +1,17 @@
-//! Every variant against the base on the items both have: the difference, the error of the *difference*, and the
-//! answers that flipped.
+//! Every variant against the base on the items both have: the difference, the error of the *difference*, the answers
+//! that flipped, how surprising that is, and what so many items could have shown at all.
 
 use super::choice::{self, METRICS, judge, known};
 use super::generated;
+use super::measure::higher_is_better;
 use super::noise;
 use super::perplexity;
 use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
-use super::report::{ComparisonRow, MetricRow};
+use super::report::{ComparisonRow, MetricRow, SuiteSummary};
+use super::scores;
 use crate::journal::record::{ItemRecord, SuiteRecord};
 use crate::stats;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Rows of `comparisons.csv`: variants but the base, suites and metrics, in plan order.
 pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
@@ -18,12 +20,18 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
         for suite in &sheet.manifest.suites {
             let Some(trial) = sheet.suite_trial(&variant.name, &suite.name) else { continue };
             match sheet.kind_of(suite) {
-                SuiteKind::Text => rows.extend([text_row(suite, trial), divergence_row(trial, metrics)]),
+                SuiteKind::Text => {
+                    rows.extend([text_row(sheet, suite, trial), divergence_row(trial, metrics)]);
+                }
                 kind => {
                     let base = sheet.suite_trial(sheet.base(), &suite.name);
                     let base = base.map_or(&[][..], Planned::items);
-                    let of = if kind == SuiteKind::Answers { answer_rows } else { question_rows };
-                    rows.extend(of(trial, base));
+                    let pair = Pair { suite, trial, base };
+                    rows.extend(if kind == SuiteKind::Answers {
+                        pair.answer_rows()
+                    } else {
+                        pair.question_rows()
+                    });
                 }
             }
         }
@@ -31,17 +39,82 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
     rows
 }
 
+/// Corrects the p values of the suites' main metrics, all variants and suites one family, and says what is shown of
+/// accuracies, given the tolerance.
+pub(super) fn judge_all(rows: &mut [ComparisonRow], suites: &[SuiteSummary], tolerance: f64) {
+    let is_main =
+        |row: &ComparisonRow| suites.iter().any(|s| s.name == row.suite && s.main_metric == row.metric);
+    let family: Vec<usize> =
+        (0..rows.len()).filter(|i| rows.get(*i).is_some_and(|r| r.p.is_some() && is_main(r))).collect();
+    let raw: Vec<f64> = family.iter().filter_map(|i| rows.get(*i)?.p).collect();
+    for (index, adjusted) in family.into_iter().zip(stats::holm(&raw)) {
+        if let Some(row) = rows.get_mut(index) {
+            row.p_holm = Some(adjusted);
+        }
+    }
+    for row in rows {
+        if let Some(interval) = row.ci_low.zip(row.ci_high).filter(|_| higher_is_better(&row.metric)) {
+            shown(interval, tolerance).word().clone_into(&mut row.shown);
+        }
+    }
+}
+
+/// What an interval of a difference of scores shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Within the tolerance, whichever way.
+    Equal,
+    /// Below the base.
+    Worse,
+    /// Above the base.
+    Better,
+    /// Nothing: more items are needed.
+    Open,
+}
+
+impl Shown {
+    /// As in `comparisons.csv`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Worse => "worse",
+            Self::Better => "better",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// What an interval of variant minus base shows, more being better.
+#[must_use]
+pub fn shown((low, high): (f64, f64), tolerance: f64) -> Shown {
+    if -tolerance <= low && high <= tolerance {
+        Shown::Equal
+    } else if high < 0.0 {
+        Shown::Worse
+    } else if low > 0.0 {
+        Shown::Better
+    } else {
+        Shown::Open
+    }
+}
+
 /// Each token's base score travels with the variant's own, so the pairs are in the variant's items.
-fn text_row(suite: &SuiteRecord, trial: &Planned) -> ComparisonRow {
+fn text_row(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> ComparisonRow {
+    let texts = by_corpus(suite, trial.items());
     let difference = if suite.corpora.is_empty() {
         perplexity::difference(trial.items())
     } else {
-        perplexity::average_difference(&by_corpus(suite, trial.items()))
+        perplexity::average_difference(&texts)
     };
+    let parts = if suite.corpora.is_empty() { vec![("", trial.items().iter().collect())] } else { texts };
+    let interval = perplexity::difference_interval(&parts, sheet.manifest.seed);
     ComparisonRow {
         delta: difference.map(|d| d.delta).filter(|d| d.is_finite()),
         delta_stderr: difference.map(|d| d.stderr).filter(|s| s.is_finite()),
         n: difference.map_or(0, |d| d.n),
+        ci_low: interval.map(|(low, _)| low),
+        ci_high: interval.map(|(_, high)| high),
         ..empty_row(trial, "ppl")
     }
 }
@@ -55,102 +128,109 @@ fn divergence_row(trial: &Planned, metrics: &[MetricRow]) -> ComparisonRow {
         delta: found.and_then(|m| m.value),
         delta_stderr: found.and_then(|m| m.stderr),
         n: found.map_or(0, |m| m.n),
+        ci_low: found.and_then(|m| m.ci_low),
+        ci_high: found.and_then(|m| m.ci_high),
         verdict: found.and_then(|m| noise::verdict(m, metrics)).unwrap_or_default().to_owned(),
         ..empty_row(trial, noise::DIVERGENCE)
     }
 }
 
-fn question_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
-    if trial.items().iter().any(|item| choice::mass(&item.score).is_some()) {
-        return vec![mass_row(empty_row(trial, METRICS[0]), trial.items(), base)];
+/// A variant's trial of a suite of questions, and the items it is compared with: the base's, or another sweep's.
+pub(super) struct Pair<'a> {
+    /// The suite.
+    pub suite: &'a SuiteRecord,
+    /// The variant's trial.
+    pub trial: &'a Planned<'a>,
+    /// What it is compared with.
+    pub base: &'a [ItemRecord],
+}
+
+/// An item's index and what it is worth under the base and under the variant.
+type Scored = (u64, f64, f64);
+
+impl Pair<'_> {
+    /// One row a metric of a suite of questions.
+    pub fn question_rows(&self) -> Vec<ComparisonRow> {
+        let items = self.trial.items();
+        if items.iter().any(|item| choice::mass(&item.score).is_some()) {
+            return vec![self.row(METRICS[0], false, |item| choice::mass(&item.score))];
+        }
+        let known = known(&items.iter().collect::<Vec<_>>());
+        let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known.contains(place));
+        let right = |item: &ItemRecord, place: usize| judge(&item.score).ok()?.right().get(place).copied();
+        let score = |right: bool| f64::from(u8::from(right));
+        metrics
+            .map(|(place, metric)| self.row(metric, true, |item| Some(score(right(item, place)?))))
+            .collect()
     }
-    let known = known(&trial.items().iter().collect::<Vec<_>>());
-    let base: HashMap<u64, [bool; 3]> = base.iter().filter_map(right).collect();
-    let pairs: Vec<([bool; 3], [bool; 3])> = trial
-        .items()
-        .iter()
-        .filter_map(right)
-        .filter_map(|(index, variant)| Some((*base.get(&index)?, variant)))
-        .collect();
-    let row = |(place, metric): (usize, &str)| {
-        let pairs: Vec<(bool, bool)> =
-            pairs.iter().filter_map(|(b, v)| Some((*b.get(place)?, *v.get(place)?))).collect();
-        question_row(empty_row(trial, metric), &pairs)
-    };
-    METRICS.into_iter().enumerate().filter(|(place, _)| known.contains(place)).map(row).collect()
-}
 
-/// Of questions that have several true choices: the difference of their probability.
-fn mass_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
-    let mass = |item: &ItemRecord| Some((item.index, choice::mass(&item.score)?));
-    let base: HashMap<u64, f64> = base.iter().filter_map(mass).collect();
-    let pairs = items.iter().filter_map(mass).filter_map(|(index, v)| Some((*base.get(&index)?, v)));
-    paired(empty, &pairs.collect::<Vec<_>>())
-}
-
-/// Which metrics got an item right, by the item's index.
-fn right(item: &ItemRecord) -> Option<(u64, [bool; 3])> {
-    judge(&item.score).ok().map(|verdict| (item.index, verdict.right()))
-}
-
-fn question_row(empty: ComparisonRow, pairs: &[(bool, bool)]) -> ComparisonRow {
-    let score = |right: bool| f64::from(u8::from(right));
-    let scores: Vec<(f64, f64)> = pairs.iter().map(|&(b, v)| (score(b), score(v))).collect();
-    if pairs.is_empty() {
-        return empty;
+    /// One row a metric of a suite of written answers.
+    pub fn answer_rows(&self) -> Vec<ComparisonRow> {
+        let metrics = generated::metrics(&self.trial.items().iter().collect::<Vec<_>>());
+        let graded = metrics.iter().map(|metric| self.answer_row(metric));
+        // How answers have changed that may be as right as before: length, and those cut off or running in circles.
+        let signs =
+            generated::sign_names().map(|sign| self.row(sign, false, |item| generated::sign(item, sign)));
+        graded.chain(signs).collect()
     }
-    let flips = stats::flips(pairs);
-    ComparisonRow { flips_lost: Some(flips.lost), flips_won: Some(flips.won), ..paired(empty, &scores) }
-}
 
-fn answer_rows(trial: &Planned, base: &[ItemRecord]) -> Vec<ComparisonRow> {
-    let metrics = generated::metrics(&trial.items().iter().collect::<Vec<_>>());
-    let graded = metrics.iter().map(|metric| answer_row(empty_row(trial, metric), trial.items(), base));
-    let signs = generated::sign_names().map(|sign| sign_row(empty_row(trial, sign), trial.items(), base));
-    graded.chain(signs).collect()
-}
-
-/// How answers have changed that may be as right as before: length, and answers that were cut off or ran in circles.
-fn sign_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
-    let sign = |item: &ItemRecord| Some((item.index, generated::sign(item, &empty.metric)?));
-    let base: HashMap<u64, f64> = base.iter().filter_map(sign).collect();
-    let pairs: Vec<(f64, f64)> =
-        items.iter().filter_map(sign).filter_map(|(index, v)| Some((*base.get(&index)?, v))).collect();
-    paired(empty, &pairs)
-}
-
-/// On the items both have: flips where an item is right or wrong, the difference of what items stand for anyway.
-fn answer_row(empty: ComparisonRow, items: &[ItemRecord], base: &[ItemRecord]) -> ComparisonRow {
-    let base: HashMap<u64, &ItemRecord> = base.iter().map(|item| (item.index, item)).collect();
-    let both: Vec<(&ItemRecord, &ItemRecord)> = items
-        .iter()
-        .filter_map(|item| Some((*base.get(&item.index)?, item)))
-        .filter(|(b, v)| generated::grades(b).is_some() && generated::grades(v).is_some())
-        .collect();
-    let verdicts: Option<Vec<(bool, bool)>> = both
-        .iter()
-        .map(|(b, v)| {
-            let verdict = |item| generated::verdict(generated::part(item, &empty.metric)?);
-            Some((verdict(b)?, verdict(v)?))
-        })
-        .collect();
-    if let Some(verdicts) = verdicts {
-        return question_row(empty, &verdicts);
+    /// On the items both have: flips where an item is right or wrong, the difference of what items stand for anyway.
+    fn answer_row(&self, metric: &str) -> ComparisonRow {
+        let is_scored = |item: &ItemRecord| generated::grades(item).is_some();
+        let verdict = |item: &ItemRecord| generated::verdict(generated::part(item, metric)?);
+        let all_judged =
+            self.base.iter().chain(self.trial.items()).filter(|i| is_scored(i)).all(|i| verdict(i).is_some());
+        if all_judged {
+            return self.row(metric, true, |item| Some(f64::from(u8::from(verdict(item)?))));
+        }
+        let base: HashMap<u64, &ItemRecord> = self.base.iter().map(|item| (item.index, item)).collect();
+        let both: (Vec<&ItemRecord>, Vec<&ItemRecord>) = self
+            .trial
+            .items()
+            .iter()
+            .filter_map(|item| Some((*base.get(&item.index)?, item)))
+            .filter(|(b, v)| is_scored(b) && is_scored(v))
+            .unzip();
+        let [before, after] = [both.0, both.1].map(|items| generated::stands_for(&items, metric));
+        let pairs = before.iter().filter_map(|(index, b)| Some((*index, *b, *after.get(index)?)));
+        self.compared(metric, false, &pairs.collect::<Vec<_>>())
     }
-    let (bases, variants): (Vec<&ItemRecord>, Vec<&ItemRecord>) = both.into_iter().unzip();
-    let [before, after] = [bases, variants].map(|items| generated::stands_for(&items, &empty.metric));
-    let pairs: Vec<(f64, f64)> =
-        before.iter().filter_map(|(index, b)| Some((*b, *after.get(index)?))).collect();
-    paired(empty, &pairs)
-}
 
-fn paired(empty: ComparisonRow, pairs: &[(f64, f64)]) -> ComparisonRow {
-    let Some(difference) = stats::difference(pairs) else { return empty };
-    ComparisonRow {
-        delta: Some(difference.point),
-        delta_stderr: Some(difference.standard_error).filter(|s| s.is_finite()),
-        n: pairs.len() as u64,
-        ..empty
+    /// On the items that both have a score for.
+    fn row(
+        &self,
+        metric: &str,
+        has_flips: bool,
+        score: impl Fn(&ItemRecord) -> Option<f64>,
+    ) -> ComparisonRow {
+        let base: HashMap<u64, f64> =
+            self.base.iter().filter_map(|item| Some((item.index, score(item)?))).collect();
+        let pairs = self.trial.items().iter().filter_map(|item| Some((item.index, score(item)?)));
+        let pairs = pairs.filter_map(|(index, v)| Some((index, *base.get(&index)?, v)));
+        self.compared(metric, has_flips, &pairs.collect::<Vec<_>>())
+    }
+
+    fn compared(&self, metric: &str, has_flips: bool, scored: &[Scored]) -> ComparisonRow {
+        let empty = empty_row(self.trial, metric);
+        let pairs: Vec<(f64, f64)> = scored.iter().map(|(_, b, v)| (*b, *v)).collect();
+        let clusters = scores::clusters(self.suite, scored.iter().map(|(index, ..)| *index));
+        let Some(compared) = stats::compare(&pairs, clusters.as_deref()) else { return empty };
+        let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+        let verdicts: Vec<(bool, bool)> = pairs.iter().map(|(b, v)| (*b > 0.5, *v > 0.5)).collect();
+        let flips = Some(stats::flips(&verdicts)).filter(|_| has_flips);
+        ComparisonRow {
+            delta: Some(compared.difference.point),
+            delta_stderr: finite(compared.difference.standard_error),
+            flips_lost: flips.map(|flips| flips.lost),
+            flips_won: flips.map(|flips| flips.won),
+            n: pairs.len() as u64,
+            ci_low: finite(compared.difference.interval.0),
+            ci_high: finite(compared.difference.interval.1),
+            p: finite(compared.p),
+            detectable: finite(compared.detectable),
+            clusters: clusters.map(|clusters| clusters.iter().collect::<BTreeSet<_>>().len() as u64),
+            ..empty
+        }
     }
 }
 
@@ -159,12 +239,25 @@ fn empty_row(trial: &Planned, metric: &str) -> ComparisonRow {
         variant: trial.spec.variant.clone(),
         suite: trial.spec.suite.clone(),
         metric: metric.to_owned(),
-        delta: None,
-        delta_stderr: None,
-        flips_lost: None,
-        flips_won: None,
-        n: 0,
-        verdict: String::new(),
-        partial: String::new(),
+        ..ComparisonRow::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_shows_one_thing() {
+        for (interval, word) in [
+            ((-0.01, 0.01), "equal"),
+            ((-0.01, -0.005), "equal"),
+            ((-0.05, -0.001), "worse"),
+            ((0.001, 0.05), "better"),
+            ((-0.03, 0.01), "open"),
+            ((-0.03, 0.0), "open"),
+        ] {
+            assert_eq!(shown(interval, 0.02).word(), word, "{interval:?}");
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! Which variants no other beats: for each suite, bytes of the file against the suite's quality. Divergences at or
 //! under the noise floor are all equal to the base's own, 0: nothing is ranked by noise. A suite on which the base
 //! itself only guesses has no frontier.
+//!
+//! How certain that is, is told by resamples in which all variants have the same items: the share of them in which a
+//! variant is on the frontier, and the smallest variant that cannot be told from it.
 
+use super::joint::Joint;
 use super::measure::higher_is_better;
 use super::noise;
 use super::report::{ComparisonRow, FrontierRow, MetricRow, Report, SuiteSummary, VariantRow};
+use crate::stats::{self, frontier_shares, unbeaten};
 
 /// The cost axis.
 const COST: &str = "file_bytes";
@@ -15,9 +20,10 @@ pub(super) fn rows(
     variants: &[VariantRow],
     metrics: &[MetricRow],
     comparisons: &[ComparisonRow],
+    joint: &Joint,
 ) -> Vec<FrontierRow> {
     let telling = suites.iter().filter(|suite| !suite.no_signal);
-    telling.flat_map(|suite| suite_rows(suite, variants, metrics, comparisons)).collect()
+    telling.flat_map(|suite| suite_rows(suite, variants, metrics, comparisons, joint)).collect()
 }
 
 fn suite_rows(
@@ -25,6 +31,7 @@ fn suite_rows(
     variants: &[VariantRow],
     metrics: &[MetricRow],
     comparisons: &[ComparisonRow],
+    joint: &Joint,
 ) -> Vec<FrontierRow> {
     let metric = quality_metric(suite);
     let value = |variant: &str| {
@@ -42,10 +49,19 @@ fn suite_rows(
     };
     let judged = |variant: &str, y: f64| if is_noise(variant) { 0.0 } else { sign * y };
     let costs: Vec<(f64, f64)> = points.iter().map(|&(variant, x, y)| (x, judged(variant, y))).collect();
-    points
-        .iter()
-        .zip(unbeaten(&costs))
-        .map(|(&(variant, x, y), on_frontier)| FrontierRow {
+    let draws: Option<Vec<Vec<f64>>> = joint.suite(&suite.name).and_then(|drawn| {
+        let draw = |&(variant, ..): &(&str, f64, f64)| {
+            let own = drawn.draws.get(joint.column(variant)?)?;
+            Some(own.iter().map(|&y| judged(variant, y)).collect())
+        };
+        points.iter().map(draw).collect()
+    });
+    let bytes: Vec<f64> = points.iter().map(|(_, x, _)| *x).collect();
+    let shares = draws.as_ref().map(|draws| frontier_shares(&bytes, draws)).unwrap_or_default();
+    let rows = points.iter().zip(unbeaten(&costs)).enumerate();
+    rows.map(|(place, (&(variant, x, y), on_frontier))| {
+        let tied = draws.as_ref().and_then(|draws| smallest_tied(place, &bytes, draws));
+        FrontierRow {
             variant: variant.to_owned(),
             axis_x: COST.to_owned(),
             axis_y: format!("{}.{metric}", suite.name),
@@ -53,20 +69,33 @@ fn suite_rows(
             y,
             on_frontier,
             partial: suite.partial.clone(),
+            share: shares.get(place).copied().filter(|share| share.is_finite()),
+            tied_with: tied.and_then(|tied| points.get(tied)).map_or("", |(name, ..)| *name).to_owned(),
+        }
+    })
+    .collect()
+}
+
+/// The smallest of the variants with fewer bytes of which it cannot be told that it is worse: less than 97.5% of the
+/// resamples say so. `draws` are better where they are less.
+fn smallest_tied(place: usize, bytes: &[f64], draws: &[Vec<f64>]) -> Option<usize> {
+    let (own, limit) = (draws.get(place)?, bytes.get(place)?);
+    let mut smaller: Vec<(usize, f64)> =
+        bytes.iter().copied().enumerate().filter(|(_, b)| b < limit).collect();
+    smaller.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let is_tied = |(other, _): &(usize, f64)| {
+        let worse = |(own, other): (&f64, &f64)| other > own;
+        draws.get(*other).is_some_and(|draws| {
+            let count = own.iter().zip(draws).filter(|pair| worse(*pair)).count();
+            !own.is_empty() && (count as f64) < stats::SHOWN * own.len() as f64
         })
-        .collect()
+    };
+    smaller.into_iter().find(is_tied).map(|(other, _)| other)
 }
 
 /// The metric that stands for quality on a suite's frontier: divergence for texts, whatever else is shown first.
-fn quality_metric(suite: &SuiteSummary) -> &str {
+pub(super) fn quality_metric(suite: &SuiteSummary) -> &str {
     if suite.n_unit == "tokens" { "kld_mean" } else { &suite.main_metric }
-}
-
-/// For each point, less being better on both axes, whether no other is at least as good on both and better on
-/// one. Equal points do not beat each other.
-fn unbeaten(points: &[(f64, f64)]) -> Vec<bool> {
-    let beats = |a: &(f64, f64), b: &(f64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;
-    points.iter().map(|point| !points.iter().any(|other| beats(other, point))).collect()
 }
 
 impl Report {
@@ -84,37 +113,5 @@ impl Report {
     pub fn on_frontier(&self, variant: &str) -> Option<bool> {
         let axis = self.headline_axis()?;
         self.frontier.iter().find(|f| f.variant == variant && f.axis_y == axis).map(|f| f.on_frontier)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unbeaten;
-    use proptest::prelude::*;
-
-    #[test]
-    fn equal_points_stay_and_worse_ones_go() {
-        let points = [(1.0, 5.0), (1.0, 5.0), (1.0, 6.0), (2.0, 5.0), (2.0, 4.0), (3.0, 1.0)];
-        assert_eq!(unbeaten(&points), [true, true, false, false, true, true]);
-        assert!(unbeaten(&[]).is_empty());
-        assert_eq!(unbeaten(&[(1.0, 1.0)]), [true]);
-    }
-
-    proptest! {
-        /// Few distinct values, so that ties are common.
-        #[test]
-        fn every_beaten_point_is_beaten_by_one_on_the_frontier(
-            points in prop::collection::vec((0_u8..6, 0_u8..6), 1..40),
-        ) {
-            let points: Vec<(f64, f64)> = points.into_iter().map(|(x, y)| (x.into(), y.into())).collect();
-            let on = unbeaten(&points);
-            prop_assert!(on.contains(&true));
-            for (point, &kept) in points.iter().zip(&on) {
-                let beaten = points.iter().zip(&on).any(|(other, &on)| {
-                    on && other.0 <= point.0 && other.1 <= point.1 && other != point
-                });
-                prop_assert_eq!(beaten, !kept);
-            }
-        }
     }
 }

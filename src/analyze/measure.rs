@@ -80,7 +80,10 @@ pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
 
 /// Whether more of a metric is better.
 pub(super) fn higher_is_better(metric: &str) -> bool {
-    metric.starts_with("same_top_p") || choice::METRICS.contains(&metric) || generated::is_accuracy(metric)
+    metric == super::composite::METRIC
+        || metric.starts_with("same_top_p")
+        || choice::METRICS.contains(&metric)
+        || generated::is_accuracy(metric)
 }
 
 /// `2 items failed: why the first did`; nothing if none failed.

@@ -4,9 +4,12 @@
 
 mod capability;
 pub mod choice;
+mod cliff;
 mod comparison;
+mod composite;
 mod frontier;
 mod generated;
+mod joint;
 mod long_context;
 mod loops;
 mod measure;
@@ -14,6 +17,7 @@ mod noise;
 mod perplexity;
 mod planned;
 pub mod report;
+mod scores;
 pub mod speculation;
 mod speed;
 mod summary;
@@ -21,6 +25,7 @@ mod text;
 mod text_report;
 mod trial;
 mod variant;
+pub mod versus;
 
 #[cfg(test)]
 mod tests;

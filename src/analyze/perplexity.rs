@@ -90,3 +90,10 @@ pub(super) fn difference<'a>(items: impl IntoIterator<Item = &'a ItemRecord>) ->
     let diff = total.figures()?.ppl_diff;
     Some(Difference { delta: diff.value, stderr: diff.error, n: total.tokens })
 }
+
+/// The 95% interval of the mean over texts of PPL(variant) - PPL(base), by the bootstrap over chunks.
+pub(super) fn difference_interval(texts: &[Part<'_>], seed: u64) -> Option<(f64, f64)> {
+    let usable: Vec<Usable<'_>> = texts.iter().map(|(_, items)| Usable::of(items.iter().copied())).collect();
+    let figures = text::macro_average(&usable, seed);
+    figures.iter().find(|figure| figure.key == "ppl_diff").and_then(|figure| figure.interval)
+}

@@ -32,6 +32,8 @@ pub struct Report {
     pub capabilities: Vec<CapabilityRow>,
     /// Accuracy by length and depth, one row a variant and cell.
     pub long_context: Vec<LongContextRow>,
+    /// How many bits each suite and capability needs.
+    pub cliffs: Vec<CliffRow>,
 }
 
 /// Who, what, when and where: for captions.
@@ -246,7 +248,7 @@ pub struct MetricRow {
 }
 
 /// A row of `comparisons.csv`: a variant against the base, paired on items.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct ComparisonRow {
     /// Variant.
     pub variant: String,
@@ -268,10 +270,26 @@ pub struct ComparisonRow {
     pub verdict: String,
     /// Why the suite is only part of the original; empty if whole.
     pub partial: String,
+    /// Lower end of the 95% interval of `delta`: of items paired, of texts from the bootstrap over chunks, of the composite
+    /// from joint resamples.
+    pub ci_low: Option<f64>,
+    /// Upper end of the 95% interval.
+    pub ci_high: Option<f64>,
+    /// Two-sided p that nothing differs: exact `McNemar` where items are right or wrong and share nothing, otherwise the
+    /// paired t test (over clusters); empty for texts.
+    pub p: Option<f64>,
+    /// The same by Holm over all variants and suites, on the suites' main metrics; empty for other metrics.
+    pub p_holm: Option<f64>,
+    /// The smallest difference that so many items would show with a power of 80% at a level of 5%.
+    pub detectable: Option<f64>,
+    /// Clusters of items that share something; empty where none do.
+    pub clusters: Option<u64>,
+    /// What the interval shows of an accuracy: `equal` (within the tolerance), `worse`, `better`, or `open`.
+    pub shown: String,
 }
 
 /// A row of `frontier.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct FrontierRow {
     /// Variant.
     pub variant: String,
@@ -286,6 +304,43 @@ pub struct FrontierRow {
     /// No other variant is at least as good on both axes and better on one.
     pub on_frontier: bool,
     /// Why the suite is only part of the original; empty if whole.
+    pub partial: String,
+    /// Share of the joint resamples in which the variant is on the frontier; empty where there are none.
+    pub share: Option<f64>,
+    /// The smallest variant with fewer bytes that is not shown to be worse than this one; empty if there is none.
+    pub tied_with: String,
+}
+
+/// A row of `cliffs.csv`: how many bits a suite, a capability or all together need.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct CliffRow {
+    /// `suite`, `capability` or `composite`.
+    pub scope: String,
+    /// Its name.
+    pub name: String,
+    /// The suites behind it, between spaces.
+    pub suites: String,
+    /// The tolerance, as a fraction.
+    pub tolerance: f64,
+    /// The variant of fewest bits that is shown to be within the tolerance of the base.
+    pub equal_variant: String,
+    /// Its bits per weight.
+    pub equal_bpw: Option<f64>,
+    /// The variant of fewest bits that is not shown to be worse than the base.
+    pub not_worse_variant: String,
+    /// Its bits per weight.
+    pub not_worse_bpw: Option<f64>,
+    /// Where it falls off: the variant of most bits from which on down each is shown to be worse.
+    pub falls_variant: String,
+    /// Its bits per weight.
+    pub falls_bpw: Option<f64>,
+    /// Pairs of items behind the comparison with the fewest.
+    pub n: u64,
+    /// The smallest difference that could be shown, of the comparison that shows least.
+    pub detectable: Option<f64>,
+    /// What that says, in one sentence.
+    pub says: String,
+    /// Those of its suites that are only part of the original, between spaces.
     pub partial: String,
 }
 

@@ -1,8 +1,12 @@
 //! The whole report, put together from its parts.
 
+use super::joint::Joint;
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
-use super::{capability, comparison, frontier, long_context, measure, speculation, speed, trial, variant};
+use super::{
+    capability, cliff, comparison, composite, frontier, long_context, measure, speculation, speed, trial,
+    variant,
+};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
@@ -13,7 +17,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     let sheet = Sheet::new(manifest, trials);
     let variants = variant::rows(&sheet);
     let mut metrics = measure::rows(&sheet);
-    let suites: Vec<SuiteSummary> =
+    let mut suites: Vec<SuiteSummary> =
         manifest.suites.iter().map(|suite| summary(&sheet, suite, &metrics)).collect();
     let mut comparisons = comparison::rows(&sheet, &metrics);
     for row in &mut metrics {
@@ -22,13 +26,23 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
     for row in &mut comparisons {
         row.partial = partial(manifest, &row.suite);
     }
-    let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons);
+    let capabilities = capability::rows(&sheet, &suites);
+    let mut joint = Joint::new(&sheet, &suites);
+    if let Some(whole) = composite::composite(&sheet, &suites, &comparisons, &mut joint) {
+        suites.push(whole.summary);
+        metrics.extend(whole.metrics);
+        comparisons.extend(whole.comparisons);
+    }
+    comparison::judge_all(&mut comparisons, &suites, manifest.judging.tolerance);
+    let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons, &joint);
+    let cliffs = cliff::rows(&sheet, &suites, &variants, &comparisons);
     Report {
         fallbacks: variant::fallbacks(&sheet),
         speed: speed::rows(&sheet),
         speculation: speculation::of_sweep(&sheet),
         trials: trial::rows(&sheet),
-        capabilities: capability::rows(&sheet, &suites),
+        capabilities,
+        cliffs,
         long_context: long_context::rows(&sheet),
         about: about(manifest),
         comparisons,

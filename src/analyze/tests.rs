@@ -5,8 +5,8 @@ use super::{perplexity, report};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{
     BaseModel, Capability, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord,
-    ItemScore, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord, TrialKind,
-    TrialSpec, VariantRecord,
+    ItemScore, Judging, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord,
+    TrialKind, TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -25,6 +25,7 @@ fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
         items_total: 100,
         items_planned: 10,
         corpora: Vec::new(),
+        clusters: Vec::new(),
     }
 }
 
@@ -84,6 +85,7 @@ fn manifest(variants: &[&str]) -> Manifest {
         suites: vec![suite("book", "kld_mean", None), suite("quiz", "acc_norm", Some(0.25))],
         variants: variants.iter().map(|v| variant(v)).collect(),
         trials: trials.collect(),
+        judging: Judging::default(),
     }
 }
 

@@ -147,6 +147,14 @@ pub(super) fn macro_average(texts: &[Usable<'_>], seed: u64) -> Vec<Figure> {
     list
 }
 
+/// Sums of a chunk; nothing where it cannot be used.
+pub(super) fn chunk_sums(item: &ItemRecord) -> Option<Moments> {
+    match &item.score {
+        ItemScore::Chunk(chunk) if even(chunk) && !chunk.nll.0.is_empty() => Some(chunk.sums()),
+        _ => None,
+    }
+}
+
 fn even(chunk: &ChunkScore) -> bool {
     let n = chunk.nll.0.len();
     [chunk.nll_base.0.len(), chunk.kld.0.len(), chunk.delta_p.0.len(), chunk.same_top.len()] == [n; 4]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::plan::capability::Capability;
+pub use crate::plan::judging::Judging;
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
     ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
@@ -39,6 +40,9 @@ pub struct Manifest {
     pub variants: Vec<VariantRecord>,
     /// Trials in the order of the plan.
     pub trials: Vec<TrialSpec>,
+    /// How differences are judged.
+    #[serde(default)]
+    pub judging: Judging,
 }
 
 /// Versions of what measured.
@@ -125,6 +129,9 @@ pub struct SuiteRecord {
     /// The texts, if there are several, or the groups of items; an item of one is called `NAME/...`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corpora: Vec<CorpusRecord>,
+    /// Which cluster each item belongs to, by its index, where items share something such as a passage; otherwise empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<u32>,
 }
 
 /// One of several texts of a suite, or one of the groups of its items.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::plan::error::{PlanError, toml_error};
+use crate::plan::judging::Judging;
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::Recipe;
 use crate::plan::recipe_file::RecipeTable;
@@ -109,6 +110,8 @@ pub struct SweepConfig {
     pub speculations: Vec<Speculation>,
     /// How models are run.
     pub run: RunOptions,
+    /// How differences are judged.
+    pub judging: Judging,
 }
 
 impl SweepConfig {
@@ -146,6 +149,9 @@ struct SweepFile {
     imatrix: CalibrationTable,
     #[serde(default)]
     speculate: Vec<Spanned<SpeculationTable>>,
+    tolerance: Option<f64>,
+    #[serde(default)]
+    weights: BTreeMap<String, f64>,
 }
 
 impl SweepConfig {
@@ -248,6 +254,10 @@ pub struct SweepFlags {
     pub time_minutes: Option<f64>,
     /// `--repetitions`.
     pub repetitions: Option<u32>,
+    /// `--tolerance`.
+    pub tolerance: Option<f64>,
+    /// `--weight SUITE=W`.
+    pub weights: Vec<String>,
     /// Offload flags, if any was given.
     pub offload: Option<Offload>,
 }
@@ -293,7 +303,11 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     if time_minutes.is_some_and(|m| !(m > 0.0 && m <= LONGEST_HANG)) {
         return Err(missing("time_minutes must be above 0", "leave it out for no limit"));
     }
+    let names = names(&suites);
+    let tolerance = flags.tolerance.or(raw.tolerance);
+    let judging = Judging::checked(tolerance, raw.weights.clone(), &flags.weights, &names, &place)?;
     Ok(SweepConfig {
+        judging,
         base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
         recipes,
         suites,
@@ -457,6 +471,11 @@ fn suites(
     Ok(found)
 }
 
+/// The names that suites have in their files.
+fn names(suites: &[SuiteText]) -> Vec<String> {
+    suites.iter().filter_map(|s| suite::parse(s).ok()).map(|s| s.name).collect()
+}
+
 type Limits = (Option<u64>, BTreeMap<String, u64>);
 
 fn limits(raw: &SweepFile, flags: &SweepFlags, suites: &[SuiteText]) -> Result<Limits, PlanError> {
@@ -474,7 +493,7 @@ fn limits(raw: &SweepFile, flags: &SweepFlags, suites: &[SuiteText]) -> Result<L
             None => limit = Some(number),
         }
     }
-    let names: Vec<String> = suites.iter().filter_map(|s| suite::parse(s).ok()).map(|s| s.name).collect();
+    let names = names(suites);
     if let Some(unknown) = limits.keys().find(|k| !names.contains(k)) {
         return Err(PlanError::Unknown {
             place: "limits".to_owned(),

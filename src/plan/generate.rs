@@ -93,6 +93,9 @@ pub struct GenerateSuite {
     /// Template of the group whose examples an item gets; absent: all are one.
     #[serde(default)]
     pub doc_to_group: Option<String>,
+    /// Template of what several items share, such as their passage: errors then count clusters of items. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_to_cluster: Option<String>,
     /// Template of what stands in front of the examples; in a chat, the system's message.
     #[serde(default)]
     pub description: String,
@@ -211,6 +214,9 @@ pub struct GenerateItem {
     /// The group it belongs to, such as a category; empty where the suite has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// What it shares with others; empty where the suite says nothing of it. Scoring does not know it.
+    #[serde(skip)]
+    pub cluster: String,
 }
 
 /// What is asked.
@@ -444,6 +450,7 @@ pub fn rendered(
                 prompt: render.prompt(&line(&render.description)?, examples, question),
                 reference,
                 group,
+                cluster: render.cluster.as_ref().map(line).transpose()?.unwrap_or_default(),
             })
         },
     )
@@ -467,6 +474,7 @@ struct Renderer<'suite> {
     tools: Option<Template>,
     target: Template,
     group: Option<Template>,
+    cluster: Option<Template>,
     /// Of a program: what stands before an answer and behind it.
     around: Option<(Template, Template)>,
     /// Of a repository: its files and its tests.
@@ -497,6 +505,7 @@ impl<'suite> Renderer<'suite> {
             tools: optional("doc_to_tools", &suite.doc_to_tools)?,
             target: Template::new("doc_to_target", &suite.doc_to_target)?,
             group: optional("doc_to_group", &suite.doc_to_group)?,
+            cluster: optional("doc_to_cluster", &suite.doc_to_cluster)?,
         })
     }
 

@@ -35,6 +35,9 @@ pub struct ChoiceItem {
     /// The group it belongs to, such as a subject; empty where the suite has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// What it shares with others; empty where the suite says nothing of it. Scoring does not know it.
+    #[serde(skip)]
+    pub cluster: String,
 }
 
 /// A data file: its path, for messages, and its rows.
@@ -201,6 +204,7 @@ struct Renderer<'suite> {
     labels: Option<Template>,
     id: Template,
     group: Option<Template>,
+    cluster: Option<Template>,
 }
 
 impl<'suite> Renderer<'suite> {
@@ -218,6 +222,7 @@ impl<'suite> Renderer<'suite> {
             labels: optional("doc_to_labels", &suite.doc_to_labels)?,
             id: Template::new("doc_to_id", &suite.doc_to_id)?,
             group: optional("doc_to_group", &suite.doc_to_group)?,
+            cluster: optional("doc_to_cluster", &suite.doc_to_cluster)?,
         })
     }
 
@@ -246,7 +251,20 @@ impl<'suite> Renderer<'suite> {
         // Tables tell a group's items by their ids.
         let id = if group.is_empty() { id } else { format!("{group}/{id}") };
         let delimiter = self.suite.target_delimiter.clone();
-        Ok(ChoiceItem { index, id, context, delimiter, choices, continuation, answer, labels, group })
+        let cluster = self.cluster.as_ref().map(|cluster| cluster.text(value)).transpose().map_err(fail)?;
+        let cluster = cluster.unwrap_or_default();
+        Ok(ChoiceItem {
+            index,
+            id,
+            context,
+            delimiter,
+            choices,
+            continuation,
+            answer,
+            labels,
+            group,
+            cluster,
+        })
     }
 
     /// An example with its answer, as it stands in the few-shot header.

@@ -15,6 +15,7 @@ pub mod generate;
 pub mod haystack;
 pub mod import;
 pub mod items;
+pub mod judging;
 pub mod ladder;
 pub mod layers;
 pub mod literal;

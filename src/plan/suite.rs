@@ -208,6 +208,9 @@ pub struct ChoiceSuite {
     /// Template of the group whose examples an item gets; absent: all are one.
     #[serde(default)]
     pub doc_to_group: Option<String>,
+    /// Template of what several items share, such as their passage: errors then count clusters of items. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_to_cluster: Option<String>,
     /// Template of what stands in front of the examples.
     #[serde(default)]
     pub description: String,
@@ -624,6 +627,25 @@ impl Items {
             }
         }
         order
+    }
+
+    /// Which cluster each item belongs to, by position, numbered as they first appear; empty where none is named.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<u32> {
+        let names: Vec<&str> = match self {
+            Self::None => Vec::new(),
+            Self::Choices(items) => items.iter().map(|item| item.cluster.as_str()).collect(),
+            Self::Prompts(items) => items.iter().map(|item| item.cluster.as_str()).collect(),
+        };
+        if names.iter().all(|name| name.is_empty()) {
+            return Vec::new();
+        }
+        let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+        let number = |name| {
+            let next = numbers.len() as u32;
+            *numbers.entry(name).or_insert(next)
+        };
+        names.into_iter().map(number).collect()
     }
 
     /// All that is read of an item: context and choices, or the prompt.

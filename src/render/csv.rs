@@ -51,7 +51,7 @@ const METRICS: [&str; 13] = [
     "reason",
     "partial",
 ];
-const COMPARISONS: [&str; 10] = [
+const COMPARISONS: [&str; 17] = [
     "variant",
     "suite",
     "metric",
@@ -62,8 +62,32 @@ const COMPARISONS: [&str; 10] = [
     "n",
     "verdict",
     "partial",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_holm",
+    "detectable",
+    "clusters",
+    "shown",
 ];
-const FRONTIER: [&str; 7] = ["variant", "axis_x", "axis_y", "x", "y", "on_frontier", "partial"];
+const FRONTIER: [&str; 9] =
+    ["variant", "axis_x", "axis_y", "x", "y", "on_frontier", "partial", "share", "tied_with"];
+const CLIFFS: [&str; 14] = [
+    "scope",
+    "name",
+    "suites",
+    "tolerance",
+    "equal_variant",
+    "equal_bpw",
+    "not_worse_variant",
+    "not_worse_bpw",
+    "falls_variant",
+    "falls_bpw",
+    "n",
+    "detectable",
+    "says",
+    "partial",
+];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
 const SPEED: [&str; 12] = [
     "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
@@ -131,8 +155,8 @@ const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv` and `long_context.csv` into `folder`, each replaced
-/// as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv`, `long_context.csv` and `cliffs.csv` into `folder`,
+/// each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -147,7 +171,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("speculation.csv"), &SPECULATION, &report.speculation)?;
     write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)?;
     write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)?;
-    write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)
+    write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)?;
+    write_table(&folder.join("cliffs.csv"), &CLIFFS, &report.cliffs)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`, then which suites are
@@ -243,6 +268,13 @@ mod tests {
             n: 4,
             verdict: String::new(),
             partial: String::new(),
+            ci_low: Some(-0.9),
+            ci_high: Some(0.1),
+            p: Some(0.5),
+            p_holm: Some(1.0),
+            detectable: Some(0.7),
+            clusters: Some(3),
+            shown: "open".to_owned(),
         }
     }
 
@@ -255,7 +287,7 @@ mod tests {
             x: 400.0,
             y,
             on_frontier,
-            partial: String::new(),
+            ..FrontierRow::default()
         }
     }
 
@@ -355,6 +387,7 @@ mod tests {
             trials: vec![trial()],
             capabilities: vec![capability()],
             long_context: Vec::new(),
+            cliffs: Vec::new(),
         }
     }
 
@@ -395,12 +428,13 @@ mod tests {
         );
         assert_eq!(
             read("comparisons.csv"),
-            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial\n\
-             Q4_0,quiz,acc,-0.5,,2,0,4,,\n"
+            "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial,ci_low,ci_high,p,\
+             p_holm,detectable,clusters,shown\nQ4_0,quiz,acc,-0.5,,2,0,4,,,-0.9,0.1,0.5,1.0,0.7,3,open\n"
         );
         assert_eq!(
             read("frontier.csv"),
-            "variant,axis_x,axis_y,x,y,on_frontier,partial\nQ4_0,file_bytes,book.kld_mean,400.0,0.1,true,\n"
+            "variant,axis_x,axis_y,x,y,on_frontier,partial,share,tied_with\n\
+             Q4_0,file_bytes,book.kld_mean,400.0,0.1,true,,,\n"
         );
         assert_eq!(
             read("speed.csv"),

@@ -8,6 +8,7 @@ pub mod items;
 pub mod speculation;
 pub mod terminal;
 pub mod text_report;
+pub mod versus;
 
 pub use chart::draw_all;
 pub use file::RenderError;

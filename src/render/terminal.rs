@@ -281,7 +281,15 @@ mod tests {
 
     fn point(variant: &str, x: f64, y: f64, on_frontier: bool) -> FrontierRow {
         let (axis_x, axis_y) = ("file_bytes".to_owned(), "moby-dick.kld_mean".to_owned());
-        FrontierRow { variant: variant.to_owned(), axis_x, axis_y, x, y, on_frontier, partial: String::new() }
+        FrontierRow {
+            variant: variant.to_owned(),
+            axis_x,
+            axis_y,
+            x,
+            y,
+            on_frontier,
+            ..FrontierRow::default()
+        }
     }
 
     fn report() -> Report {
@@ -324,6 +332,7 @@ mod tests {
             trials: Vec::new(),
             capabilities: Vec::new(),
             long_context: Vec::new(),
+            cliffs: Vec::new(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),
@@ -372,11 +381,9 @@ Q2_K     4.85   90.0 MiB                 -             -         -         -    
             metric: "kld_mean".to_owned(),
             delta: None,
             delta_stderr: None,
-            flips_lost: None,
-            flips_won: None,
             n: 60,
             verdict: "indistinguishable".to_owned(),
-            partial: String::new(),
+            ..ComparisonRow::default()
         });
         let table = summary_table(&report, 140, false);
         assert!(table.contains("  ≈ 0.18235 ±0.00456  0.425"), "{table}");

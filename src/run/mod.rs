@@ -2,6 +2,7 @@
 //! rewritten after each.
 
 pub mod check;
+pub mod compare;
 mod corpora;
 pub mod data;
 pub mod derive;

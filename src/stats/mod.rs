@@ -1,9 +1,10 @@
-//! Statistics, as pure functions of numbers: estimates of a mean, quantiles, the bootstrap over clusters and
-//! the comparison of two variants on the same items. No I/O, no clock, no global state; imports nothing of the
+//! Statistics, as pure functions of numbers: estimates of a mean, quantiles, the bootstrap over clusters, also of several variants
+//! together, and the comparison of two variants on the same items. No I/O, no clock, no global state; imports nothing of the
 //! pipeline, so that every formula here can be checked against another package on its own.
 
 mod bootstrap;
 mod estimate;
+mod joint;
 mod moments;
 mod paired;
 mod quantile;
@@ -11,7 +12,8 @@ mod random;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
 pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
+pub use joint::{Cluster, Resampled, SHOWN, frontier_shares, middle_95, resampled, unbeaten, weighted};
 pub use moments::{Moments, PlusMinus, TextFigures};
-pub use paired::{Flips, difference, flips, holm, mcnemar, retained};
+pub use paired::{Comparison, Flips, compare, difference, flips, holm, mcnemar, retained};
 pub use quantile::{Sorted, percentile};
 pub use random::SplitMix64;

@@ -1,7 +1,11 @@
 //! Two variants on the same items: the difference of their scores with the error of the *differences*, the
 //! answers that flipped, and how surprising the flips would be if nothing had changed.
 
-use super::estimate::{Estimate, mean};
+use std::collections::BTreeMap;
+
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
+
+use super::estimate::{Estimate, Z95, mean};
 
 /// Answers that changed between the base and a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +21,122 @@ pub struct Flips {
 #[must_use]
 pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
     mean(&pairs.iter().map(|(base, variant)| variant - base).collect::<Vec<_>>())
+}
+
+/// What differences this small a number of pairs can show: the square of the sum of the normal's 97.5% and 80% points.
+const POWER: f64 = 7.848_879_734_349_086;
+
+/// A variant against the base on the same items.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// Mean of `variant - base`, its standard error (clustered, where items share something), and a 95% interval: of right
+    /// and wrong Bonett and Price's (2012), of other scores Student's.
+    pub difference: Estimate,
+    /// Two-sided p: exact `McNemar` for right and wrong, the paired t test otherwise and where items share something; NaN
+    /// where it cannot be known.
+    pub p: f64,
+    /// The smallest difference that as many items would show with a power of 80% at a level of 5%:
+    /// `n = 7.849 (m - d^2) / d^2` solved for d, m the mean square of the differences, of right and wrong the share of
+    /// flips, one more counted over two more items, so that no flip among few items is not taken for certainty.
+    pub detectable: f64,
+}
+
+/// Compares over pairs given as `(base, variant)`. Pairs of one cluster share something, such as a passage; with `None`
+/// each is its own. `None` without pairs.
+///
+/// The clustered error is Miller's (arXiv 2411.00640): `SE^2 = SE_iid^2 + n^-2 sum over clusters of sum over i != j of
+/// (d_i - mean)(d_j - mean)`.
+#[must_use]
+pub fn compare(pairs: &[(f64, f64)], clusters: Option<&[u32]>) -> Option<Comparison> {
+    let clusters = clusters.filter(|clusters| clusters.len() == pairs.len());
+    let deltas: Vec<f64> = pairs.iter().map(|(base, variant)| variant - base).collect();
+    let plain = mean(&deltas)?;
+    let n = deltas.len() as f64;
+    let (error, groups) = match clusters {
+        Some(clusters) => clustered_error(&deltas, clusters),
+        None => (plain.standard_error, deltas.len()),
+    };
+    // More alike than chance would have it never counts as more items than there are.
+    let effect = (error / plain.standard_error).max(1.0);
+    let effect = if effect.is_finite() { effect } else { 1.0 };
+    let is_shared = groups < deltas.len();
+    let is_binary = pairs.iter().all(|(b, v)| is_verdict(*b) && is_verdict(*v));
+    let error = plain.standard_error * effect;
+    let difference = |half: f64, centre: f64| Estimate {
+        point: plain.point,
+        standard_error: error,
+        interval: (centre - half, centre + half),
+    };
+    if is_binary {
+        let verdicts: Vec<(bool, bool)> = pairs.iter().map(|(b, v)| (*b > 0.5, *v > 0.5)).collect();
+        let flips = flips(&verdicts);
+        let (centre, half) = bonett_price(flips, pairs.len());
+        let share = (flips.lost + flips.won + 1) as f64 / (n + 2.0);
+        return Some(Comparison {
+            difference: difference(half * effect, centre),
+            p: if is_shared { student_p(plain.point, error, groups) } else { mcnemar(flips) },
+            detectable: detectable(share, n) * effect,
+        });
+    }
+    let squares = deltas.iter().map(|d| d * d).sum::<f64>() / n;
+    Some(Comparison {
+        // Where nothing varies nothing is known of what would.
+        difference: difference(if error > 0.0 { student_half(error, groups) } else { f64::NAN }, plain.point),
+        p: student_p(plain.point, error, groups),
+        detectable: if squares > 0.0 { detectable(squares, n) * effect } else { f64::NAN },
+    })
+}
+
+fn is_verdict(score: f64) -> bool {
+    score.total_cmp(&0.0).is_eq() || score.total_cmp(&1.0).is_eq()
+}
+
+/// Standard error of a mean over items in clusters, and the number of clusters.
+fn clustered_error(values: &[f64], clusters: &[u32]) -> (f64, usize) {
+    let n = values.len() as f64;
+    let centre = values.iter().sum::<f64>() / n;
+    let (mut sums, mut squares) = (BTreeMap::<u32, f64>::new(), 0.0);
+    let mut between = 0.0;
+    for (value, cluster) in values.iter().zip(clusters) {
+        let deviation = value - centre;
+        *sums.entry(*cluster).or_default() += deviation;
+        squares += deviation * deviation;
+        between -= deviation * deviation;
+    }
+    // Over i != j: the square of a cluster's sum without its own squares.
+    between += sums.values().map(|sum| sum * sum).sum::<f64>();
+    let variance = squares / (n * (n - 1.0)) + between / (n * n);
+    (variance.max(0.0).sqrt(), sums.len())
+}
+
+/// Centre and half width of Bonett and Price's 95% interval of the difference of two paired shares (Statistics in
+/// Medicine 31, 2012): one more item lost and one more won, over two more.
+fn bonett_price(flips: Flips, n: usize) -> (f64, f64) {
+    let n = n as f64 + 2.0;
+    let (lost, won) = ((flips.lost + 1) as f64 / n, (flips.won + 1) as f64 / n);
+    let centre = won - lost;
+    (centre, Z95 * ((lost + won - centre * centre) / n).sqrt())
+}
+
+fn detectable(mean_square: f64, n: f64) -> f64 {
+    (POWER * mean_square / (n + POWER)).sqrt()
+}
+
+fn student(groups: usize) -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, groups as f64 - 1.0).ok().filter(|_| groups > 1)
+}
+
+/// Half a 95% interval by Student's t; NaN for a single group.
+fn student_half(error: f64, groups: usize) -> f64 {
+    student(groups).map_or(f64::NAN, |t| t.inverse_cdf(0.975) * error)
+}
+
+/// Two-sided p of a mean by Student's t; 1 where nothing differs, NaN where nothing varies.
+fn student_p(point: f64, error: f64, groups: usize) -> f64 {
+    if point.abs() <= 0.0 {
+        return 1.0;
+    }
+    student(groups).filter(|_| error > 0.0).map_or(f64::NAN, |t| 2.0 * t.sf((point / error).abs()))
 }
 
 /// What a variant has left of the base's score above chance, over pairs given as `(base, variant)`:
@@ -136,6 +256,94 @@ mod tests {
             held += u32::from(low <= truth && truth <= high);
         }
         assert!(f64::from(held) >= 0.94 * f64::from(sweeps), "{held} of {sweeps}");
+    }
+
+    fn scores(pairs: &[(u8, u8)]) -> Vec<(f64, f64)> {
+        pairs.iter().map(|&(b, v)| (f64::from(b), f64::from(v))).collect()
+    }
+
+    /// `scipy.stats.ttest_rel(v, b)` and `.confidence_interval()` (scipy 1.17.1).
+    #[test]
+    fn scores_are_compared_as_scipy_does() {
+        let pairs = [(0.5, 0.7), (0.2, 0.1), (0.9, 0.4), (0.3, 0.3), (0.8, 0.25), (0.6, 0.55)];
+        let compared = compare(&pairs, None).unwrap();
+        assert!((compared.difference.point + 1.0 / 6.0).abs() < 1e-12, "{compared:?}");
+        assert!((compared.p - 0.226_442_694_183_233_84).abs() < 1e-9, "{compared:?}");
+        assert!((compared.difference.interval.0 + 0.477_389_418_659_603_26).abs() < 1e-9, "{compared:?}");
+        let same = compare(&[(0.5, 0.5), (0.25, 0.25)], None).unwrap();
+        assert!((same.p - 1.0).abs() < 1e-15 && same.detectable.is_nan());
+        assert!(compare(&[(0.5, 0.25)], None).unwrap().p.is_nan());
+        assert!(compare(&[], None).is_none());
+    }
+
+    /// Ten lost and three won of a hundred, by hand: (4 - 11) / 102, and 15 / 102 of flips.
+    #[test]
+    fn right_and_wrong_have_the_adjusted_interval() {
+        let mut pairs = vec![(1, 0); 10];
+        pairs.extend([(0, 1); 3]);
+        pairs.extend([(1, 1); 87]);
+        let compared = compare(&scores(&pairs), None).unwrap();
+        let (low, high) = compared.difference.interval;
+        let centre = -7.0 / 102.0_f64;
+        let half = Z95 * ((15.0 / 102.0 - centre * centre) / 102.0).sqrt();
+        assert!((low - (centre - half)).abs() < 1e-12 && (high - (centre + half)).abs() < 1e-12);
+        assert!((compared.p - mcnemar(Flips { lost: 10, won: 3 })).abs() < 1e-15);
+        let n = |d: f64| 7.849 * (14.0 / 102.0 - d * d) / (d * d);
+        assert!((n(compared.detectable) - 100.0).abs() < 0.01, "{compared:?}");
+    }
+
+    /// The statistics note's own example: 5% of flips, a point of difference, 3,917 items.
+    #[test]
+    fn the_smallest_difference_is_the_one_that_so_many_items_show() {
+        assert!((detectable(0.05, 3917.0) - 0.01).abs() < 1e-6);
+    }
+
+    /// Every item twice tells no more than once: the clustered error is that of half the items.
+    #[test]
+    fn items_that_share_something_count_as_little_as_they_tell() {
+        let once: Vec<(u8, u8)> = (0..60).map(|i| (u8::from(i % 3 > 0), u8::from(i % 4 > 0))).collect();
+        let twice: Vec<(u8, u8)> = once.iter().flat_map(|pair| [*pair, *pair]).collect();
+        let clusters: Vec<u32> = (0..60).flat_map(|i| [i, i]).collect();
+        let (one, two) =
+            (compare(&scores(&once), None).unwrap(), compare(&scores(&twice), Some(&clusters)).unwrap());
+        let ratio = two.difference.standard_error / one.difference.standard_error;
+        assert!((ratio - 1.0).abs() < 0.01, "{ratio}");
+        assert!(two.p > compare(&scores(&twice), None).unwrap().p);
+        // Each its own cluster is no cluster.
+        let own: Vec<u32> = (0..120).collect();
+        assert_eq!(compare(&scores(&twice), Some(&own)), compare(&scores(&twice), None));
+    }
+
+    /// Sweeps drawn anew: the interval holds the true difference, the smallest difference is found four times in five,
+    /// and where nothing differs no more than one in twenty says so.
+    #[test]
+    fn intervals_hold_the_difference_and_power_is_what_it_says() {
+        let mut random = crate::stats::SplitMix64::new(17);
+        let mut draw = |n: usize, lost: f64, won: f64| -> Vec<(f64, f64)> {
+            let one = |_| match random.unit() {
+                u if u < lost => (1.0, 0.0),
+                u if u < lost + won => (0.0, 1.0),
+                _ => (1.0, 1.0),
+            };
+            (0..n).map(one).collect()
+        };
+        for (n, lost, won) in [(30, 0.05, 0.05), (100, 0.10, 0.02), (100, 0.01, 0.0), (400, 0.06, 0.05)] {
+            let held = (0..2000)
+                .filter(|_| {
+                    let (low, high) = compare(&draw(n, lost, won), None).unwrap().difference.interval;
+                    (low..=high).contains(&(won - lost))
+                })
+                .count();
+            assert!(held >= 1890, "{held} of 2000 with {n} items, {lost} {won}");
+        }
+        // 6% of flips among 400: the smallest difference is .0341.
+        let least = detectable(0.06, 400.0);
+        let found = (0..2000)
+            .filter(|_| compare(&draw(400, 0.03 + least / 2.0, 0.03 - least / 2.0), None).unwrap().p < 0.05)
+            .count();
+        assert!((1350..1750).contains(&found), "{found} of 2000");
+        let none = (0..2000).filter(|_| compare(&draw(400, 0.03, 0.03), None).unwrap().p < 0.05).count();
+        assert!(none <= 115, "{none} of 2000");
     }
 
     /// `statsmodels.stats.multitest.multipletests([.01, .04, .03, .005, .9], method='holm')[1]`

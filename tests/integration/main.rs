@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_input_disk;
 mod calls;
 mod code;
+mod compare;
 mod corpora;
 mod escape;
 mod eval;

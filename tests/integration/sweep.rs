@@ -18,8 +18,9 @@ const METRICS: &str =
     "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason,partial";
 const SUMMARY: &str = "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,prose.kld_mean,\
                        quiz.acc_norm,partial";
-const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial";
-const FRONTIER: &str = "variant,axis_x,axis_y,x,y,on_frontier,partial";
+const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial,\
+                           ci_low,ci_high,p,p_holm,detectable,clusters,shown";
+const FRONTIER: &str = "variant,axis_x,axis_y,x,y,on_frontier,partial,share,tied_with";
 
 const LADDER: [&str; 4] = ["base", "Q8_0", "Q4_K_M", "TQ2_0"];
 const WHAT: [&str; 7] = ["--recipes", "Q8_0", "Q4_K_M", "TQ2_0", "--suites", "prose.toml", "quiz.toml"];

@@ -63,7 +63,8 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
             return Err("not above 0".to_owned());
         }
         let mut mark = Mark::new(&variant.variant, row.x, row.y * text.factor);
-        mark.look = if row.on_frontier { Look::Solid } else { Look::Open };
+        mark.look =
+            if row.share.map_or(row.on_frontier, |share| share >= 0.5) { Look::Solid } else { Look::Open };
         Ok(mark)
     });
     let mut marks = selection.marks;
@@ -89,13 +90,21 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
     };
     let mut panel = Panel::new(x, y, marks);
     panel.path = frontier_path(&panel.marks);
-    panel.legend = vec![(Look::Solid, "on the frontier")];
+    let axis = format!("{}.{metric}", suite.name);
+    let in_half = report.frontier.iter().any(|row| row.axis_y == axis && row.share.is_some());
+    panel.legend = vec![(
+        Look::Solid,
+        if in_half { "on it in at least half of the resamples" } else { "on the frontier" },
+    )];
     if panel.marks.iter().any(|m| m.look == Look::Open) {
-        panel.legend.push((Look::Open, "another is as good and no larger"));
+        panel
+            .legend
+            .push((Look::Open, if in_half { "in fewer" } else { "another is as good and no larger" }));
     }
     panel.levels = levels;
     let mut notes = vec![caption(report, suite, metric, base.is_some())];
     notes.extend(floor.map(|f| f.note(&panel.marks)));
+    notes.extend(uncertain(report, &axis));
     notes.extend(not_shown(&selection.missing));
     notes.extend(origin(&report.about));
     Some(Figure {
@@ -105,6 +114,26 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
         panels: vec![panel],
         notes,
     })
+}
+
+/// Which places on the frontier are not certain, and which smaller variants are not shown to be worse.
+fn uncertain(report: &Report, axis: &str) -> Vec<String> {
+    let rows = || report.frontier.iter().filter(|row| row.axis_y == axis && row.variant != BASE);
+    let share = |row: &FrontierRow| {
+        let per_cent = (row.share? * 100.0).round();
+        (0.0 < per_cent && per_cent < 100.0).then(|| format!("{} {per_cent:.0}%", row.variant))
+    };
+    let tie = |row: &FrontierRow| {
+        (!row.tied_with.is_empty()).then(|| format!("{} than {}", row.tied_with, row.variant))
+    };
+    let (shares, ties): (Vec<String>, Vec<String>) =
+        (rows().filter_map(share).collect(), rows().filter_map(tie).collect());
+    let said = [
+        ("On the frontier in a share of the resamples", shares),
+        ("Not shown to be worse, though smaller", ties),
+    ];
+    let said = said.into_iter().filter(|(_, found)| !found.is_empty());
+    said.map(|(what, found)| format!("{what}: {}.", found.join(", "))).collect()
 }
 
 fn caption(report: &Report, suite: &SuiteSummary, metric: &str, base_is_shown: bool) -> String {

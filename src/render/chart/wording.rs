@@ -43,6 +43,12 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
         "inst_level_loose_acc" => share_of("instruction-level loose accuracy", "instructions"),
         "well_formed" => share("well-formed answers"),
         "invalid_calls" => share_of("calls that cannot be carried out", "calls"),
+        "mean_score" => MetricText {
+            name: "mean score of all suites".to_owned(),
+            label: "mean score, %".to_owned(),
+            factor: 100.0,
+            suffix: "%",
+        },
         "solved" => share_of("mended", "repositories"),
         "same_top_p" => share("same top token as the base"),
         "kld_mean" => plain("mean KL divergence from base", "mean KL divergence from base, nats per token"),

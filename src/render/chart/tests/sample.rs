@@ -71,6 +71,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         trials: Vec::new(),
         capabilities: Vec::new(),
         long_context: Vec::new(),
+            cliffs: Vec::new(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
@@ -119,11 +120,8 @@ pub(super) fn capabilities(report: &mut Report) {
                 metric: sign.into(),
                 delta: Some(value - base),
                 delta_stderr: Some(value / 30.0),
-                flips_lost: None,
-                flips_won: None,
                 n: 400,
-                verdict: String::new(),
-                partial: String::new(),
+                ..ComparisonRow::default()
             });
         }
     }
@@ -225,7 +223,7 @@ fn frontier(report: &mut Report, axis: &str) {
             x: *x,
             y: *y,
             on_frontier: !beaten,
-            partial: String::new(),
+            ..FrontierRow::default()
         });
     }
 }
@@ -257,11 +255,9 @@ pub fn noise_floor(report: &mut Report, floor: f64, hidden: &[&str]) {
             metric: "kld_mean".into(),
             delta: Some(floor),
             delta_stderr: Some(floor * 0.1),
-            flips_lost: None,
-            flips_won: None,
             n: 5120,
             verdict: "indistinguishable".into(),
-            partial: String::new(),
+            ..ComparisonRow::default()
         });
         for point in report.frontier.iter_mut().filter(|f| f.variant == *name && f.axis_y.contains("kld")) {
             point.y = floor;

@@ -1,0 +1,27 @@
+//! What single items are worth, and which of them share something: what every comparison of variants is made of.
+
+use std::collections::BTreeMap;
+
+use super::planned::SuiteKind;
+use super::{choice, generated};
+use crate::journal::record::{ItemRecord, SuiteRecord};
+
+/// What each item is worth on a metric, by its index; nothing for texts.
+pub(super) fn of(kind: SuiteKind, items: &[ItemRecord], metric: &str) -> BTreeMap<u64, f64> {
+    match kind {
+        SuiteKind::Questions => {
+            items.iter().filter_map(|item| Some((item.index, choice::score(&item.score, metric)?))).collect()
+        }
+        SuiteKind::Answers => {
+            let scored: Vec<&ItemRecord> = items.iter().filter(|i| generated::grades(i).is_some()).collect();
+            generated::stands_for(&scored, metric)
+        }
+        SuiteKind::Text => BTreeMap::new(),
+    }
+}
+
+/// The clusters of these items, in their order; `None` where items share nothing, or a record does not say.
+pub(super) fn clusters(suite: &SuiteRecord, items: impl Iterator<Item = u64>) -> Option<Vec<u32>> {
+    let cluster = |index| suite.clusters.get(usize::try_from(index).ok()?).copied();
+    if suite.clusters.is_empty() { None } else { items.map(cluster).collect() }
+}
