@@ -9,6 +9,7 @@ mod moments;
 mod paired;
 mod quantile;
 mod random;
+mod sequential;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
 pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
@@ -17,3 +18,4 @@ pub use moments::{Moments, PlusMinus, TextFigures};
 pub use paired::{Comparison, Flips, compare, difference, flips, holm, mcnemar, retained};
 pub use quantile::{Sorted, percentile};
 pub use random::SplitMix64;
+pub use sequential::{Sequence, ln_e_process};

@@ -67,7 +67,10 @@ fn two_sweeps(sandbox: &Sandbox) {
     let told: Value = serde_json::from_str(&told).expect("JSON");
     let refused = told["refused"].as_array().expect("refused");
     assert_eq!(refused.len(), 1, "{refused:?}");
-    assert_eq!((&refused[0]["suite"], &refused[0]["reason"]), (&"quiz".into(), &"its versions differ: 1 and 2".into()));
+    assert_eq!(
+        (&refused[0]["suite"], &refused[0]["reason"]),
+        (&"quiz".into(), &"its versions differ: 1 and 2".into())
+    );
     let rows = told["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 3 * 2, "three variants: perplexity and divergence");
     for row in rows {
