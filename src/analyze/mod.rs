@@ -5,6 +5,7 @@
 mod capability;
 pub mod choice;
 mod comparison;
+pub mod device;
 mod frontier;
 mod generated;
 mod long_context;
