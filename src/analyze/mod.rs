@@ -6,6 +6,7 @@ mod capability;
 pub mod choice;
 mod comparison;
 pub mod device;
+pub mod fit;
 mod frontier;
 mod generated;
 mod long_context;

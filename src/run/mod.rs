@@ -12,6 +12,7 @@ pub mod event;
 pub mod executor;
 pub mod file_plan;
 pub mod forecast;
+pub mod fit;
 pub mod found;
 mod haystack;
 pub mod imatrix;
