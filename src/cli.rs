@@ -239,7 +239,8 @@ fn memory(text: &str) -> Result<u64, String> {
 fn tokens(text: &str) -> Result<u64, String> {
     let plain = text.trim().to_ascii_lowercase();
     let (number, factor) = plain.strip_suffix('k').map_or((plain.as_str(), 1), |number| (number, 1024));
-    let number: u64 = number.parse().map_err(|_| "not a number of tokens, such as 32768 or 32k".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "not a number of tokens, such as 32768 or 32k".to_owned())?;
     let tokens = number.saturating_mul(factor);
     if (1..=1 << 30).contains(&tokens) { Ok(tokens) } else { Err("not between 1 and 1073741824".to_owned()) }
 }

@@ -96,7 +96,9 @@ mod tests {
         assert_eq!(Bytes::parse("1.5GiB"), Some(Bytes(3 << 29)));
         assert_eq!(Bytes::parse("0GiB"), Some(Bytes(0)));
         assert_eq!(Bytes::parse("25769803776"), Some(Bytes(24 << 30)));
-        for text in ["", "24", "GiB", "-1GiB", "1e9", "24 GiBs", "nanGiB", "1.2.3GiB", "99999999GiB", "24 apples"] {
+        for text in
+            ["", "24", "GiB", "-1GiB", "1e9", "24 GiBs", "nanGiB", "1.2.3GiB", "99999999GiB", "24 apples"]
+        {
             assert_eq!(Bytes::parse(text), None, "{text}");
         }
     }

@@ -28,8 +28,12 @@ pub fn text(fit: &Fit) -> String {
     }
     lines.push(String::new());
     lines.extend(fit.about.notes.iter().map(|note| format!("note: {}", clean(note))));
-    let needing: Vec<&str> =
-        fit.recipes.iter().filter(|row| row.note.contains("importance")).map(|row| row.recipe.as_str()).collect();
+    let needing: Vec<&str> = fit
+        .recipes
+        .iter()
+        .filter(|row| row.note.contains("importance"))
+        .map(|row| row.recipe.as_str())
+        .collect();
     if !needing.is_empty() {
         lines.push(format!("note: only with an importance matrix: {}", clean(&needing.join(", "))));
     }
@@ -77,7 +81,8 @@ fn table(fit: &Fit) -> Vec<String> {
         cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
     let header = line(&|column| column.header.to_owned());
-    let rows = (0..fit.recipes.len()).map(|at| line(&|column| column.cells.get(at).cloned().unwrap_or_default()));
+    let rows =
+        (0..fit.recipes.len()).map(|at| line(&|column| column.cells.get(at).cloned().unwrap_or_default()));
     std::iter::once(header).chain(rows).collect()
 }
 

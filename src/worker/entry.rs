@@ -33,9 +33,9 @@ use crate::worker::layout;
 use crate::worker::memory;
 use crate::worker::protocol::{
     BatchedWork, BenchSpec, ChatWork, ChoiceItem, CountWork, Fallback, Finished, FlashAttn, GenerateWork,
-    ImatrixWork, ItemRecord, ItemScore, LayoutWork, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL,
-    QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork,
-    Status, SuiteCost, SurfaceWork, TextWork,
+    ImatrixWork, ItemRecord, ItemScore, LayoutWork, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload,
+    PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork,
+    SpeedWork, Status, SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::speculation;
 use crate::worker::texts::Texts;

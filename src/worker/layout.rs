@@ -10,10 +10,7 @@ const BATCH: u32 = 2048;
 const UBATCH: u32 = 512;
 
 /// Lays out every context asked for; `step` hears of each.
-pub fn lay_out(
-    work: &LayoutWork,
-    mut step: impl FnMut(u64, u64),
-) -> Result<Vec<ContextBuffers>, LlamaError> {
+pub fn lay_out(work: &LayoutWork, mut step: impl FnMut(u64, u64)) -> Result<Vec<ContextBuffers>, LlamaError> {
     let kv = (cache_type(&work.kv.0)?, cache_type(&work.kv.1)?);
     let model = layout::open(&work.model)?;
     let all = work.contexts.len() as u64;

@@ -13,7 +13,7 @@ use crate::units::Bytes;
 const LONGEST: u64 = 1 << 20;
 /// Bytes by which the arithmetic may differ from llama.cpp's own figure, which is printed to two decimals of a MiB for
 /// each of several buffers, and the part of the figure besides.
-const SLACK: (u64, u64) = (1 << 16, 100);
+const SLACK: (u64, u64) = (1 << 16, 1000);
 
 /// The whole answer; its JSON form is `fit --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -177,7 +177,9 @@ impl Measured<'_> {
             }
         };
         let total = |beside: Beside| {
-            [beside.kv, beside.state, beside.compute].iter().fold(weights.total, |sum, part| sum.saturating_add(*part))
+            [beside.kv, beside.state, beside.compute]
+                .iter()
+                .fold(weights.total, |sum, part| sum.saturating_add(*part))
         };
         let need = Need {
             weights,
@@ -190,7 +192,8 @@ impl Measured<'_> {
         row.total_bytes = Some(need.total);
         row.fits = self.budget.holds(need.total);
         row.place = need.place(&self.budget);
-        row.gpu_layers = if row.fits { self.budget.gpu.map(|_| row.layers) } else { need.gpu_layers(&self.budget) };
+        row.gpu_layers =
+            if row.fits { self.budget.gpu.map(|_| row.layers) } else { need.gpu_layers(&self.budget) };
         row.max_ctx =
             Some(longest(&self.budget, most, |ctx| total(self.beside(compute, variant.kv, ctx, own))));
         row
@@ -261,7 +264,9 @@ fn answer(about: &About, rows: &[Row]) -> String {
         let longest = row.max_ctx.unwrap_or(0);
         let further = match longest {
             longest if longest <= about.ctx => String::new(),
-            longest if longest >= about.context_length => format!("; the model's whole context of {longest} fits too"),
+            longest if longest >= about.context_length => {
+                format!("; the model's whole context of {longest} fits too")
+            }
             longest => format!("; up to {longest} tokens fit"),
         };
         return format!(
@@ -278,7 +283,10 @@ fn answer(about: &About, rows: &[Row]) -> String {
     let otherwise = match (row.max_ctx.unwrap_or(0), row.gpu_layers) {
         (longest, _) if longest > 0 => format!("it fits with {longest} tokens of context"),
         (_, Some(layers)) if row.place == Place::Split => {
-            format!("with {layers} of its {} layers on the GPU the rest goes to the machine's memory", row.layers)
+            format!(
+                "with {layers} of its {} layers on the GPU the rest goes to the machine's memory",
+                row.layers
+            )
         }
         _ => "a smaller model or more memory is needed".to_owned(),
     };

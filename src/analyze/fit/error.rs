@@ -12,7 +12,9 @@ pub enum FitError {
     #[error("the header claims {found} layers in {key}, and llama.cpp holds {most} at most")]
     Layers { key: String, found: u64, most: u64 },
     /// A cache type whose blocks a head does not divide into.
-    #[error("a KV cache of {kind} is impossible: heads of {width} are no whole number of its blocks of {block}")]
+    #[error(
+        "a KV cache of {kind} is impossible: heads of {width} are no whole number of its blocks of {block}"
+    )]
     KvType { kind: &'static str, width: u64, block: u64 },
 }
 
@@ -20,7 +22,9 @@ impl FitError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Missing { .. } => "is it the header of a language model, as llama.cpp's converter writes it?".to_owned(),
+            Self::Missing { .. } => {
+                "is it the header of a language model, as llama.cpp's converter writes it?".to_owned()
+            }
             Self::Layers { .. } => "the file is damaged, or was not written by a GGUF tool".to_owned(),
             Self::KvType { .. } => "take f16, or a type with smaller blocks".to_owned(),
         })

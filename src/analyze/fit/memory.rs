@@ -54,7 +54,8 @@ impl Shape {
     /// Naming the type and the width.
     pub fn check_kv(&self, kv: Kv) -> Result<(), FitError> {
         let heads = |layer: &Layer| [(kv.k, layer.key_head), (kv.v, layer.value_head)];
-        let wrong = self.layers.iter().flat_map(heads).find(|(kind, width)| !width.is_multiple_of(kind.block_size));
+        let wrong =
+            self.layers.iter().flat_map(heads).find(|(kind, width)| !width.is_multiple_of(kind.block_size));
         wrong.map_or(Ok(()), |(kind, width)| {
             Err(FitError::KvType { kind: kind.ggml_name, width, block: kind.block_size })
         })

@@ -64,7 +64,8 @@ impl Need<'_> {
         if layers == 0 {
             return 0;
         }
-        let own = self.weights.layers.iter().zip(&self.kept).map(|(weights, kept)| weights.saturating_add(*kept));
+        let own =
+            self.weights.layers.iter().zip(&self.kept).map(|(weights, kept)| weights.saturating_add(*kept));
         let last = own.rev().take(layers - 1).fold(0, u64::saturating_add);
         self.weights.output.saturating_add(self.compute).saturating_add(last)
     }
@@ -84,7 +85,8 @@ impl Need<'_> {
         let layers = self.gpu_layers(budget).unwrap_or(0);
         let on_gpu = self.on_gpu(usize::try_from(layers).unwrap_or(0));
         // Both need compute buffers.
-        let rest = self.total.saturating_sub(on_gpu).saturating_add(if layers > 0 { self.compute } else { 0 });
+        let rest =
+            self.total.saturating_sub(on_gpu).saturating_add(if layers > 0 { self.compute } else { 0 });
         match (budget.gpu, budget.ram) {
             (Some(_), Some(ram)) if rest.saturating_add(budget.margin) <= ram => Place::Split,
             (Some(_), None) if layers > 0 => Place::Split,

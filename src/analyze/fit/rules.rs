@@ -81,13 +81,13 @@ const FURTHER_CACHES: [&str; 11] = [
 
 fn keeps(architecture: &str) -> Keeps {
     match architecture {
-        "bert" | "jina-bert-v2" | "jina-bert-v3" | "nomic-bert" | "nomic-bert-moe" | "neo-bert" | "eurobert"
-        | "modern-bert" | "gemma-embedding" | "dream" | "llada" | "llada-moe" | "rnd1" | "clef"
-        | "wavtokenizer-dec" => Keeps::Nothing,
+        "bert" | "jina-bert-v2" | "jina-bert-v3" | "nomic-bert" | "nomic-bert-moe" | "neo-bert"
+        | "eurobert" | "modern-bert" | "gemma-embedding" | "dream" | "llada" | "llada-moe" | "rnd1"
+        | "clef" | "wavtokenizer-dec" => Keeps::Nothing,
         "mamba" | "mamba2" | "rwkv6" | "rwkv6qwen2" | "rwkv7" | "arwkv7" => Keeps::State,
         "falcon-h1" => Keeps::Both,
-        "jamba" | "granitehybrid" | "plamo2" | "lfm2" | "lfm2moe" | "kimi-linear" | "kimi-k3" | "bailingmoe3"
-        | "glm5-next" => Keeps::StateWithoutHeads,
+        "jamba" | "granitehybrid" | "plamo2" | "lfm2" | "lfm2moe" | "kimi-linear" | "kimi-k3"
+        | "bailingmoe3" | "glm5-next" => Keeps::StateWithoutHeads,
         "nemotron_h" | "nemotron_h_moe" => Keeps::StateWithoutHeadsAndNetwork,
         "qwen3next" | "qwen35" | "qwen35moe" | "qwen4exp" => Keeps::StateBetween(4),
         "minimax-01" => Keeps::StateBetween(8),
@@ -108,7 +108,9 @@ fn windows_of(architecture: &str) -> Option<Windows> {
         "plamo3" => windows(8, false, 0),
         "smallthinker" => Windows { fixed: Some(4096), ..windows(4, true, 0) },
         // The header lists the layers.
-        "dots3note" | "gemma4" | "granite_swa" | "maple" | "mimo2" | "spark2_5" | "step35" => windows(1, false, 0),
+        "dots3note" | "gemma4" | "granite_swa" | "maple" | "mimo2" | "spark2_5" | "step35" => {
+            windows(1, false, 0)
+        }
         // All layers with attention.
         "lfm2" | "lfm2moe" => windows(0, false, 0),
         _ => return None,

@@ -89,8 +89,9 @@ impl Shape {
     /// # Errors
     /// If a key is missing that llama.cpp asks for, or there are more layers than it can hold.
     pub fn of(model: &impl Described) -> Result<Self, FitError> {
-        let architecture =
-            model.architecture().ok_or_else(|| FitError::Missing { key: "general.architecture".to_owned() })?;
+        let architecture = model
+            .architecture()
+            .ok_or_else(|| FitError::Missing { key: "general.architecture".to_owned() })?;
         let header = Header { model, architecture };
         let all = header.needed("block_count")?;
         if all == 0 || all > MOST_LAYERS {
@@ -198,7 +199,8 @@ impl Numbers {
         let heads = self.heads_kv.as_ref().and_then(|heads| heads.at(layer)).unwrap_or(0);
         let has_state = self.has_state(layer, heads);
         let state = if has_state { self.state } else { 0 };
-        let windowed = usize::try_from(layer).ok().and_then(|at| self.windowed.get(at)).copied().unwrap_or(false);
+        let windowed =
+            usize::try_from(layer).ok().and_then(|at| self.windowed.get(at)).copied().unwrap_or(false);
         if !self.has_tokens(layer, has_state) || heads == 0 {
             return Layer { state, ..Layer::default() };
         }
@@ -229,7 +231,9 @@ impl Numbers {
             Keeps::StateWithoutHeads => heads_kv == 0,
             Keeps::StateWithoutHeadsAndNetwork => heads_kv == 0 && !self.has_network(layer),
             Keeps::StateBetween(_) => match &self.recurrent {
-                Some(listed) => usize::try_from(layer).ok().and_then(|at| listed.get(at)).copied().unwrap_or(false),
+                Some(listed) => {
+                    usize::try_from(layer).ok().and_then(|at| listed.get(at)).copied().unwrap_or(false)
+                }
                 None => (layer + 1).checked_rem(self.interval).is_none_or(|rest| rest != 0),
             },
         }
@@ -274,7 +278,8 @@ fn state_entries<M: Described>(header: &Header<'_, M>, heads: u64, key_head: u64
         let shifts = header.number("token_shift_count").unwrap_or(2);
         return product(&[shifts, width]).saturating_add(product(&[width, head]));
     }
-    let (kernel, inner, size) = (number("ssm.conv_kernel"), number("ssm.inner_size"), number("ssm.state_size"));
+    let (kernel, inner, size) =
+        (number("ssm.conv_kernel"), number("ssm.inner_size"), number("ssm.state_size"));
     let cache = number("shortconv.l_cache");
     if cache > 0 {
         return product(&[width, cache - 1]).saturating_add(product(&[size, inner]));

@@ -39,9 +39,9 @@ impl WeightBytes {
         let mut tied = true;
         for tensor in model.tensors() {
             let kind = types.get(&tensor.name).copied().unwrap_or(tensor.kind);
-            let size = tensor
-                .bytes_as(kind)
-                .ok_or_else(|| format!("rows of {} in {} are no whole number of blocks", kind, tensor.name))?;
+            let size = tensor.bytes_as(kind).ok_or_else(|| {
+                format!("rows of {} in {} are no whole number of blocks", kind, tensor.name)
+            })?;
             let padded = size.checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX);
             let place = match layer_of(&tensor.name).and_then(|layer| bytes.layers.get_mut(layer)) {
                 Some(layer) => layer,

@@ -108,7 +108,11 @@ impl Bench<'_, '_> {
             }));
         }
         let wanted = |name: &String| question.recipes.is_empty() || question.recipes.contains(name);
-        Ok(variants.iter().filter(|(v, _)| wanted(&v.name)).map(|(v, file)| self.measured(v, file.as_ref())).collect())
+        Ok(variants
+            .iter()
+            .filter(|(v, _)| wanted(&v.name))
+            .map(|(v, file)| self.measured(v, file.as_ref()))
+            .collect())
     }
 
     fn measured(&self, variant: &VariantRecord, file: Option<&Quantized>) -> Candidate {
@@ -141,7 +145,8 @@ fn as_it_is(model: &gguf::Model) -> (String, String) {
         return (BASE.to_owned(), String::new());
     }
     let number = model.file_type().and_then(|number| u32::try_from(number).ok());
-    let name = number.and_then(ladder::name_of).map_or("the file".to_owned(), |name| format!("the file ({name})"));
+    let name =
+        number.and_then(ladder::name_of).map_or("the file".to_owned(), |name| format!("the file ({name})"));
     (name, "the file as it is".to_owned())
 }
 

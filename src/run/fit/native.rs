@@ -88,7 +88,9 @@ impl Layouts<'_> {
     fn lay_out(&self, kv: &KvTypes, native: &mut Native<'_>) -> Result<Result<Vec<LaidOut>, String>, Error> {
         let contexts = self.contexts();
         if contexts.is_empty() {
-            return Ok(Err("this machine has too little memory for llama.cpp to lay the model out".to_owned()));
+            return Ok(Err(
+                "this machine has too little memory for llama.cpp to lay the model out".to_owned()
+            ));
         }
         let work = LayoutWork {
             model: self.file.path.clone(),
@@ -116,7 +118,8 @@ impl Layouts<'_> {
     /// goes, because llama.cpp does allocate recurrent states and one small record a cell.
     fn contexts(&self) -> Vec<u32> {
         let most = padded(self.shape.context_length.max(self.ctx));
-        let doublings = std::iter::successors(Some(FIRST), |ctx| ctx.checked_mul(2)).take_while(|ctx| *ctx < most);
+        let doublings =
+            std::iter::successors(Some(FIRST), |ctx| ctx.checked_mul(2)).take_while(|ctx| *ctx < most);
         let mut contexts: Vec<u64> = doublings.chain([padded(self.ctx), most]).collect();
         contexts.sort_unstable();
         contexts.dedup();

@@ -138,7 +138,8 @@ fn openable(subject: &Subject, about: &mut About) -> Result<Openable, Error> {
 
 fn kv_types(kv: &KvTypes) -> Result<Kv, Error> {
     let find = |name: &str| {
-        let refused = || Error::Refused { reason: format!("no KV cache type is called {name:?}"), hint: None };
+        let refused =
+            || Error::Refused { reason: format!("no KV cache type is called {name:?}"), hint: None };
         TensorType::from_name(name).ok_or_else(refused)
     };
     Ok(Kv { k: find(&kv.k)?, v: find(&kv.v)? })
