@@ -68,7 +68,7 @@ pub fn device_buffer_bytes(log: &str) -> u64 {
 /// Bytes of all caches of keys and values that a log tells of, also where nothing was allocated for them: lines such as
 /// `llama_kv_cache: size = 11.25 MiB ( 512 cells, 30 layers, ...`. Exact to 5 KiB a line.
 pub fn cache_bytes(log: &str) -> u64 {
-    let lines = log.lines().filter(|line| line.contains("kv_cache") && line.contains(" cells"));
+    let lines = log.lines().filter(|line| line.contains("kv_cache") && line.contains("MiB ("));
     lines.filter_map(|line| mib(line.split_once("size = ")?.1)).sum()
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::header::{Header, kinds, qwen36_27b};
+use crate::header::{Header, qwen36_27b};
+use crate::kinds::kinds;
 use crate::sandbox::Sandbox;
 
 const GIB: f64 = 1_073_741_824.0;

@@ -15,6 +15,7 @@ mod header;
 mod imatrix;
 mod import;
 mod kill;
+mod kinds;
 mod layering;
 mod own_suites;
 mod recipes;

@@ -1,7 +1,7 @@
 //! Compute buffers: what lies between inputs and outputs of the largest graph. llama.cpp lays it out for a few contexts
 //! and the rest is interpolated; where it cannot, they are estimated from the widest rows of the graph.
 
-use super::memory::UBATCH;
+use super::memory::{UBATCH, padded};
 use super::shape::Shape;
 
 /// What llama.cpp would allocate for a context of so many tokens, in its own words.
@@ -38,7 +38,7 @@ impl Compute {
     /// Bytes of compute buffers for a context of so many tokens.
     pub fn bytes(&self, shape: &Shape, ctx: u64, parallel: u64) -> u64 {
         match self {
-            Self::LaidOut(points) => interpolated(points, ctx, |point| point.compute_bytes),
+            Self::LaidOut(points) => interpolated(points, padded(ctx), |point| point.compute_bytes),
             Self::Estimate => estimate(shape, ctx, parallel),
         }
     }
@@ -46,6 +46,7 @@ impl Compute {
     /// llama.cpp's own figure for keys and values, and for states, if there is one.
     pub(super) fn kept(&self, ctx: u64) -> Option<(u64, u64)> {
         let Self::LaidOut(points) = self else { return None };
+        let ctx = padded(ctx);
         Some((interpolated(points, ctx, |p| p.kv_bytes), interpolated(points, ctx, |p| p.state_bytes)))
     }
 }
