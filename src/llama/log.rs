@@ -39,9 +39,20 @@ pub fn reason(log: &str) -> String {
         .map(str::trim)
         .filter(|l| {
             let lower = l.to_ascii_lowercase();
-            ["error", "fail", "missing", "invalid", "unable", "unknown", "not found", "requires", "disabled"]
-                .iter()
-                .any(|w| lower.contains(w))
+            let telling = [
+                "error",
+                "fail",
+                "missing",
+                "invalid",
+                "unable",
+                "unknown",
+                "not found",
+                "requires",
+                "disabled",
+                "does not",
+            ];
+            // A line of the metadata may have any key.
+            !lower.contains(" - kv ") && telling.iter().any(|w| lower.contains(w))
         })
         .collect();
     lines.dedup();

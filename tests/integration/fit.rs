@@ -35,6 +35,11 @@ fn llama_cpp_lays_out_what_the_header_says() {
             &["--ctx", "5000", "--parallel", "3"],
             &["--ctx", "16384", "--kv", "q8_0,q4_0"],
         ] {
+            if kind == "latent" && args.contains(&"q8_0,q4_0") {
+                let mixed = sandbox.run(&[&["fit", "header.gguf", "--vram", "24GiB"], args].concat()).ends(3);
+                mixed.tells(&["a KV cache of q8_0 and q4_0 is impossible", "(hint: give one type)"]);
+                continue;
+            }
             let answer = fit(
                 &sandbox,
                 &[&["header.gguf", "--vram", "24GiB", "--recipes", "base", "Q4_0"], args].concat(),
@@ -106,10 +111,10 @@ fn a_sentence_and_a_table_for_people() {
 fn a_quantized_file_has_a_row_of_its_own() {
     let sandbox = Sandbox::new();
     sandbox.run(&["quantize", "tiny.gguf", "Q4_0", "q4.gguf"]).ends(0);
-    let answer = fit(&sandbox, &["q4.gguf", "--ram", "1GiB"]);
+    let answer = fit(&sandbox, &["q4.gguf", "--ram", "2GiB"]);
     let own = row(&answer, "the file (Q4_0)");
     assert_eq!(own["note"], "the file as it is");
-    let made = fit(&sandbox, &["tiny.gguf", "--ram", "1GiB"]);
+    let made = fit(&sandbox, &["tiny.gguf", "--ram", "2GiB"]);
     assert_eq!(own["weights_bytes"], row(&made, "Q4_0")["weights_bytes"]);
     assert_eq!(
         row(&answer, "Q8_0")["weights_bytes"],
@@ -130,12 +135,12 @@ fn variants_of_a_results_folder() {
     let (q8, q4) = (row(&answer, "Q8_0"), row(&answer, "Q4_0/kv=q8_0"));
     assert_eq!((q4["kv"][0].as_str(), q8["kv"][0].as_str()), (Some("q8_0"), Some("f16")));
     assert!(q4["kv_bytes"].as_u64() < q8["kv_bytes"].as_u64());
-    let made = fit(&sandbox, &["tiny.gguf", "--ram", "1GiB", "--recipes", "Q8_0"]);
+    let made = fit(&sandbox, &["tiny.gguf", "--ram", "2GiB", "--recipes", "Q8_0"]);
     assert_eq!(q8["weights_bytes"], row(&made, "Q8_0")["weights_bytes"]);
-    sandbox
-        .run(&["fit", "out", "--vram", "1GiB", "--recipes", "Q5_0"])
-        .ends(3)
-        .says("--recipes, of out: no variant is called \"Q5_0\"", "did you mean Q8_0 or base?");
+    sandbox.run(&["fit", "out", "--vram", "1GiB", "--recipes", "Q5_0"]).ends(3).says(
+        "--recipes, of out: no variant is called \"Q5_0\"",
+        "the nearest variants are Q8_0, Q4_0/kv=q8_0",
+    );
     fs::remove_file(sandbox.path("tiny.gguf")).expect("removed");
     sandbox.run(&["fit", "out", "--vram", "1GiB"]).ends(3).says(
         "the base of out, tiny.gguf, is not there any more",
@@ -157,11 +162,11 @@ fn wrong_questions_get_one_clear_line() {
     refused(
         &["tiny.gguf", "--device", "RTX 3091"],
         "no device is called \"RTX 3091\"",
-        "the nearest are RTX 3090, RTX 3090 Ti, RTX 3080 10GB; or give the memory itself, such as --vram 24GiB",
+        "the nearest are RTX 3090, RTX 3090 Ti, RTX 3060 12GB; or give the memory itself, such as --vram 24GiB",
     );
     Header::new("llama", 2, 64, 512).write(&sandbox.path("empty.gguf"));
     refused(
-        &["empty.gguf", "--ram", "1GiB"],
+        &["empty.gguf", "--ram", "2GiB"],
         "empty.gguf: the header has no llama.attention.head_count",
         "is it the header of a language model, as llama.cpp's converter writes it?",
     );
@@ -198,7 +203,7 @@ fn nothing_is_left_behind() {
     kinds()[0].1.write(&sandbox.path("header.gguf"));
     let temporary = sandbox.path("temporary");
     fs::create_dir(&temporary).expect("made");
-    let args = ["fit", "header.gguf", "--ram", "1GiB", "--recipes", "base", "Q4_0"];
+    let args = ["fit", "header.gguf", "--ram", "2GiB", "--recipes", "base", "Q4_0"];
     let output = sandbox.command(&args).env("TMPDIR", &temporary).output().expect("run");
     assert!(output.status.success());
     assert_eq!(fs::read_dir(&temporary).expect("listed").count(), 0);

@@ -16,6 +16,11 @@ pub enum FitError {
         "a KV cache of {kind} is impossible: heads of {width} are no whole number of its blocks of {block}"
     )]
     KvType { kind: &'static str, width: u64, block: u64 },
+    /// Latent attention keeps keys and values in one.
+    #[error(
+        "a KV cache of {k} and {v} is impossible: the model keeps keys and values in one (latent attention)"
+    )]
+    Mixed { k: &'static str, v: &'static str },
 }
 
 impl FitError {
@@ -26,6 +31,7 @@ impl FitError {
                 "is it the header of a language model, as llama.cpp's converter writes it?".to_owned()
             }
             Self::Layers { .. } => "the file is damaged, or was not written by a GGUF tool".to_owned(),
+            Self::Mixed { .. } => "give one type".to_owned(),
             Self::KvType { .. } => "take f16, or a type with smaller blocks".to_owned(),
         })
     }

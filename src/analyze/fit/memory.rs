@@ -51,8 +51,11 @@ impl Shape {
     /// Refuses types whose blocks the heads are no whole number of.
     ///
     /// # Errors
-    /// Naming the type and the width.
+    /// Naming the type and the width, or the two types where there can be only one.
     pub fn check_kv(&self, kv: Kv) -> Result<(), FitError> {
+        if self.latent && kv.k != kv.v {
+            return Err(FitError::Mixed { k: kv.k.ggml_name, v: kv.v.ggml_name });
+        }
         let heads = |layer: &Layer| [(kv.k, layer.key_head), (kv.v, layer.value_head)];
         let wrong =
             self.layers.iter().flat_map(heads).find(|(kind, width)| !width.is_multiple_of(kind.block_size));

@@ -45,6 +45,8 @@ pub struct Shape {
     pub feed_forward: u64,
     /// Tokens in the vocabulary.
     pub vocabulary: u64,
+    /// Whether keys hold the values in compressed form (latent attention), and no values are kept.
+    pub latent: bool,
     /// Whether the layers hold all that llama.cpp keeps.
     pub complete: bool,
 }
@@ -108,6 +110,7 @@ impl Shape {
             feed_forward: widest(header.per_layer("feed_forward_length"), all)
                 .max(header.number("expert_feed_forward_length").unwrap_or(0)),
             vocabulary: model.vocab_size().unwrap_or(0),
+            latent: numbers.latent,
             complete: rules.complete,
         })
     }
