@@ -220,7 +220,8 @@ fn with_model(
 }
 
 fn lay_out(work: &LayoutWork, replies: &Replies) -> Result<Finished, Failure> {
-    Ok(Finished::Layout { contexts: layout::lay_out(work, |done, all| progress(replies, done, all))? })
+    let contexts = memory::for_header(|| layout::lay_out(work, |done, all| progress(replies, done, all)))?;
+    Ok(Finished::Layout { contexts })
 }
 
 fn load(spec: LoadSpec, loaded: &mut Option<(Model, LoadSpec)>) -> Result<Finished, Failure> {

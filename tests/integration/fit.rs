@@ -198,6 +198,30 @@ fn a_header_that_llama_cpp_refuses_gets_an_estimate() {
 }
 
 #[test]
+fn hostile_headers_end_neither_the_program_nor_the_machine() {
+    let sandbox = Sandbox::new();
+    let (_, whole) = kinds().remove(0);
+    let huge = u64::from(u32::MAX);
+    for (what, header) in [
+        ("a vocabulary of billions", whole.clone().wide("vocab_size", huge)),
+        ("billions of heads", whole.clone().wide("attention.head_count_kv", huge)),
+        ("more bits than llama.cpp reads", whole.clone().wide("attention.key_length", u64::MAX)),
+        ("a state without end", whole.wide("ssm.inner_size", huge).wide("ssm.state_size", huge)),
+    ] {
+        header.write(&sandbox.path("hostile.gguf"));
+        let answer = fit(&sandbox, &["hostile.gguf", "--vram", "24GiB", "--recipes", "base"]);
+        let total = row(&answer, "base")["total_bytes"].as_u64();
+        assert!(total > Some(0), "{what}: {answer:#}");
+    }
+    let layers = kinds().remove(0).1.wide("block_count", u64::MAX);
+    layers.write(&sandbox.path("hostile.gguf"));
+    sandbox
+        .run(&["fit", "hostile.gguf", "--vram", "24GiB"])
+        .ends(3)
+        .tells(&["18446744073709551615", "512 at most"]);
+}
+
+#[test]
 fn nothing_is_left_behind() {
     let sandbox = Sandbox::new();
     kinds()[0].1.write(&sandbox.path("header.gguf"));

@@ -128,7 +128,7 @@ impl Header {
             let bytes = dims.iter().product::<u64>() * if half { 2 } else { 4 };
             out.extend(text(name));
             out.extend((dims.len() as u32).to_le_bytes());
-            dims.iter().for_each(|size| out.extend(size.to_le_bytes()));
+            out.extend(dims.iter().flat_map(|size| size.to_le_bytes()));
             out.extend(u32::from(half).to_le_bytes());
             out.extend(offset.to_le_bytes());
             offset += bytes.next_multiple_of(32);

@@ -10,6 +10,7 @@ pub fn kinds() -> Vec<(&'static str, Header)> {
         ("sliding window", gemma3()),
         ("mixture of experts", qwen3moe()),
         ("hybrid", qwen35(8, 512, 1024, [4, 2, 64], [512, 64, 8, 4], 4096, 32_768)),
+        ("hybrid by a list", listed()),
         ("hybrid in each layer", falcon_h1()),
         ("recurrent", mamba()),
         ("hybrid by heads", jamba()),
@@ -89,6 +90,14 @@ fn qwen3moe() -> Header {
         );
     }
     header
+}
+
+/// The list of layers with a state counts, whatever the interval says.
+fn listed() -> Header {
+    let state: Vec<bool> = (1..=8).map(|layer| layer % 4 != 0).collect();
+    qwen35(8, 512, 1024, [4, 2, 64], [512, 64, 8, 4], 4096, 32_768)
+        .number("full_attention_interval", 3)
+        .truths("attention.recurrent_layers", &state)
 }
 
 fn falcon_h1() -> Header {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::candidates::Bench;
+use super::candidates::{Bench, Candidate};
 use super::native::{Layouts, Native};
 use super::stretched::Openable;
 use super::subject::Subject;
@@ -63,13 +63,16 @@ pub fn fit(question: &Question, cache: &Cache, interrupted: &AtomicBool) -> Resu
     let (ctx, parallel) = (about.ctx, question.parallel);
     let mut layouts = Layouts { shape: &shape, file: &file, ctx, parallel, found: Vec::new() };
     let mut variants = Vec::new();
-    for candidate in candidates {
-        let kv = candidate.kv.unwrap_or_else(|| question.kv.clone());
-        let types = kv_types(&kv)?;
-        shape.check_kv(types).map_err(unfit)?;
+    shape.check_kv(kv_types(&question.kv)?).map_err(unfit)?;
+    for Candidate { name: recipe, mut weights, kv: own, note } in candidates {
+        let mut kv = own.unwrap_or_else(|| question.kv.clone());
+        // A recipe's own types that are impossible are a row, not the end.
+        if let Err(error) = shape.check_kv(kv_types(&kv)?) {
+            weights = Err(error.to_string());
+            kv = question.kv.clone();
+        }
         let compute = layouts.of(&kv, &mut native, &mut about.notes)?;
-        let (recipe, weights, note) = (candidate.name, candidate.weights, candidate.note);
-        variants.push(Variant { recipe, weights, kv: types, compute, note });
+        variants.push(Variant { recipe, weights, kv: kv_types(&kv)?, compute, note });
     }
     let computes: Vec<Compute> = layouts.found.into_iter().map(|(_, compute)| compute).collect();
     let measured = Measured { shape: &shape, computes: &computes, ctx, parallel: about.parallel, budget };
