@@ -233,12 +233,14 @@ fn deepseek2() -> Header {
 
 fn lfm2() -> Header {
     let kv = [0, 0, 2, 0, 2];
-    let mut header = Header::new("lfm2", 5, 512, 32_768)
+    let header = Header::new("lfm2", 5, 512, 32_768)
         .number("attention.head_count", 8)
         .numbers("attention.head_count_kv", &kv)
         .number("feed_forward_length", 1024)
         .number("shortconv.l_cache", 3);
-    header.outside(512, 4096, true);
+    // Its last norm has the embedding's name.
+    let mut header = header.number("vocab_size", 4096);
+    header.tensor("token_embd.weight", &[512, 4096]);
     header.tensor("token_embd_norm.weight", &[512]);
     for (layer, kv) in kv.iter().enumerate() {
         let layer = layer as u32;

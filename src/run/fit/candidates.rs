@@ -81,7 +81,9 @@ impl Bench<'_, '_> {
         let source = Source { path, model, allow_requantize: true, threads: 1, tells_path: false };
         let native = &mut *self.native;
         let types = source.types(weights, |request| native.ask(request)).map_err(|f| stopped(f, path))?;
-        Ok(types.map_err(|refusal| refusal.line()).and_then(|types| self.with_types(&types)))
+        Ok(types
+            .map_err(|refusal| self.file.in_its_name(&refusal.line()))
+            .and_then(|types| self.with_types(&types)))
     }
 
     fn with_types(&self, types: &[(String, String)]) -> Result<WeightBytes, String> {

@@ -109,7 +109,7 @@ impl Layouts<'_> {
                 })
                 .collect())),
             Ok(_) => Ok(Err("the worker answered another question".to_owned())),
-            Err(WorkFailure::Trial { reason, .. }) => Ok(Err(reason)),
+            Err(WorkFailure::Trial { reason, .. }) => Ok(Err(self.file.in_its_name(&reason))),
             Err(failure) => Err(stopped(failure, &self.file.path)),
         }
     }

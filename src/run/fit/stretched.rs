@@ -17,6 +17,8 @@ pub struct Openable {
     pub path: PathBuf,
     /// Whether tensor data is missing.
     pub header_only: bool,
+    /// The file that the user named.
+    named: PathBuf,
     /// Where the stretched copies lie, until this is dropped.
     _folder: Option<TempDir>,
 }
@@ -27,7 +29,7 @@ impl Openable {
     pub fn of(model: &gguf::Model) -> Result<Self, Error> {
         let path = model.first().path.clone();
         if model.parts().all(|part| part.file_bytes >= part.whole_bytes) {
-            return Ok(Self { path, header_only: false, _folder: None });
+            return Ok(Self { named: path.clone(), path, header_only: false, _folder: None });
         }
         let stretched = || -> io::Result<(TempDir, PathBuf)> {
             let folder = tempfile::tempdir()?;
@@ -38,12 +40,21 @@ impl Openable {
             Ok((folder, first))
         };
         match stretched() {
-            Ok((folder, path)) => Ok(Self { path, header_only: true, _folder: Some(folder) }),
+            Ok((folder, copy)) => {
+                Ok(Self { path: copy, header_only: true, named: path, _folder: Some(folder) })
+            }
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 Err(Error::NoSpace(format!("no space for a copy of the header of {}", path.display())))
             }
-            Err(_) => Ok(Self { path, header_only: true, _folder: None }),
+            Err(_) => Ok(Self { named: path.clone(), path, header_only: true, _folder: None }),
         }
+    }
+}
+
+impl Openable {
+    /// llama.cpp's words, about the file that the user named.
+    pub fn in_its_name(&self, reason: &str) -> String {
+        reason.replace(&*self.path.to_string_lossy(), &self.named.to_string_lossy())
     }
 }
 
