@@ -129,8 +129,13 @@ fn plain(name: &str) -> String {
 }
 
 fn nearest(wanted: &str) -> Vec<&'static str> {
+    // Those of which it is a part come first: `m4 max` lacks only the box and the memory.
+    let near = |name: &str| {
+        let part = !wanted.is_empty() && name.contains(wanted);
+        strsim::jaro_winkler(wanted, name) + f64::from(u8::from(part))
+    };
     let mut names: Vec<(f64, &str)> =
-        all().iter().map(|d| (strsim::jaro_winkler(wanted, &plain(&d.name)), d.name.as_str())).collect();
+        all().iter().map(|d| (near(&plain(&d.name)), d.name.as_str())).collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
     names.into_iter().take(OFFERED).map(|(_, name)| name).collect()
 }
@@ -174,6 +179,8 @@ mod tests {
     fn an_unknown_name_is_told_the_nearest() {
         let unknown = find("RTX 3091").expect_err("no such card");
         assert!(unknown.nearest.contains(&"RTX 3090"), "{:?}", unknown.nearest);
+        let studios = find("m4 max").expect_err("two of them").nearest;
+        assert!(studios.iter().take(2).all(|name| name.starts_with("Mac Studio M4 Max")), "{studios:?}");
         assert!(find("").is_err());
     }
 }

@@ -82,6 +82,8 @@ fn the_27b_on_a_card_of_24_gib() {
     assert!((22.6..23.0).contains(&gib(row(&long, "IQ4_XS"), "total_bytes")), "{long:#}");
     let fits = |margin| row(&ask(&["--ctx", "128k", "--margin", margin]), "IQ4_XS")["fits"] == true;
     assert_eq!((fits("1GiB"), fits("1.5GiB")), (true, false), "the margin decides");
+    let own = fit(&sandbox, &["27b.gguf", "--vram", "24GiB", "--recipes", "IQ4_XS/kv=q8_0"]);
+    assert_eq!(row(&own, "IQ4_XS/kv=q8_0")["kv_bytes"], 32_768 * 34 * 1024);
     let q8 = row(&answer, "Q8_0");
     assert_eq!(
         (q8["fits"].as_bool(), q8["max_ctx"].as_u64(), q8["place"].as_str()),

@@ -63,7 +63,7 @@ impl Bench<'_, '_> {
         } else {
             (weights.name.clone(), note(weights, self.model), self.made(weights)?)
         };
-        Ok(Candidate { name, weights: bytes, kv, note })
+        Ok(Candidate { name: format!("{name}{}", recipe.kv.suffix()), weights: bytes, kv, note })
     }
 
     /// What a file's own types take.
