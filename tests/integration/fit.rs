@@ -178,6 +178,12 @@ fn wrong_questions_get_one_clear_line() {
         sandbox.run(&[&["fit", "tiny.gguf"], &wrong[..]].concat()).ends(2);
     }
     sandbox.run(&["fit", "tiny.gguf", "--kv", "q9"]).ends(3);
+    kinds().remove(0).1.write(&sandbox.path("other.gguf"));
+    let rows =
+        fit(&sandbox, &["tiny.gguf", "--ram", "2GiB", "--recipes", "Q8_0", "./other.gguf", "auto@4bpw"]);
+    let reasons: Vec<&str> =
+        rows["recipes"].as_array().expect("rows").iter().filter_map(|row| row["reason"].as_str()).collect();
+    assert_eq!(reasons, ["", "it is another model's file", "its types are yet to be searched"]);
 }
 
 #[test]

@@ -59,7 +59,11 @@ impl Bench<'_, '_> {
             let (name, note) = as_it_is(self.model);
             (name, note, self.own(self.model))
         } else if let Some(file) = &weights.file {
-            (weights.name.clone(), String::new(), self.own(&gguf::open_header(Path::new(file))?))
+            let other = gguf::open_header(Path::new(file))?;
+            let same =
+                other.weights() == self.model.weights() && other.architecture() == self.model.architecture();
+            let bytes = if same { self.own(&other) } else { Err("it is another model's file".to_owned()) };
+            (weights.name.clone(), String::new(), bytes)
         } else {
             (weights.name.clone(), note(weights, self.model), self.made(weights)?)
         };

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const FIRST: u64 = 1024;
 /// Bytes that llama.cpp takes for a cell even where it allocates no cache.
 const CELL: u64 = 64;
+/// Most bytes that a layout may take of this machine, and the part of what can be had.
+const MOST_BYTES: (u64, u64) = (4 << 30, 4);
 /// Tokens of all sequences together that llama.cpp can count.
 const MOST_TOKENS: u64 = i32::MAX as u64;
 
@@ -88,9 +90,9 @@ impl Layouts<'_> {
     fn lay_out(&self, kv: &KvTypes, native: &mut Native<'_>) -> Result<Result<Vec<LaidOut>, String>, Error> {
         let contexts = self.contexts();
         if contexts.is_empty() {
-            return Ok(Err(
-                "this machine has too little memory for llama.cpp to lay the model out".to_owned()
-            ));
+            return Ok(
+                Err("llama.cpp would really allocate the states of so many sequences here".to_owned()),
+            );
         }
         let work = LayoutWork {
             model: self.file.path.clone(),
@@ -124,7 +126,7 @@ impl Layouts<'_> {
         contexts.sort_unstable();
         contexts.dedup();
         let parallel = u64::from(self.parallel);
-        let spare = machine::available_memory().unwrap_or(u64::MAX) / 2;
+        let spare = (machine::available_memory().unwrap_or(u64::MAX) / MOST_BYTES.1).min(MOST_BYTES.0);
         let state = self.shape.state_bytes(parallel);
         let layers = self.shape.layers.len() as u64;
         let possible = |ctx: &u64| {
