@@ -90,9 +90,7 @@ impl Layouts<'_> {
     fn lay_out(&self, kv: &KvTypes, native: &mut Native<'_>) -> Result<Result<Vec<LaidOut>, String>, Error> {
         let contexts = self.contexts();
         if contexts.is_empty() {
-            return Ok(
-                Err("llama.cpp would really allocate the states of so many sequences here".to_owned()),
-            );
+            return Ok(Err("laying it out would take too much of this machine's memory".to_owned()));
         }
         let work = LayoutWork {
             model: self.file.path.clone(),
