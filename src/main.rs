@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::cli::{
-    Cli, Command, EvalArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs, QuantizeArgs,
-    RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand,
-    SweepArgs, WhatArgs,
+    Cli, Command, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs,
+    QuantizeArgs, RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg,
+    SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -18,7 +18,7 @@ use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::native_command::llama_quantize;
-use bitfrontier::plan::recipe::{ImatrixUse, Recipe};
+use bitfrontier::plan::recipe::{ImatrixUse, KvTypes, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
 use bitfrontier::plan::suite::ChoiceScoring;
 use bitfrontier::plan::target::Target;
@@ -26,8 +26,9 @@ use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
-use bitfrontier::render::{speculation as speculation_lines, text_report, versus};
+use bitfrontier::render::{fit as fit_table, speculation as speculation_lines, text_report, versus};
 use bitfrontier::run::event::Event;
+use bitfrontier::run::fit;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Recipes { command: Some(RecipesCommand::Show { recipe, base }), .. } => {
             show_recipe(&recipe, base.as_deref())
         }
+        Command::Fit(args) => run_fit(args),
         Command::Report { results } => run_report(&results),
         Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
@@ -444,6 +446,26 @@ fn run_search(args: SearchArgs) -> Result<(), Error> {
         return print_json(&found);
     }
     print(&found.text());
+    Ok(())
+}
+
+fn run_fit(args: FitArgs) -> Result<(), Error> {
+    let question = fit::Question {
+        model: args.model,
+        vram: args.vram,
+        ram: args.ram,
+        device: args.device,
+        ctx: args.ctx,
+        kv: KvTypes::parse(&args.kv, "--kv")?,
+        parallel: args.parallel,
+        margin: args.margin,
+        recipes: args.recipes.iter().flat_map(|r| split_recipes(r)).collect(),
+    };
+    let answer = fit::fit(&question, &Cache::from_env()?, &interruption()).map_err(with_resume)?;
+    if args.json {
+        return print_json(&answer);
+    }
+    print(&fit_table::text(&answer));
     Ok(())
 }
 

@@ -22,6 +22,28 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl Bytes {
+    /// Reads a size as people write memory: `24GiB`, `24 GB`, `24g`, `1.5GiB`, `512MiB`. The letters count in steps of 1024
+    /// whether an `i` stands there or not, because cards sold with 24 GB have 24 GiB. None for anything else, also for a
+    /// plain number below a MiB, which lacks its unit.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = text.trim().to_ascii_lowercase();
+        let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let (number, unit) = lower.split_at(digits);
+        let power = match unit.trim() {
+            "" => return number.parse().ok().filter(|bytes| *bytes >= 1 << 20).map(Self),
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            "t" | "tb" | "tib" => 40,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok().filter(|n: &f64| (0.0..1e6).contains(n))?;
+        Some(Self((number * 2_f64.powi(power)).round() as u64))
+    }
+}
+
 /// A duration in seconds. Shown as `4.2 s`, `3 min 20 s` or `2 h 05 min`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, Default)]
 #[serde(transparent)]
@@ -59,5 +81,25 @@ impl BitsPerWeight {
 impl fmt::Display for BitsPerWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2} bpw", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_as_people_write_it() {
+        for text in ["24GiB", "24 GiB", "24GB", "24g", "24G", " 24.0gb "] {
+            assert_eq!(Bytes::parse(text), Some(Bytes(24 << 30)), "{text}");
+        }
+        assert_eq!(Bytes::parse("1.5GiB"), Some(Bytes(3 << 29)));
+        assert_eq!(Bytes::parse("0GiB"), Some(Bytes(0)));
+        assert_eq!(Bytes::parse("25769803776"), Some(Bytes(24 << 30)));
+        for text in
+            ["", "24", "GiB", "-1GiB", "1e9", "24 GiBs", "nanGiB", "1.2.3GiB", "99999999GiB", "24 apples"]
+        {
+            assert_eq!(Bytes::parse(text), None, "{text}");
+        }
     }
 }

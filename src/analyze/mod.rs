@@ -7,6 +7,8 @@ pub mod choice;
 mod cliff;
 mod comparison;
 mod composite;
+pub mod device;
+pub mod fit;
 mod frontier;
 mod generated;
 mod joint;

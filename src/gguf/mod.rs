@@ -22,5 +22,5 @@ pub use error::GgufError;
 pub use metadata::{Array, Entry, Metadata, PerLayer, Value, ValueType};
 pub use reader::{GgufFile, TensorInfo};
 pub use size::{quantized_file_bytes, quantized_file_bytes_with, tensor_bytes_as};
-pub use split::{Model, open_model};
+pub use split::{Model, open_header, open_model};
 pub use types::TensorType;

@@ -67,6 +67,8 @@ pub struct GgufFile {
     pub header_bytes: u64,
     /// Where tensor data starts, in bytes from the start of the file.
     pub data_offset: u64,
+    /// Bytes that the file has at least when all its tensor data is there.
+    pub whole_bytes: u64,
     /// Bytes of the file.
     pub file_bytes: u64,
 }
@@ -87,6 +89,16 @@ impl GgufFile {
     /// # Errors
     /// If the file is missing, unreadable, not GGUF 2 or 3, inconsistent or truncated.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GgufError> {
+        let file = Self::open_header(path)?;
+        file.check_data()?;
+        Ok(file)
+    }
+
+    /// Reads the header of the file, whose tensor data may be missing.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for truncated data.
+    pub fn open_header(path: impl AsRef<Path>) -> Result<Self, GgufError> {
         let path = path.as_ref();
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => GgufError::Missing { path: path.into() },
@@ -98,11 +110,18 @@ impl GgufFile {
         }
         let file = File::open(path).map_err(failed)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
-        Self::read(BufReader::with_capacity(1 << 16, file), path, file_bytes)
+        Self::read_header(BufReader::with_capacity(1 << 16, file), path, file_bytes)
     }
 
-    /// Reads a header from anything; `path` is what errors name.
+    /// Reads a header from anything and checks that the data would be there; `path` is what errors name.
+    #[cfg(test)]
     pub(super) fn read(source: impl BufRead, path: &Path, file_bytes: u64) -> Result<Self, GgufError> {
+        let file = Self::read_header(source, path, file_bytes)?;
+        file.check_data()?;
+        Ok(file)
+    }
+
+    fn read_header(source: impl BufRead, path: &Path, file_bytes: u64) -> Result<Self, GgufError> {
         let mut cursor = Cursor::new(source, path, file_bytes);
         check_magic(&mut cursor, file_bytes)?;
         let version = read_version(&mut cursor)?;
@@ -114,7 +133,7 @@ impl GgufFile {
         let header_bytes = cursor.position();
         let data_offset = if tensors.is_empty() { Some(header_bytes) } else { pad(header_bytes, alignment) };
         let data_offset = data_offset.ok_or_else(|| GgufError::TooLarge { path: path.into() })?;
-        check_layout(&tensors, alignment, data_offset, file_bytes, path)?;
+        let whole_bytes = check_layout(&tensors, alignment, data_offset, path)?;
         Ok(Self {
             path: path.into(),
             version,
@@ -123,8 +142,16 @@ impl GgufFile {
             tensors,
             header_bytes,
             data_offset,
+            whole_bytes,
             file_bytes,
         })
+    }
+
+    fn check_data(&self) -> Result<(), GgufError> {
+        match self.whole_bytes.checked_sub(self.file_bytes) {
+            None | Some(0) => Ok(()),
+            Some(missing) => Err(GgufError::DataTruncated { path: self.path.clone(), missing }),
+        }
     }
 }
 
@@ -234,14 +261,14 @@ fn element_count(dims: &[u64]) -> Option<u64> {
     })
 }
 
-/// llama.cpp wants the tensors one after the other, each padded; the last one's padding may be absent.
+/// llama.cpp wants the tensors one after the other, each padded; the last one's padding may be absent. Gives the bytes
+/// of the whole file.
 fn check_layout(
     tensors: &[TensorInfo],
     alignment: u64,
     data_offset: u64,
-    file_bytes: u64,
     path: &Path,
-) -> Result<(), GgufError> {
+) -> Result<u64, GgufError> {
     let too_large = || GgufError::TooLarge { path: path.into() };
     let mut expected = 0;
     let mut end = data_offset;
@@ -254,8 +281,5 @@ fn check_layout(
         end = data_offset.checked_add(unpadded).ok_or_else(too_large)?;
         expected = pad(unpadded, alignment).ok_or_else(too_large)?;
     }
-    match end.checked_sub(file_bytes) {
-        None | Some(0) => Ok(()),
-        Some(missing) => Err(GgufError::DataTruncated { path: path.into(), missing }),
-    }
+    Ok(end)
 }

@@ -62,7 +62,19 @@ impl Described for Model {
 /// # Errors
 /// If any part cannot be read, is missing or contradicts the others, or if the file given is not the first part.
 pub fn open_model(path: impl AsRef<Path>) -> Result<Model, GgufError> {
-    let first = GgufFile::open(path)?;
+    open_parts(path.as_ref(), |path| GgufFile::open(path))
+}
+
+/// Opens a model whose tensor data may be missing.
+///
+/// # Errors
+/// As [`open_model`], but for truncated data.
+pub fn open_header(path: impl AsRef<Path>) -> Result<Model, GgufError> {
+    open_parts(path.as_ref(), |path| GgufFile::open_header(path))
+}
+
+fn open_parts(path: &Path, open: impl Fn(&Path) -> Result<GgufFile, GgufError>) -> Result<Model, GgufError> {
+    let first = open(path)?;
     let count = first.metadata.u64(COUNT).unwrap_or(1);
     if count <= 1 {
         return Ok(first.into());
@@ -76,7 +88,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Model, GgufError> {
     if name.count != count {
         return Err(mismatch(&first.path, COUNT, Some(count), name.count));
     }
-    let others = (2..=count).map(|part| open_part(&name, part)).collect::<Result<Vec<_>, _>>()?;
+    let others = (2..=count).map(|part| open_part(&name, part, &open)).collect::<Result<Vec<_>, _>>()?;
     let model = Model { first, others };
     check_tensors(&model)?;
     Ok(model)
@@ -95,9 +107,13 @@ fn check_first(first: &GgufFile, count: u64, name: Option<&PartName>) -> Result<
     }
 }
 
-fn open_part(name: &PartName, part: u64) -> Result<GgufFile, GgufError> {
+fn open_part(
+    name: &PartName,
+    part: u64,
+    open: impl Fn(&Path) -> Result<GgufFile, GgufError>,
+) -> Result<GgufFile, GgufError> {
     let count = name.count;
-    let file = GgufFile::open(name.path(part)).map_err(|error| match error {
+    let file = open(&name.path(part)).map_err(|error| match error {
         GgufError::Missing { path } => GgufError::PartMissing { path, part, count },
         other => other,
     })?;

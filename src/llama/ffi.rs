@@ -154,6 +154,8 @@ pub struct ModelOptions {
     pub vocab_only: bool,
     /// Weights lie in memory of their own, as they are in the file, so that [`weights`] may change them.
     pub writable: bool,
+    /// No weights are read and no memory is taken for them: the model is only good to lay out contexts.
+    pub no_alloc: bool,
 }
 
 /// A loaded model.
@@ -184,6 +186,11 @@ impl ModelHandle {
             if options.writable {
                 params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
                 params.use_extra_bufts = false;
+            }
+            if options.no_alloc {
+                // llama.cpp asserts that nothing is mapped.
+                params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+                params.no_alloc = true;
             }
             if !options.tensor_split.is_empty() {
                 params.tensor_split = split.as_ptr();

@@ -39,9 +39,20 @@ pub fn reason(log: &str) -> String {
         .map(str::trim)
         .filter(|l| {
             let lower = l.to_ascii_lowercase();
-            ["error", "fail", "missing", "invalid", "unable", "unknown", "not found", "requires", "disabled"]
-                .iter()
-                .any(|w| lower.contains(w))
+            let telling = [
+                "error",
+                "fail",
+                "missing",
+                "invalid",
+                "unable",
+                "unknown",
+                "not found",
+                "requires",
+                "disabled",
+                "does not",
+            ];
+            // A line of the metadata may have any key.
+            !lower.contains(" - kv ") && telling.iter().any(|w| lower.contains(w))
         })
         .collect();
     lines.dedup();
@@ -65,12 +76,24 @@ pub fn device_buffer_bytes(log: &str) -> u64 {
         .sum()
 }
 
+/// Bytes of all caches of keys and values that a log tells of, also where nothing was allocated for them: lines such as
+/// `llama_kv_cache: size = 11.25 MiB ( 512 cells, 30 layers, ...`. Exact to 5 KiB a line.
+pub fn cache_bytes(log: &str) -> u64 {
+    let lines = log.lines().filter(|line| line.contains("kv_cache") && line.contains("MiB ("));
+    lines.filter_map(|line| mib(line.split_once("size = ")?.1)).sum()
+}
+
+/// Bytes of a number of MiB that a text begins with.
+fn mib(text: &str) -> Option<u64> {
+    let number: f64 = text.trim().split(' ').next()?.parse().ok()?;
+    Some((number * 1_048_576.0).round() as u64)
+}
+
 fn buffer_line<'a>(line: &'a str, kinds: &[&str]) -> Option<(&'a str, u64)> {
     let (left, right) = line.split_once(" buffer size = ")?;
     let kind = kinds.iter().find(|kind| left.ends_with(**kind))?;
     let holder = left.strip_suffix(kind)?.rsplit(':').next()?.trim();
-    let mib: f64 = right.trim().split(' ').next()?.parse().ok()?;
-    Some((holder, (mib * 1_048_576.0).round() as u64))
+    Some((holder, mib(right)?))
 }
 
 #[cfg(test)]
@@ -88,6 +111,16 @@ mod tests {
         assert_eq!(buffer_bytes(LOG, &["model"]), (532.72_f64 * 1_048_576.0).round() as u64);
         assert_eq!(buffer_bytes(LOG, &["KV", "RS"]), 11_796_480);
         assert_eq!(buffer_bytes(LOG, &["compute", "output"]), 102_246_646 + 786_432);
+    }
+
+    #[test]
+    fn caches_are_summed_though_nothing_is_allocated() {
+        let log = "llama_kv_cache_iswa: creating non-SWA KV cache, size = 8192 cells\n\
+            llama_kv_cache:        CPU KV buffer size =     0.00 MiB\n\
+            llama_kv_cache: size =   32.00 MiB (  8192 cells,   3 layers,  1/1 seqs), K (f16): 16.00 MiB, V (f16): 16.00 MiB\n\
+            llama_kv_cache: size =    8.50 MiB (  1536 cells,  15 layers,  1/1 seqs), K (f16):  4.25 MiB, V (f16):  4.25 MiB\n\
+            llama_memory_recurrent: size =  149.63 MiB (     1 cells,  64 layers,  1 seqs, 0 rs_seq), R (f32): 5.6 MiB\n";
+        assert_eq!(cache_bytes(log), (40.5_f64 * 1_048_576.0) as u64);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod ffi;
 pub mod head;
 pub mod hidden;
 pub mod imatrix;
+pub mod layout;
 pub mod log;
 pub mod model;
 pub mod quantize;

@@ -4,6 +4,7 @@
 pub mod chart;
 pub mod csv;
 mod file;
+pub mod fit;
 pub mod items;
 pub mod speculation;
 pub mod terminal;

@@ -128,7 +128,11 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         Request::Bench(spec) => f64::from(spec.cut.ctx),
         // The whole model may be coded before the first chunk.
         Request::Probe(_) | Request::Losses(_) => f64::from(CODING_TOKENS),
-        Request::Load(_) | Request::Quantize(_) | Request::CountTokens(_) | Request::RenderChat(_) => 0.0,
+        Request::Load(_)
+        | Request::Quantize(_)
+        | Request::CountTokens(_)
+        | Request::Layout(_)
+        | Request::RenderChat(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;
     LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights as f64 * tokens / SLOWEST_FLOPS)

@@ -234,6 +234,26 @@ impl Source<'_> {
         })
     }
 
+    /// Each tensor's type in a file, as ggml names it, whether or not it could be made: llama.cpp decides types without
+    /// looking for the importances that some of them need.
+    pub fn types(
+        &self,
+        weights: &Weights,
+        ask: impl FnOnce(&Request) -> Result<Finished, WorkFailure>,
+    ) -> Result<Result<TensorTypes, Refusal>, WorkFailure> {
+        let plain = Weights { imatrix: ImatrixUse::None, ..weights.clone() };
+        let spec = match self.spec(&plain, None, None) {
+            Ok(spec) => spec,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match ask(&Request::Quantize(spec)) {
+            Ok(Finished::Quantize(done)) => Ok(Ok(done.tensors)),
+            Ok(_) => Ok(Err(Refusal::new("the worker answered another question"))),
+            Err(WorkFailure::Trial { reason, .. }) => Ok(Err(Refusal::new(reason))),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The importance matrix, if it is of this model.
     pub fn importances(&self, path: Option<&Path>) -> Result<Option<Imatrix>, Refusal> {
         let Some(path) = path else { return Ok(None) };

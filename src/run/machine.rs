@@ -44,6 +44,11 @@ pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
 }
 
+/// All memory, if the system says.
+pub fn total_memory() -> Option<u64> {
+    meminfo("MemTotal:")
+}
+
 /// Memory that can be had without swapping, if the system says.
 pub fn available_memory() -> Option<u64> {
     meminfo("MemAvailable:")

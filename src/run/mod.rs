@@ -12,6 +12,7 @@ pub mod eval;
 pub mod event;
 pub mod executor;
 pub mod file_plan;
+pub mod fit;
 pub mod forecast;
 pub mod found;
 mod haystack;

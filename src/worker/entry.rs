@@ -29,12 +29,13 @@ use crate::worker::bench::{Bench, BenchError};
 use crate::worker::choice;
 use crate::worker::generate::{self, GenerateError};
 use crate::worker::imatrix::{self, WorkError};
+use crate::worker::layout;
 use crate::worker::memory;
 use crate::worker::protocol::{
     BatchedWork, BenchSpec, ChatWork, ChoiceItem, CountWork, Fallback, Finished, FlashAttn, GenerateWork,
-    ImatrixWork, ItemRecord, ItemScore, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload, PROTOCOL,
-    QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork, SpeedWork,
-    Status, SuiteCost, SurfaceWork, TextWork,
+    ImatrixWork, ItemRecord, ItemScore, LayoutWork, LoadSpec, Loaded, LogitsFile, NativeBuild, Offload,
+    PROTOCOL, QuantizeDone, QuantizeSpec, REPLY_FD, REQUEST_FD, Reply, Request, SampleWork, SpeculateWork,
+    SpeedWork, Status, SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::speculation;
 use crate::worker::texts::Texts;
@@ -146,6 +147,7 @@ pub fn run(parent: u32) -> io::Result<()> {
                 load(spec, &mut loaded)
             }
             Request::CountTokens(work) => count_tokens(&work, loaded.as_ref(), &mut texts),
+            Request::Layout(work) => lay_out(&work, &replies),
             Request::RenderChat(work) => render_chat(&work),
             Request::Sample(work) => with_model(loaded.as_ref(), |m, s| write_text(m, s, &work, &replies)),
             Request::Text(work) => {
@@ -215,6 +217,11 @@ fn with_model(
         });
     };
     work(model, spec)
+}
+
+fn lay_out(work: &LayoutWork, replies: &Replies) -> Result<Finished, Failure> {
+    let contexts = memory::for_header(|| layout::lay_out(work, |done, all| progress(replies, done, all)))?;
+    Ok(Finished::Layout { contexts })
 }
 
 fn load(spec: LoadSpec, loaded: &mut Option<(Model, LoadSpec)>) -> Result<Finished, Failure> {

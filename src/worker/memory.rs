@@ -18,12 +18,20 @@ fn field(status: &str, name: &str) -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// Memory that a header may take where the system does not say what there is.
+const HEADER_BYTES: u64 = 8 << 30;
+
 /// Memory that a chat template may take, beside some times what it renders.
 const CHAT_BYTES: u64 = 512 << 20;
 
 /// Runs a chat template over texts of so many bytes. It is a stranger's program, so that what it may take is bounded.
 pub fn for_template<T>(text_bytes: usize, render: impl FnOnce() -> T) -> T {
     with_at_most(CHAT_BYTES + 8 * text_bytes as u64, render)
+}
+
+/// Reads a header that may claim anything, such as a vocabulary of billions, with at most most of the memory there is.
+pub fn for_header<T>(read: impl FnOnce() -> T) -> T {
+    with_at_most(available().map_or(HEADER_BYTES, |bytes| bytes / 4 * 3), read)
 }
 
 /// Does something for which this process may take at most so many bytes more than it has; where more is asked for it

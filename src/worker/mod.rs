@@ -7,6 +7,7 @@ pub mod client;
 pub mod entry;
 pub mod generate;
 pub mod imatrix;
+mod layout;
 pub mod memory;
 mod mend;
 pub mod protocol;

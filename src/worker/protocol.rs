@@ -59,6 +59,8 @@ pub enum Request {
     Surface(SurfaceWork),
     /// Count the tokens of texts with a model's vocabulary, without loading its weights.
     CountTokens(CountWork),
+    /// Lay contexts of a model out, without allocating and without its weights.
+    Layout(LayoutWork),
     /// Render conversations with a chat template and a model's vocabulary, without loading its weights.
     RenderChat(ChatWork),
     /// Let the loaded model write a text.
@@ -130,6 +132,11 @@ pub enum Finished {
     Tokens {
         /// One count a text.
         counts: Vec<u64>,
+    },
+    /// What contexts would take.
+    Layout {
+        /// In the order of [`LayoutWork::contexts`].
+        contexts: Vec<ContextBuffers>,
     },
     /// The file that was asked for is written.
     File,
@@ -375,6 +382,32 @@ pub struct CountWork {
     pub model: PathBuf,
     /// The texts.
     pub texts: Vec<TextFile>,
+}
+
+/// Contexts to lay out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutWork {
+    /// GGUF file (first part, if split); its tensor data is not read.
+    pub model: PathBuf,
+    /// Cache types of K and V, as ggml names them.
+    pub kv: (String, String),
+    /// Sequences, each with a context of its own.
+    pub parallel: u32,
+    /// Tokens of context of each sequence.
+    pub contexts: Vec<u32>,
+}
+
+/// Bytes that llama.cpp would allocate for a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextBuffers {
+    /// Tokens of context of each sequence.
+    pub ctx: u32,
+    /// Keys and values.
+    pub kv_bytes: u64,
+    /// Recurrent states.
+    pub state_bytes: u64,
+    /// Compute and output buffers.
+    pub compute_bytes: u64,
 }
 
 /// Conversations to render.

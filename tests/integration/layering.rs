@@ -10,7 +10,7 @@ const TABLE: [(&str, &[&str]); 22] = [
     ("units", &[]),
     ("files", &[]),
     ("stats", &[]),
-    ("cli", &[]),
+    ("cli", &["units"]),
     // The rooms, in the order of the pipeline.
     ("sandbox", &[]),
     ("answers", &["sandbox"]),
