@@ -5,6 +5,7 @@
 mod capability;
 pub mod choice;
 mod comparison;
+pub mod cost;
 mod frontier;
 mod generated;
 mod long_context;
@@ -34,6 +35,6 @@ pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;
 pub use speed::rows_of;
-pub use summary::report;
+pub use summary::{report, report_with_costs};
 pub use text::Figure;
 pub use text_report::{StoreUsed, TextReport};

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+pub use super::cost::{CostRow, CostSheet, Crossing, Curve, CurveKind, Reference, ReferencePoint};
 pub use super::speculation::SpeculationRow;
 
 /// A whole sweep, analysed.
@@ -32,6 +33,8 @@ pub struct Report {
     pub capabilities: Vec<CapabilityRow>,
     /// Accuracy by length and depth, one row a variant and cell.
     pub long_context: Vec<LongContextRow>,
+    /// What it costs to run each variant.
+    pub costs: CostSheet,
 }
 
 /// Who, what, when and where: for captions.

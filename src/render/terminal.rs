@@ -232,7 +232,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, ComparisonRow, FrontierRow};
+    use crate::analyze::report::{About, CostSheet, ComparisonRow, FrontierRow};
     use proptest::prelude::*;
 
     fn suite(name: &str, main_metric: &str, n_unit: &'static str) -> SuiteSummary {
@@ -324,6 +324,7 @@ mod tests {
             trials: Vec::new(),
             capabilities: Vec::new(),
             long_context: Vec::new(),
+            costs: CostSheet::default(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

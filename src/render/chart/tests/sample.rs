@@ -1,7 +1,7 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, CapabilityRow, ComparisonRow, FrontierRow, LongContextRow, MetricRow, Report, SpeculationRow,
+    About, CapabilityRow, ComparisonRow, CostSheet, FrontierRow, LongContextRow, MetricRow, Report, SpeculationRow,
     SpeedRow, SuiteSummary, VariantRow,
 };
 
@@ -71,6 +71,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         trials: Vec::new(),
         capabilities: Vec::new(),
         long_context: Vec::new(),
+            costs: CostSheet::default(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
