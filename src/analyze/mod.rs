@@ -6,6 +6,7 @@ mod capability;
 pub mod choice;
 mod comparison;
 pub mod cost;
+pub mod device;
 mod frontier;
 mod generated;
 mod long_context;
