@@ -58,7 +58,10 @@ pub struct UnknownDevice {
 impl UnknownDevice {
     /// What the user can do.
     pub fn hint(&self) -> String {
-        format!("the nearest are {}; or give the memory itself, such as --vram 24GiB", self.nearest.join(", "))
+        format!(
+            "the nearest are {}; or give the memory itself, such as --vram 24GiB",
+            self.nearest.join(", ")
+        )
     }
 }
 
@@ -112,10 +115,10 @@ fn device(row: Row) -> Device {
 /// A device by its name, whatever the case, the spaces and the maker's words before it.
 pub fn find(name: &str) -> Result<&'static Device, UnknownDevice> {
     let wanted = plain(name);
-    all().iter().find(|d| plain(&d.name) == wanted).ok_or_else(|| UnknownDevice {
-        name: name.to_owned(),
-        nearest: nearest(&wanted),
-    })
+    all()
+        .iter()
+        .find(|d| plain(&d.name) == wanted)
+        .ok_or_else(|| UnknownDevice { name: name.to_owned(), nearest: nearest(&wanted) })
 }
 
 /// Lower case, letters and digits only, without words that are on every box.

@@ -227,8 +227,8 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow, MetricRow,
-        SpeculationRow, SpeedRow, TrialRow,
+        About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow,
+        MetricRow, SpeculationRow, SpeedRow, TrialRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {

@@ -232,7 +232,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, CostSheet, ComparisonRow, FrontierRow};
+    use crate::analyze::report::{About, ComparisonRow, CostSheet, FrontierRow};
     use proptest::prelude::*;
 
     fn suite(name: &str, main_metric: &str, n_unit: &'static str) -> SuiteSummary {

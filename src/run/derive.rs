@@ -17,7 +17,7 @@ use crate::render::{self, RenderError};
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = read_manifest(folder)?.ok_or_else(|| JournalError::Read {
         path: folder.join("manifest.json"),
-        source: std::io::Error::from(std::io::ErrorKind::NotFound),
+        source: io::Error::from(io::ErrorKind::NotFound),
     })?;
     let trials =
         manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod corpora;
+pub mod cost;
 pub mod data;
 pub mod derive;
 mod ending;

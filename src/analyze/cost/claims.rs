@@ -104,7 +104,11 @@ const SAYINGS: [Saying; 4] = [
         numbers: |case| {
             let m = case.months();
             let at = |v: f64| {
-                format!("at {v} million output tokens a month ${:.2} against ${:.2} for the box", m.api.usd(v), m.owned.usd(v))
+                format!(
+                    "at {v} million output tokens a month ${:.2} against ${:.2} for the box",
+                    m.api.usd(v),
+                    m.owned.usd(v)
+                )
             };
             format!("{}; {}", at(case.low_mtok), at(case.middling_mtok))
         },
@@ -181,33 +185,129 @@ const SHARE: fn(&Case) -> (f64, f64) = |_| (0.0, 1.0);
 const ALONE: fn(&mut Case, f64) = |_, _| {};
 
 const INPUTS: [Input; 21] = [
-    Input { key: |c| format!("owned.{}.price_usd", c.owned), of: |c| &mut c.owned.price_usd, also: ALONE, range: |c| (c.owned.resale_usd, f64::INFINITY) },
-    Input { key: |c| format!("owned.{}.resale_usd", c.owned), of: |c| &mut c.owned.resale_usd, also: ALONE, range: |c| (0.0, c.owned.price_usd) },
-    Input { key: |c| format!("owned.{}.life_months", c.owned), of: |c| &mut c.owned.life_months, also: ALONE, range: ANY },
-    Input { key: |c| format!("owned.{}.watts_idle", c.owned), of: |c| &mut c.owned.watts_idle, also: ALONE, range: |c| (0.0, c.owned.watts_busy) },
-    Input { key: |c| format!("owned.{}.watts_busy", c.owned), of: |c| &mut c.owned.watts_busy, also: ALONE, range: |c| (c.owned.watts_idle, f64::INFINITY) },
-    Input { key: |c| format!("owned.{}.setup_hours", c.owned), of: |c| &mut c.owned.setup_hours, also: ALONE, range: ANY },
-    Input { key: |c| format!("owned.{}.utilisation", c.owned), of: |c| &mut c.owned.utilisation, also: ALONE, range: SHARE },
-    Input { key: |c| format!("owned.{}.watts_busy", c.idle), of: |c| &mut c.idle.watts_busy, also: ALONE, range: |c| (c.idle.watts_idle, f64::INFINITY) },
-    Input { key: |c| format!("owned.{}.setup_hours", c.idle), of: |c| &mut c.idle.setup_hours, also: ALONE, range: ANY },
-    Input { key: |c| format!("owned.{}.utilisation", c.idle), of: |c| &mut c.idle.utilisation, also: ALONE, range: SHARE },
-    Input { key: |c| format!("rented.{}.usd_per_hour", c.rented), of: |c| &mut c.rent_usd_per_hour, also: ALONE, range: ANY },
-    Input { key: |c| format!("rented.{}.utilisation", c.rented), of: |c| &mut c.rent_utilisation, also: ALONE, range: SHARE },
-    Input { key: |_| "electricity.usd_per_kwh".to_owned(), of: |c| &mut c.owned.usd_per_kwh, also: |c, v| c.idle.usd_per_kwh = v, range: ANY },
-    Input { key: |c| format!("api.{}.usd_per_mtok_in", c.api), of: |c| &mut c.tariff.input, also: ALONE, range: ANY },
-    Input { key: |c| format!("api.{}.usd_per_mtok_out", c.api), of: |c| &mut c.tariff.output, also: ALONE, range: ANY },
-    Input { key: |c| format!("workloads.{}.input_per_output", c.workload), of: |c| &mut c.shape.input_per_output, also: ALONE, range: ANY },
-    Input { key: |c| format!("workloads.{}.cached_share", c.workload), of: |c| &mut c.shape.cached_share, also: ALONE, range: SHARE },
+    Input {
+        key: |c| format!("owned.{}.price_usd", c.owned),
+        of: |c| &mut c.owned.price_usd,
+        also: ALONE,
+        range: |c| (c.owned.resale_usd, f64::INFINITY),
+    },
+    Input {
+        key: |c| format!("owned.{}.resale_usd", c.owned),
+        of: |c| &mut c.owned.resale_usd,
+        also: ALONE,
+        range: |c| (0.0, c.owned.price_usd),
+    },
+    Input {
+        key: |c| format!("owned.{}.life_months", c.owned),
+        of: |c| &mut c.owned.life_months,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("owned.{}.watts_idle", c.owned),
+        of: |c| &mut c.owned.watts_idle,
+        also: ALONE,
+        range: |c| (0.0, c.owned.watts_busy),
+    },
+    Input {
+        key: |c| format!("owned.{}.watts_busy", c.owned),
+        of: |c| &mut c.owned.watts_busy,
+        also: ALONE,
+        range: |c| (c.owned.watts_idle, f64::INFINITY),
+    },
+    Input {
+        key: |c| format!("owned.{}.setup_hours", c.owned),
+        of: |c| &mut c.owned.setup_hours,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("owned.{}.utilisation", c.owned),
+        of: |c| &mut c.owned.utilisation,
+        also: ALONE,
+        range: SHARE,
+    },
+    Input {
+        key: |c| format!("owned.{}.watts_busy", c.idle),
+        of: |c| &mut c.idle.watts_busy,
+        also: ALONE,
+        range: |c| (c.idle.watts_idle, f64::INFINITY),
+    },
+    Input {
+        key: |c| format!("owned.{}.setup_hours", c.idle),
+        of: |c| &mut c.idle.setup_hours,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("owned.{}.utilisation", c.idle),
+        of: |c| &mut c.idle.utilisation,
+        also: ALONE,
+        range: SHARE,
+    },
+    Input {
+        key: |c| format!("rented.{}.usd_per_hour", c.rented),
+        of: |c| &mut c.rent_usd_per_hour,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("rented.{}.utilisation", c.rented),
+        of: |c| &mut c.rent_utilisation,
+        also: ALONE,
+        range: SHARE,
+    },
+    Input {
+        key: |_| "electricity.usd_per_kwh".to_owned(),
+        of: |c| &mut c.owned.usd_per_kwh,
+        also: |c, v| c.idle.usd_per_kwh = v,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("api.{}.usd_per_mtok_in", c.api),
+        of: |c| &mut c.tariff.input,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("api.{}.usd_per_mtok_out", c.api),
+        of: |c| &mut c.tariff.output,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("workloads.{}.input_per_output", c.workload),
+        of: |c| &mut c.shape.input_per_output,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |c| format!("workloads.{}.cached_share", c.workload),
+        of: |c| &mut c.shape.cached_share,
+        also: ALONE,
+        range: SHARE,
+    },
     Input { key: |_| "claims.tg_tps".to_owned(), of: |c| &mut c.speed.tg_tps, also: ALONE, range: ANY },
     Input { key: |_| "claims.pp_tps".to_owned(), of: |c| &mut c.speed.pp_tps, also: ALONE, range: ANY },
-    Input { key: |_| "claims.middling_mtok_out".to_owned(), of: |c| &mut c.middling_mtok, also: ALONE, range: ANY },
-    Input { key: |_| "claims.nearly_free_share".to_owned(), of: |c| &mut c.nearly_free_share, also: ALONE, range: SHARE },
+    Input {
+        key: |_| "claims.middling_mtok_out".to_owned(),
+        of: |c| &mut c.middling_mtok,
+        also: ALONE,
+        range: ANY,
+    },
+    Input {
+        key: |_| "claims.nearly_free_share".to_owned(),
+        of: |c| &mut c.nearly_free_share,
+        also: ALONE,
+        range: SHARE,
+    },
 ];
 
 /// Every saying, worked on the costs file; nothing if it has no claims.
 #[must_use]
 pub fn claims(costs: &Costs) -> Vec<Claim> {
-    let Some((inputs, case)) = costs.claims.as_ref().and_then(|inputs| Some((inputs, case(costs, inputs)?))) else {
+    let Some((inputs, case)) = costs.claims.as_ref().and_then(|inputs| Some((inputs, case(costs, inputs)?)))
+    else {
         return Vec::new();
     };
     SAYINGS.iter().map(|saying| work(saying, &case, inputs)).collect()
@@ -254,7 +354,10 @@ fn flip(saying: &Saying, case: &Case, input: &Input, inputs: &ClaimInputs) -> Op
     // What is 0 has no factors: then the first thousand are looked at.
     let unit = if value > 0.0 { value } else { 1.0 };
     let factor = |place: u32| REACH.powf(f64::from(place) / f64::from(PLACES));
-    let down = (1..=PLACES).map(|place| value / factor(place)).take_while(|v| *v > low).chain([low.max(unit * 1e-9)]);
+    let down = (1..=PLACES)
+        .map(|place| value / factor(place))
+        .take_while(|v| *v > low)
+        .chain([low.max(unit * 1e-9)]);
     let up = (1..=PLACES).map(|place| unit * factor(place)).take_while(|v| *v < high);
     let up = up.chain(Some(high).filter(|h| h.is_finite()));
     let found = [first(value, down, turned), first(value, up, turned)].into_iter().flatten();
@@ -278,4 +381,79 @@ fn first(from: f64, places: impl Iterator<Item = f64>, turned: impl Fn(f64) -> b
         before = place;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::cost::{DEFAULT, Setting, parse, with_settings};
+
+    fn shipped() -> Costs {
+        parse(DEFAULT, "costs.toml").expect("the default")
+    }
+
+    /// The file's inputs by hand: 1e6/38 + 4 x 0.3 x 1e6/1200 = 26,316 + 1,000 s = 7.5877 h a million. API: 4 x (0.3 x
+    /// 0.30 + 0.7 x 0.03) + 3.20 = $3.644. The box: 800/36 + 0.06 x 730 x 0.17 + 240/36 = 22.22 + 7.446 + 6.667 = $36.33,
+    /// and 0.34 kW x 7.5877 h x 0.17 = $0.4386 a million. At 1: 36.77 against 3.64; at 5: 38.53 against 18.22. In full:
+    /// 730 x 0.25 / 7.5877 = 24.05 million at 36.33/24.05 + 0.4386 = $1.949. Idle: 60/36 + 5 x 0.4386 = $3.86, 21% of
+    /// 18.22. Rented: 0.305 x 7.5877 / 0.5 = $4.628.
+    #[test]
+    fn the_shipped_claims_by_hand() {
+        let all = claims(&shipped());
+        let told: Vec<(bool, &str)> = all.iter().map(|c| (c.holds, c.numbers.as_str())).collect();
+        assert!(told.iter().all(|(holds, _)| *holds), "{told:?}");
+        let expected = [
+            "at 1 million output tokens a month $3.64 against $36.77 for the box; at 5 million output tokens a month $18.22 against $38.53 for the box",
+            "produces 24.1 million output tokens a month at $1.95 each, the API's cost $3.64; at 5 million the box costs $38.53 a month, the API $18.22",
+            "$3.86, 21% of the API's $18.22",
+            "$4.63 on a box rented at $0.305 an hour and at work 50% of it, $3.64 from the API",
+        ];
+        for ((_, numbers), expected) in told.iter().zip(expected) {
+            assert!(numbers.contains(expected), "{numbers} lacks {expected}");
+        }
+    }
+
+    /// Rent ties with the API where 0.305 x 7.5877 / u = 3.644: u = 0.6351, or at $0.2401 an hour.
+    #[test]
+    fn what_turns_a_claim_by_hand() {
+        let all = claims(&shipped());
+        let at = |claim: usize, input: &str| {
+            all[claim].flips.iter().find(|f| f.input == input).unwrap_or_else(|| panic!("{input}")).turns_at
+        };
+        assert!((at(3, "rented.3090.utilisation") - 0.6351).abs() < 1e-4);
+        assert!((at(3, "rented.3090.usd_per_hour") - 0.2401).abs() < 1e-4);
+        // Low or middling: at the middling volume first, where 5 (3.644 - 0.4386) = 16.03 a month pays for the box: not
+        // before the box costs 36.33 - 16.03 = 20.31 a month less, which is $731 of its price, 69 above the resale.
+        assert!((at(0, "owned.3090.price_usd") - 569.3).abs() < 1.0, "{}", at(0, "owned.3090.price_usd"));
+        // The box works too little: 730 u / 7.5877 x (3.644 - 0.4386) = 36.33.
+        assert!((at(1, "owned.3090.utilisation") - 0.1178).abs() < 1e-4);
+    }
+
+    #[test]
+    fn every_change_that_is_told_turns_the_verdict() {
+        let costs = shipped();
+        for claim in claims(&costs) {
+            assert!(!claim.flips.is_empty(), "{}", claim.claim);
+            for flip in &claim.flips {
+                let beyond = flip.turns_at + (flip.turns_at - flip.value) * 1e-6;
+                let short = flip.turns_at - (flip.turns_at - flip.value) * 1e-6;
+                let with = |value: f64| {
+                    let setting = Setting::parse(&format!("{}={value:?}", flip.input)).expect("a setting");
+                    let (costs, _) = with_settings(DEFAULT, "costs.toml", &[setting]).ok()?;
+                    claims(&costs).into_iter().find(|c| c.claim == claim.claim).map(|c| c.holds)
+                };
+                assert_eq!(with(short), Some(claim.holds), "{}: {flip:?}", claim.claim);
+                assert!(
+                    with(beyond).or_else(|| with(flip.turns_at)) == Some(!claim.holds),
+                    "{}: {flip:?}",
+                    claim.claim
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_claims_there_are_none() {
+        assert!(claims(&Costs { claims: None, ..shipped() }).is_empty());
+    }
 }

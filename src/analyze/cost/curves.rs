@@ -126,7 +126,9 @@ fn staircase(plan: &Plan, end: f64) -> Vec<(f64, f64)> {
         let (from, to) = (f64::from(step) * plan.limit_mtok, f64::from(step + 1) * plan.limit_mtok);
         let usd = f64::from(step + 1) * plan.usd_per_month;
         let within = volumes(to.min(end)).into_iter().filter(|v| *v > from);
-        points.extend([from].into_iter().filter(|v| *v >= LEAST && *v < end).chain(within).map(|v| (v, usd / v)));
+        points.extend(
+            [from].into_iter().filter(|v| *v >= LEAST && *v < end).chain(within).map(|v| (v, usd / v)),
+        );
     }
     let settled = plan.usd_per_month / plan.limit_mtok;
     if f64::from(STEPS) * plan.limit_mtok < end {

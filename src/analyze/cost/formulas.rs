@@ -114,11 +114,6 @@ pub(super) fn api(shape: Shape, tariff: Tariff) -> Month {
     Month { fixed_usd: 0.0, usd_per_mtok: input + tariff.output, capacity_mtok: None }
 }
 
-/// Dollars an hour that work adds to what a box of one's own costs.
-pub(super) fn busy_usd_per_hour(box_: &Upkeep) -> f64 {
-    (box_.watts_busy - box_.watts_idle) / WATTS * box_.usd_per_kwh
-}
-
 /// A box of one's own by the month.
 pub(super) fn owned_month(box_: &Upkeep, busy_hours: f64) -> Month {
     let hardware = (box_.price_usd - box_.resale_usd) / box_.life_months;
@@ -126,7 +121,7 @@ pub(super) fn owned_month(box_: &Upkeep, busy_hours: f64) -> Month {
     let setup = box_.setup_hours * box_.wage_usd_per_hour / box_.life_months;
     Month {
         fixed_usd: hardware + if box_.otherwise_off { idle } else { 0.0 } + setup,
-        usd_per_mtok: busy_usd_per_hour(box_) * busy_hours,
+        usd_per_mtok: (box_.watts_busy - box_.watts_idle) / WATTS * box_.usd_per_kwh * busy_hours,
         capacity_mtok: Some(capacity(box_.utilisation, busy_hours)),
     }
 }
@@ -189,4 +184,200 @@ pub(super) fn break_even_plan(ours: &Month, plan: &Plan) -> BreakEven {
     }
     let steps = (missing / gained).floor() + 1.0;
     reached(ours, steps * limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9 * b.abs().max(1.0)
+    }
+
+    const CODING: Shape = Shape { input_per_output: 4.0, cached_share: 0.75 };
+    /// 40 tokens/s written, 1,000 read.
+    const CARD: Speed = Speed { pp_tps: 1000.0, tg_tps: 40.0 };
+
+    fn box_() -> Upkeep {
+        Upkeep {
+            price_usd: 1300.0,
+            resale_usd: 500.0,
+            life_months: 40.0,
+            watts_idle: 50.0,
+            watts_busy: 400.0,
+            otherwise_off: true,
+            setup_hours: 8.0,
+            wage_usd_per_hour: 30.0,
+            utilisation: 0.25,
+            usd_per_kwh: 0.2,
+        }
+    }
+
+    /// A million tokens at 40 a second: 25,000 s. Their 4 million input tokens, of which 1 million is read, at 1,000 a
+    /// second: 1,000 s. Together 26,000 s = 7.2222 h. In 730 h at 25%: 182.5 h / 7.2222 h = 25.2692 Mtok.
+    #[test]
+    fn hours_and_capacity_by_hand() {
+        let hours = busy_hours(CARD, CODING);
+        assert!(near(hours, 26_000.0 / 3600.0));
+        assert!(near(capacity(0.25, hours), 182.5 * 3600.0 / 26_000.0));
+    }
+
+    /// $0.30 in, $0.03 cached, $3.20 out: 4 x (0.25 x 0.30 + 0.75 x 0.03) + 3.20 = 4 x 0.0975 + 3.20 = $3.59.
+    #[test]
+    fn an_api_by_hand() {
+        let month = api(CODING, Tariff { input: 0.3, cached: 0.03, output: 3.2 });
+        assert!(near(month.usd_per_mtok, 3.59) && near(month.usd(10.0), 35.9));
+        assert!(month.produces(1e9));
+    }
+
+    /// A month: (1300 - 500) / 40 = $20; idle 50 W x 730 h = 36.5 kWh x $0.20 = $7.30; setting up 8 x $30 / 40 = $6:
+    /// $33.30. A million tokens more: 350 W x 7.2222 h = 2.52778 kWh = $0.505556. Against $3.59: 33.30 / 3.084444 =
+    /// 10.7961 Mtok, less than the 25.2692 that it can produce.
+    #[test]
+    fn a_box_of_ones_own_by_hand() {
+        let hours = busy_hours(CARD, CODING);
+        let month = owned_month(&box_(), hours);
+        assert!(near(month.fixed_usd, 33.3));
+        assert!(near(month.usd_per_mtok, 0.35 * 0.2 * 26_000.0 / 3600.0));
+        let BreakEven::At(mtok) = break_even(&month, 3.59) else { panic!("it breaks even") };
+        assert!((mtok - 10.7961).abs() < 1e-4, "{mtok}");
+        // At 10% it produces 10.1077 only.
+        let month = owned_month(&Upkeep { utilisation: 0.1, ..box_() }, hours);
+        assert_eq!(break_even(&month, 3.59), BreakEven::BeyondCapacity(mtok));
+        assert_eq!(break_even(&month, 0.5), BreakEven::Never);
+    }
+
+    /// There already and on anyway: only setting it up, $60 / 40 = $1.50 a month, and the watts of the work.
+    #[test]
+    fn an_idle_box_by_hand() {
+        let there =
+            Upkeep { price_usd: 0.0, resale_usd: 0.0, otherwise_off: false, setup_hours: 2.0, ..box_() };
+        let month = owned_month(&there, busy_hours(CARD, CODING));
+        assert!(near(month.fixed_usd, 1.5));
+        let free = owned_month(&Upkeep { setup_hours: 0.0, ..there }, busy_hours(CARD, CODING));
+        assert_eq!(break_even(&free, 3.59), BreakEven::At(0.0));
+        assert_eq!(break_even(&free, 0.1), BreakEven::Never);
+    }
+
+    /// $0.30 an hour, half of the hours at work: 0.30 x 7.2222 / 0.5 = $4.3333 a million, nothing a month.
+    #[test]
+    fn a_rented_box_by_hand() {
+        let month = rented(0.3, 0.5, busy_hours(CARD, CODING));
+        assert!(near(month.usd_per_mtok, 13.0 / 3.0) && near(month.usd(2.0), 26.0 / 3.0));
+        assert_eq!(break_even(&month, 3.59), BreakEven::Never);
+        assert_eq!(break_even(&month, 5.0), BreakEven::At(0.0));
+    }
+
+    /// $20 for 10 Mtok. A box at $33.30 and $0.50 a Mtok: with one, 33.30 > 20. Just above 10 Mtok two are paid for,
+    /// $40, the box is 33.30 + 5 = $38.30: from 10 on. At $75 a month: two 40 < 80, three 60 < 85, four 80 < 90, five
+    /// (above 40 Mtok) 100 > 95: from 40 on.
+    #[test]
+    fn subscriptions_by_hand() {
+        let plan = Plan { usd_per_month: 20.0, limit_mtok: 10.0 };
+        assert!(
+            [(0.0, 20.0), (10.0, 20.0), (10.1, 40.0), (35.0, 80.0)]
+                .iter()
+                .all(|(v, usd)| near(plan.usd(*v), *usd))
+        );
+        let month = Month { fixed_usd: 33.3, usd_per_mtok: 0.5, capacity_mtok: Some(30.0) };
+        assert_eq!(break_even_plan(&month, &plan), BreakEven::At(10.0));
+        let dear = Month { fixed_usd: 75.0, ..month };
+        assert_eq!(break_even_plan(&dear, &plan), BreakEven::BeyondCapacity(40.0));
+        assert_eq!(break_even_plan(&Month { fixed_usd: 19.0, ..month }, &plan), BreakEven::At(0.0));
+        assert_eq!(break_even_plan(&Month { usd_per_mtok: 2.0, ..month }, &plan), BreakEven::Never);
+    }
+
+    prop_compose! {
+        fn any_box()(
+            price in 0.0..1e5, resale in 0.0..1.0, life in 1.0..100.0, idle in 0.0..500.0, extra in 0.0..1500.0,
+            off in any::<bool>(), setup in 0.0..100.0, wage in 0.0..200.0, used in 0.001..1.0, kwh in 0.0..2.0,
+        ) -> Upkeep {
+            Upkeep {
+                price_usd: price, resale_usd: price * resale, life_months: life, watts_idle: idle,
+                watts_busy: idle + extra, otherwise_off: off, setup_hours: setup, wage_usd_per_hour: wage,
+                utilisation: used, usd_per_kwh: kwh,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn any_work()(pp in 1.0..1e5, tg in 0.1..1e4, r in 0.0..50.0, c in 0.0..1.0) -> (Speed, Shape) {
+            (Speed { pp_tps: pp, tg_tps: tg }, Shape { input_per_output: r, cached_share: c })
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_box_costs_more_with_every_price_and_makes_more_with_every_hour(
+            box_ in any_box(), (speed, shape) in any_work(), volume in 0.01..1e4, more in 1.0..3.0,
+        ) {
+            let hours = busy_hours(speed, shape);
+            let usd = |b: &Upkeep| owned_month(b, hours).usd(volume);
+            let now = usd(&box_);
+            let more_of = [
+                Upkeep { price_usd: box_.price_usd * more, ..box_ },
+                Upkeep { setup_hours: box_.setup_hours * more, ..box_ },
+                Upkeep { watts_busy: box_.watts_busy * more, ..box_ },
+                Upkeep { usd_per_kwh: box_.usd_per_kwh * more, ..box_ },
+            ];
+            prop_assert!(more_of.iter().all(|b| usd(b) >= now * (1.0 - 1e-12)));
+            let longer = Upkeep { life_months: box_.life_months * more, ..box_ };
+            prop_assert!(usd(&longer) <= now * (1.0 + 1e-12));
+            let used = Upkeep { utilisation: box_.utilisation / more, ..box_ };
+            let most = |b: &Upkeep| owned_month(b, hours).capacity_mtok.unwrap();
+            prop_assert!(most(&used) <= most(&box_));
+            let in_full = |b: &Upkeep| { let m = owned_month(b, hours); m.usd(most(b)) / most(b) };
+            prop_assert!(in_full(&used) >= in_full(&box_) * (1.0 - 1e-12));
+            let faster = Speed { tg_tps: speed.tg_tps * more, ..speed };
+            prop_assert!(busy_hours(faster, shape) <= hours);
+        }
+
+        #[test]
+        fn where_a_box_breaks_even_both_cost_the_same(
+            box_ in any_box(), (speed, shape) in any_work(), usd_per_mtok in 0.01..100.0,
+        ) {
+            let month = owned_month(&box_, busy_hours(speed, shape));
+            match break_even(&month, usd_per_mtok) {
+                BreakEven::At(mtok) | BreakEven::BeyondCapacity(mtok) => {
+                    let (ours, theirs) = (month.usd(mtok), usd_per_mtok * mtok);
+                    prop_assert!(mtok == 0.0 || (ours - theirs).abs() <= 1e-6 * theirs, "{} {}", ours, theirs);
+                    prop_assert!(month.usd(mtok * 2.0 + 1.0) <= usd_per_mtok * (mtok * 2.0 + 1.0) * (1.0 + 1e-9));
+                }
+                BreakEven::Never => prop_assert!(month.usd(1e9) > usd_per_mtok * 1e9 * (1.0 - 1e-9)),
+            }
+        }
+
+        /// Against a staircase: cheaper just above the volume found, dearer at the beginning of every step below.
+        #[test]
+        fn a_box_first_beats_a_subscription_where_it_is_said_to(
+            fixed in 0.0..300.0, marginal in 0.0..2.0, price in 1.0..50.0, limit in 0.5..50.0,
+        ) {
+            let month = Month { fixed_usd: fixed, usd_per_mtok: marginal, capacity_mtok: None };
+            let plan = Plan { usd_per_month: price, limit_mtok: limit };
+            let cheaper = |step: u32| {
+                let volume = limit * f64::from(step) * (1.0 + 1e-12);
+                month.usd(volume) < price * f64::from(step + 1) * (1.0 - 1e-9)
+            };
+            match break_even_plan(&month, &plan) {
+                BreakEven::At(mtok) => {
+                    let steps = (mtok / limit).round() as u32;
+                    prop_assert!((0..steps.min(500)).all(|step| !cheaper(step)), "{}", steps);
+                    let volume = mtok + 1e-9 * limit;
+                    prop_assert!(month.usd(volume) <= price * f64::from(steps + 1) * (1.0 + 1e-6));
+                }
+                BreakEven::BeyondCapacity(_) => prop_assert!(false, "nothing limits it"),
+                BreakEven::Never => prop_assert!((0..200).all(|step| !cheaper(step))),
+            }
+        }
+
+        #[test]
+        fn rent_is_dearer_the_more_it_waits(used in 0.01..1.0, less in 0.1..1.0, usd in 0.01..10.0, hours in 0.001..1e3) {
+            let (busy, lazy) = (rented(usd, used, hours), rented(usd, used * less, hours));
+            prop_assert!(lazy.usd_per_mtok >= busy.usd_per_mtok);
+            // What is paid for all the hours is what all that is produced in them costs.
+            let most = busy.capacity_mtok.unwrap();
+            prop_assert!((busy.usd(most) - usd * HOURS).abs() <= 1e-9 * usd * HOURS);
+        }
+    }
 }

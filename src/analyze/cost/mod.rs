@@ -17,5 +17,5 @@ pub use claims::{Claim, Flip, claims};
 pub use curves::{Crossing, Curve, CurveKind};
 pub use prices::{Costs, Reference};
 pub use read::{DEFAULT, Setting, parse, with_settings};
-pub use rows::{CostRow, CostSheet, ReferencePoint};
 pub(super) use rows::sheet;
+pub use rows::{CostRow, CostSheet, ReferencePoint};

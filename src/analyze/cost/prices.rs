@@ -330,7 +330,10 @@ impl Costs {
     fn numbers(&self) -> Vec<(Vec<String>, Vec<Number>)> {
         let at = |table: &str, name: &str| vec![table.to_owned(), name.to_owned()];
         let mut all = vec![
-            (vec!["electricity".to_owned()], vec![("usd_per_kwh", self.electricity.usd_per_kwh, NotNegative)]),
+            (
+                vec!["electricity".to_owned()],
+                vec![("usd_per_kwh", self.electricity.usd_per_kwh, NotNegative)],
+            ),
             (vec!["machine".to_owned()], self.machine.numbers()),
         ];
         all.extend(self.workloads.iter().map(|(name, w)| (at("workloads", name), w.numbers())));
@@ -385,8 +388,13 @@ impl Costs {
                 return Some(Fault::new([table, name, "device"], what, &unknown.hint()));
             }
         }
-        let same = |a: &Reference, b: &Reference| (&a.model, &a.suite, &a.metric) == (&b.model, &b.suite, &b.metric);
-        let twice = self.reference.iter().enumerate().find(|(i, r)| self.reference.iter().take(*i).any(|o| same(o, r)));
+        let same =
+            |a: &Reference, b: &Reference| (&a.model, &a.suite, &a.metric) == (&b.model, &b.suite, &b.metric);
+        let twice = self
+            .reference
+            .iter()
+            .enumerate()
+            .find(|(i, r)| self.reference.iter().take(*i).any(|o| same(o, r)));
         twice.map(|(_, r)| {
             let what = format!("has {} on {} twice", r.model, r.suite);
             Fault::new(["reference"], what, "leave one out")

@@ -92,7 +92,11 @@ impl Setting {
 
     /// A value of a key by itself.
     pub fn new(key: &[&str], value: impl Into<Value>, text: &str) -> Self {
-        Self { key: key.iter().map(|k| (*k).to_owned()).collect(), value: value.into(), text: text.to_owned() }
+        Self {
+            key: key.iter().map(|k| (*k).to_owned()).collect(),
+            value: value.into(),
+            text: text.to_owned(),
+        }
     }
 }
 
@@ -109,11 +113,8 @@ pub fn with_settings(text: &str, place: &str, settings: &[Setting]) -> Result<(C
     }
     let mut table: Table = toml::from_str(text).map_err(|error| toml_error(place, text, &error))?;
     for setting in settings {
-        let wrong = |what: String, hint: String| PlanError::Missing {
-            place: setting.text.clone(),
-            what,
-            hint,
-        };
+        let wrong =
+            |what: String, hint: String| PlanError::Missing { place: setting.text.clone(), what, hint };
         set(&mut table, &setting.key, &setting.value).map_err(|(what, hint)| wrong(what, hint))?;
         // One after the other, so that an error is of this one.
         let now = toml::to_string(&table).map_err(|error| wrong(error.to_string(), "check it".to_owned()))?;
@@ -156,7 +157,10 @@ fn set(table: &mut Table, key: &[String], value: &Value) -> Result<(), (String, 
         None => {
             let near = nearest(&name, known.iter().map(String::as_str));
             let near = if near.is_empty() { known } else { near };
-            Err((format!("there is no {name:?} in the costs"), format!("the nearest are {}", near.join(", "))))
+            Err((
+                format!("there is no {name:?} in the costs"),
+                format!("the nearest are {}", near.join(", ")),
+            ))
         }
     }
 }
@@ -195,22 +199,60 @@ mod tests {
         let line_of = |what: &str| DEFAULT.lines().position(|l| l.starts_with(what)).expect(what) + 1;
         let price = line_of("price_usd = 1000");
         let cases = [
-            (changed("price_usd = 1000", "price_usd = -5"), format!("line {price}: owned.this-machine.price_usd must be 0 or more, not -5")),
-            (changed("price_usd = 1000", "price_usd = nan"), format!("line {price}: owned.this-machine.price_usd must be 0 or more, not NaN")),
+            (
+                changed("price_usd = 1000", "price_usd = -5"),
+                format!("line {price}: owned.this-machine.price_usd must be 0 or more, not -5"),
+            ),
+            (
+                changed("price_usd = 1000", "price_usd = nan"),
+                format!("line {price}: owned.this-machine.price_usd must be 0 or more, not NaN"),
+            ),
             (changed("price_usd = 1000", "price_usd = inf"), "must be 0 or more, not inf".to_owned()),
-            (changed("price_usd = 1000", "price_usd = \"much\""), format!("line {price}: invalid type: string")),
-            (changed("price_usd = 1000", "prise_usd = 1000"), format!("line {price}: unknown field `prise_usd`")),
+            (
+                changed("price_usd = 1000", "price_usd = \"much\""),
+                format!("line {price}: invalid type: string"),
+            ),
+            (
+                changed("price_usd = 1000", "prise_usd = 1000"),
+                format!("line {price}: unknown field `prise_usd`"),
+            ),
             (changed("price_usd = 1000\n", ""), "missing field `price_usd`".to_owned()),
-            (changed("life_months = 36", "life_months = 0"), "owned.this-machine.life_months must be more than 0, not 0".to_owned()),
-            (changed("utilisation = 0.25", "utilisation = 1.5"), "owned.this-machine.utilisation must be more than 0 and at most 1, not 1.5".to_owned()),
-            (changed("cached_share = 0.5", "cached_share = 2"), "workloads.chat.cached_share must lie between 0 and 1, not 2".to_owned()),
-            (changed("resale_usd = 300", "resale_usd = 3000"), "owned.this-machine.resale_usd is more than its price".to_owned()),
-            (changed("watts_idle = 40", "watts_idle = 400"), "owned.this-machine.watts_idle is more than watts_busy".to_owned()),
-            (changed("workload = \"coding\"", "workload = \"codng\""), "line 7: workload names \"codng\"".to_owned()),
-            (changed("device = \"RTX 3090\"", "device = \"RTX 3091\""), "owned.3090.device names \"RTX 3091\"".to_owned()),
+            (
+                changed("life_months = 36", "life_months = 0"),
+                "owned.this-machine.life_months must be more than 0, not 0".to_owned(),
+            ),
+            (
+                changed("utilisation = 0.25", "utilisation = 1.5"),
+                "owned.this-machine.utilisation must be more than 0 and at most 1, not 1.5".to_owned(),
+            ),
+            (
+                changed("cached_share = 0.5", "cached_share = 2"),
+                "workloads.chat.cached_share must lie between 0 and 1, not 2".to_owned(),
+            ),
+            (
+                changed("resale_usd = 300", "resale_usd = 3000"),
+                "owned.this-machine.resale_usd is more than its price".to_owned(),
+            ),
+            (
+                changed("watts_idle = 40", "watts_idle = 400"),
+                "owned.this-machine.watts_idle is more than watts_busy".to_owned(),
+            ),
+            (
+                changed("workload = \"coding\"", "workload = \"codng\""),
+                "line 7: workload names \"codng\"".to_owned(),
+            ),
+            (
+                changed("device = \"RTX 3090\"", "device = \"RTX 3091\""),
+                "owned.3090.device names \"RTX 3091\"".to_owned(),
+            ),
             (changed("[owned.3090-idle]", "[owned.3090]"), "duplicate key".to_owned()),
             (changed("[electricity]", "[electricity"), "line 11".to_owned()),
-            (format!("{DEFAULT}\n[[reference]]\nmodel = \"m\"\nsuite = \"s\"\nmetric = \"acc\"\nvalue = nan\nsource = \"\"\ndate = \"\"\n"), "reference.value of m on s is not a number".to_owned()),
+            (
+                format!(
+                    "{DEFAULT}\n[[reference]]\nmodel = \"m\"\nsuite = \"s\"\nmetric = \"acc\"\nvalue = nan\nsource = \"\"\ndate = \"\"\n"
+                ),
+                "reference.value of m on s is not a number".to_owned(),
+            ),
             (String::new(), "missing field `workload`".to_owned()),
             ("x".repeat(LARGEST + 1), "too many for a costs file".to_owned()),
         ];
@@ -229,7 +271,10 @@ mod tests {
         let costs = set_one("api.qwen3.6-27b.usd_per_mtok_out = 2").expect("a name with dots");
         assert_eq!(costs.api["qwen3.6-27b"].usd_per_mtok_out.to_bits(), 2_f64.to_bits());
         assert_eq!(set_one("workload=chat").expect("a text").workload, "chat");
-        assert_eq!(set_one("machine.bandwidth_gb_per_s=51.2").expect("optional").machine.bandwidth_gb_per_s, Some(51.2));
+        assert_eq!(
+            set_one("machine.bandwidth_gb_per_s=51.2").expect("optional").machine.bandwidth_gb_per_s,
+            Some(51.2)
+        );
         for (text, expected, hint) in [
             ("owned.3090.prise_usd=700", "unknown field `prise_usd`", "price_usd"),
             ("ownd.3090.price_usd=700", "there is no \"ownd\"", "owned"),

@@ -195,7 +195,8 @@ struct Book<'a> {
 pub(in crate::analyze) fn sheet(sheet: &Sheet, report: &Report, costs: &Costs) -> CostSheet {
     let Some(workload) = costs.chosen() else { return CostSheet::default() };
     let shape = workload.shape();
-    let book = Book { costs, workload, shape, rivals: rivals(costs, shape), tasks: tasks(sheet, &report.metrics) };
+    let book =
+        Book { costs, workload, shape, rivals: rivals(costs, shape), tasks: tasks(sheet, &report.metrics) };
     let machine = bandwidth(&costs.machine, &report.variants);
     let boxes = boxes(costs);
     let mut rows = book.rival_rows();
@@ -247,7 +248,11 @@ fn drawn_boxes<'a>(ways: Vec<&'a Way<'a>>) -> Vec<Line<'a>> {
     let rented = ways.iter().filter(|way| way.of.kind == CurveKind::Rented);
     let cheapest = rented.map(|way| way.month.usd_per_mtok).fold(f64::INFINITY, f64::min);
     let is_drawn = |way: &&Way| way.of.kind != CurveKind::Rented || way.month.usd_per_mtok <= cheapest;
-    let line = |way: &'a Way<'a>| Line { scenario: &way.of.scenario, kind: way.of.kind, cost: Cost::Month(way.month) };
+    let line = |way: &'a Way<'a>| Line {
+        scenario: &way.of.scenario,
+        kind: way.of.kind,
+        cost: Cost::Month(way.month),
+    };
     ways.into_iter().filter(is_drawn).map(line).collect()
 }
 
@@ -264,7 +269,8 @@ fn told(name: &str, workload: &Workload) -> String {
 fn dated(costs: &Costs) -> String {
     let owned = costs.owned.values().map(|o| &o.date);
     let others = costs.rented.values().map(|r| &r.date).chain(costs.api.values().map(|a| &a.date));
-    let dates = owned.chain(others).chain(costs.plan.values().map(|p| &p.date)).chain([&costs.electricity.date]);
+    let dates =
+        owned.chain(others).chain(costs.plan.values().map(|p| &p.date)).chain([&costs.electricity.date]);
     let mut dates: Vec<&str> = dates.map(String::as_str).filter(|date| !date.is_empty()).collect();
     dates.sort_unstable();
     match (dates.first(), dates.last()) {
@@ -308,7 +314,9 @@ impl Book<'_> {
 
     /// The volume that is costed: what the workload asks for, or all that can be produced.
     fn volume(&self, month: &Month) -> f64 {
-        month.capacity_mtok.map_or(self.workload.mtok_out_per_month, |most| self.workload.mtok_out_per_month.min(most))
+        month
+            .capacity_mtok
+            .map_or(self.workload.mtok_out_per_month, |most| self.workload.mtok_out_per_month.min(most))
     }
 
     fn blended(&self, usd_per_mtok_out: f64) -> f64 {
@@ -318,9 +326,15 @@ impl Book<'_> {
     fn rows(&self, way: &Way) -> Vec<CostRow> {
         let price = self.price(way);
         let mut rows = vec![price.clone()];
-        rows.extend(self.rivals.iter().map(|rival| against(CostRow { kind: "break_even".to_owned(), ..price.clone() }, way, rival)));
+        rows.extend(
+            self.rivals
+                .iter()
+                .map(|rival| against(CostRow { kind: "break_even".to_owned(), ..price.clone() }, way, rival)),
+        );
         rows.extend(VOLUMES.map(|volume| self.month(way, &price, volume)));
-        rows.extend(self.tasks.iter().filter(|t| t.variant == way.variant).map(|task| self.task(way, &price, task)));
+        rows.extend(
+            self.tasks.iter().filter(|t| t.variant == way.variant).map(|task| self.task(way, &price, task)),
+        );
         rows.extend(self.sensitivities(way, &price));
         rows
     }
@@ -337,7 +351,10 @@ impl Book<'_> {
         };
         if volume < self.workload.mtok_out_per_month {
             let wanted = self.workload.mtok_out_per_month;
-            return CostRow { verdict: joined(&row.verdict, &format!("produces less than the {wanted} asked for")), ..row };
+            return CostRow {
+                verdict: joined(&row.verdict, &format!("produces less than the {wanted} asked for")),
+                ..row
+            };
         }
         row
     }
@@ -370,7 +387,11 @@ impl Book<'_> {
     fn month(&self, way: &Way, price: &CostRow, volume: f64) -> CostRow {
         let kind = "month".to_owned();
         if way.month.produces(volume) {
-            return CostRow { kind, usd_per_mtok_out_full: price.usd_per_mtok_out_full, ..self.at_volume(way, volume) };
+            return CostRow {
+                kind,
+                usd_per_mtok_out_full: price.usd_per_mtok_out_full,
+                ..self.at_volume(way, volume)
+            };
         }
         CostRow {
             kind,
@@ -431,7 +452,13 @@ impl Book<'_> {
         rent: Option<(f64, f64)>,
         (input, input_value): (&str, Option<f64>),
     ) -> CostRow {
-        let of = Box_ { scenario: way.of.scenario.clone(), kind: way.of.kind, device: way.of.device, upkeep, rent };
+        let of = Box_ {
+            scenario: way.of.scenario.clone(),
+            kind: way.of.kind,
+            device: way.of.device,
+            upkeep,
+            rent,
+        };
         let month = of.month(way.hours);
         let way = Way { of: &of, month, source: price.source.clone(), ..*way };
         CostRow { kind: "sensitivity".to_owned(), input: input.to_owned(), input_value, ..self.price(&way) }
@@ -481,7 +508,11 @@ impl Book<'_> {
 
     /// A question put to an API whose score is known, with as many tokens as the base takes.
     fn reference_task(&self, reference: &Reference, rival: &Rival) -> Option<CostRow> {
-        let tariff = self.costs.api.get(&reference.api).filter(|_| rival.scenario == format!("api.{}", reference.api))?;
+        let tariff = self
+            .costs
+            .api
+            .get(&reference.api)
+            .filter(|_| rival.scenario == format!("api.{}", reference.api))?;
         let task = self.tasks.iter().find(|t| t.suite == reference.suite)?;
         let usd = task.input * tariff.usd_per_mtok_in
             + task.cached * tariff.usd_per_mtok_cached
@@ -492,13 +523,17 @@ impl Book<'_> {
             workload: self.costs.workload.clone(),
             suite: reference.suite.clone(),
             usd_per_solved_task: (reference.value > 0.0).then(|| usd / 1e6 / reference.value),
-            source: format!("{}: {}, {}; tokens as of {}", reference.model, reference.source, reference.date, task.variant),
+            source: format!(
+                "{}: {}, {}; tokens as of {}",
+                reference.model, reference.source, reference.date, task.variant
+            ),
             ..CostRow::default()
         })
     }
 
     fn references(&self) -> Vec<ReferencePoint> {
-        let usd = |r: &Reference| self.costs.api.get(&r.api).map(|one| api(self.shape, one.tariff()).usd_per_mtok);
+        let usd =
+            |r: &Reference| self.costs.api.get(&r.api).map(|one| api(self.shape, one.tariff()).usd_per_mtok);
         let point = |r: &Reference| ReferencePoint { reference: r.clone(), usd_per_mtok_out: usd(r) };
         self.costs.reference.iter().map(point).collect()
     }

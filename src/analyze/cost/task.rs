@@ -63,7 +63,9 @@ fn at(values: [f64; 3], place: usize) -> f64 {
 }
 
 fn tokens(item: &ItemRecord) -> Option<[f64; 3]> {
-    let ItemScore::Generated(GeneratedScore { prompt_tokens, answers, .. }) = &item.score else { return None };
+    let ItemScore::Generated(GeneratedScore { prompt_tokens, answers, .. }) = &item.score else {
+        return None;
+    };
     let prompt = *prompt_tokens as f64;
     let written: f64 = answers.iter().map(|answer| answer.tokens as f64).sum();
     let count = answers.len() as f64;
@@ -115,7 +117,10 @@ mod tests {
             id: String::new(),
             score: ItemScore::Failed { reason: "too long".to_owned() },
         };
-        assert_eq!(mean(&[item(100, &[20], false), failed, item(200, &[40], false)]), Some([150.0, 0.0, 30.0]));
+        assert_eq!(
+            mean(&[item(100, &[20], false), failed, item(200, &[40], false)]),
+            Some([150.0, 0.0, 30.0])
+        );
         assert_eq!(mean(&[]), None);
     }
 }

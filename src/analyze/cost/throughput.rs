@@ -59,7 +59,8 @@ fn several(variant: &VariantRow, rows: &[SpeedRow], one_pp_tps: f64) -> Vec<Thro
     let of = |kind: &'static str| {
         rows.iter().filter(move |row| row.variant == variant.variant && row.kind == kind && row.parallel > 1)
     };
-    let Some(depth) = of("parallel_tg").filter(|row| rate(row.mean).is_some()).map(|row| row.depth).min() else {
+    let Some(depth) = of("parallel_tg").filter(|row| rate(row.mean).is_some()).map(|row| row.depth).min()
+    else {
         return Vec::new();
     };
     let at_depth = |row: &&SpeedRow| row.depth == depth;

@@ -1,8 +1,8 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, CapabilityRow, ComparisonRow, CostSheet, FrontierRow, LongContextRow, MetricRow, Report, SpeculationRow,
-    SpeedRow, SuiteSummary, VariantRow,
+    About, CapabilityRow, ComparisonRow, CostSheet, FrontierRow, LongContextRow, MetricRow, Report,
+    SpeculationRow, SpeedRow, SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
