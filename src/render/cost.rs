@@ -33,10 +33,11 @@ pub fn lines(report: &Report) -> String {
         let _ = writeln!(out, "\nUSD for a solved question on {}:\n", costs.scenario);
         out.push_str(&table(&tasks));
     }
-    if let Some(row) = costs.rows.iter().find(|row| !row.source.is_empty() && row.variant == costs.variant) {
+    let own = |row: &&CostRow| row.source.starts_with("measured") && row.variant == costs.variant;
+    if let Some(row) = costs.rows.iter().rfind(own) {
         let _ = writeln!(
             out,
-            "\nMtok: a million tokens. Throughput: {}; costs.csv has it for every row.\nElectricity is computed from the watts given.",
+            "\nMtok: a million tokens. Throughput: {}; on devices scaled by memory bandwidth (`source` in costs.csv).\nElectricity is computed from the watts given. An API serves another model: look at what it scores, too.",
             row.source
         );
     }
@@ -47,6 +48,9 @@ pub fn lines(report: &Report) -> String {
 #[must_use]
 pub fn claim_lines(claims: &[Claim]) -> String {
     let mut out = String::new();
+    if let Some(first) = claims.first() {
+        let _ = writeln!(out, "\nThe field's claims, worked on {}.", first.on);
+    }
     for claim in claims {
         let verdict = if claim.holds { "holds" } else { "does not hold" };
         let _ = writeln!(out, "\n{}: {verdict}.\n  {}.", claim.claim, claim.numbers);
@@ -245,7 +249,7 @@ mod tests {
                 claim(false, vec![flip(0.25, 0.5)]),
                 claim(true, Vec::new())
             ]),
-            "\nIt pays: holds.\n  1 against 2.\n  not with owned.x.utilisation below 0.12 (now 0.25)\n\
+            "\nThe field's claims, worked on a model.\n\nIt pays: holds.\n  1 against 2.\n  not with owned.x.utilisation below 0.12 (now 0.25)\n\
              \nIt pays: does not hold.\n  1 against 2.\n  holds with owned.x.utilisation above 0.5 (now 0.25)\n\
              \nIt pays: holds.\n  1 against 2.\n  No single number turns it.\n"
         );

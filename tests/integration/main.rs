@@ -6,6 +6,7 @@ mod bad_input_disk;
 mod calls;
 mod code;
 mod corpora;
+mod cost;
 mod escape;
 mod eval;
 mod generate;

@@ -18,6 +18,8 @@ const HALVINGS: u32 = 60;
 pub struct Claim {
     /// The saying.
     pub claim: String,
+    /// The model, the boxes and the API that it is worked on.
+    pub on: String,
     /// Whether it holds on these inputs.
     pub holds: bool,
     /// By which numbers.
@@ -335,7 +337,18 @@ fn work(saying: &Saying, case: &Case, inputs: &ClaimInputs) -> Claim {
     let mut flips: Vec<Flip> = INPUTS.iter().filter_map(|input| flip(saying, case, input, inputs)).collect();
     let far = |flip: &Flip| (flip.turns_at.max(1e-12) / flip.value.max(1e-12)).ln().abs();
     flips.sort_by(|a, b| far(a).total_cmp(&far(b)));
-    Claim { claim: saying.words.to_owned(), holds, numbers: (saying.numbers)(case), flips }
+    let on = format!(
+        "{}; boxes owned.{}, owned.{} and rented.{}, api.{}, workload {}; {}, {}",
+        inputs.model,
+        inputs.owned,
+        inputs.idle,
+        inputs.rented,
+        inputs.api,
+        inputs.workload,
+        inputs.source,
+        inputs.date
+    );
+    Claim { claim: saying.words.to_owned(), on, holds, numbers: (saying.numbers)(case), flips }
 }
 
 fn moved(case: &Case, input: &Input, value: f64) -> Case {

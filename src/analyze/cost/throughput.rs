@@ -123,3 +123,110 @@ pub(super) fn scaled(
         source: format!("scaled by bandwidth {how}; {}", throughput.source),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { input_per_output: 4.0, cached_share: 0.75 };
+
+    fn variant() -> VariantRow {
+        VariantRow {
+            variant: "Q4_0".to_owned(),
+            file_bytes: Some(2_000_000_000),
+            pp512_tps: Some(100.0),
+            tg128_tps: Some(20.0),
+            ..VariantRow::default()
+        }
+    }
+
+    fn speed(kind: &str, depth: u32, parallel: u32, mean: Option<f64>) -> SpeedRow {
+        SpeedRow {
+            variant: "Q4_0".to_owned(),
+            kind: kind.to_owned(),
+            prompt: None,
+            generate: None,
+            depth,
+            parallel,
+            mean,
+            sd: None,
+            n: 1,
+            unit: "tokens/s".to_owned(),
+            status: "done".to_owned(),
+            reason: String::new(),
+        }
+    }
+
+    fn machine(bandwidth_gb_per_s: Option<f64>) -> Machine {
+        let (source, date) = (String::new(), String::new());
+        Machine { bandwidth_gb_per_s, device_efficiency: 0.5, source, date }
+    }
+
+    #[test]
+    fn of_several_streams_the_fastest_number_counts() {
+        let rows = [
+            speed("parallel_tg", 0, 1, Some(20.0)),
+            speed("parallel_tg", 0, 2, Some(35.0)),
+            speed("parallel_tg", 0, 4, Some(50.0)),
+            speed("parallel_tg", 0, 8, None),
+            speed("parallel_tg", 4096, 4, Some(999.0)),
+            speed("parallel_pp", 0, 4, Some(110.0)),
+        ];
+        let told = |rows: &[SpeedRow]| -> Vec<(u32, f64, f64, String)> {
+            let all = measured(&variant(), rows, SHAPE);
+            all.into_iter().map(|t| (t.streams, t.speed.pp_tps, t.speed.tg_tps, t.source)).collect()
+        };
+        let one = |how: &str| (1, 100.0, 20.0, how.to_owned());
+        let four = (4, 110.0, 50.0, "measured, 4 streams together".to_owned());
+        assert_eq!(told(&rows), [one("measured, one stream"), four]);
+        assert_eq!(told(&rows[..1]), [one("measured, one stream; several together were not timed")]);
+        let two = (2, 100.0, 35.0, "measured, 2 streams together, prompts by one".to_owned());
+        assert_eq!(told(&rows[..2]), [one("measured, one stream"), two]);
+        // Several that are slower than one are of no use.
+        assert_eq!(told(&[speed("parallel_tg", 0, 2, Some(5.0))]), [one("measured, one stream")]);
+        let untimed = VariantRow { tg128_tps: None, ..variant() };
+        assert!(measured(&untimed, &rows, SHAPE).is_empty());
+    }
+
+    /// Files of 2 GB at 20 tokens/s: 40 GB/s here. Of 936 GB/s half is reached: 468. That is 11.7 times as much.
+    #[test]
+    fn another_device_is_scaled_by_bandwidth() {
+        let here = measured(&variant(), &[], SHAPE).remove(0);
+        let estimated = bandwidth(&machine(None), &[variant()]);
+        let card = scaled(&here, &variant(), "RTX 3090", &machine(None), estimated.as_ref()).expect("scaled");
+        assert!(
+            (card.speed.tg_tps - 234.0).abs() < 1e-9 && (card.speed.pp_tps - 1170.0).abs() < 1e-9,
+            "{card:?}"
+        );
+        assert!(
+            card.source.starts_with("scaled by bandwidth 936 x 0.5/40.0 GB/s, the latter estimated"),
+            "{card:?}"
+        );
+        // Given: 936/46.8 = 20 times.
+        let given = machine(Some(46.8));
+        let known = bandwidth(&given, &[variant()]);
+        let card = scaled(&here, &variant(), "RTX 3090", &given, known.as_ref()).expect("scaled");
+        assert!((card.speed.tg_tps - 400.0).abs() < 1e-9, "{card:?}");
+        assert!(
+            card.source.starts_with("scaled by bandwidth 936/46.8 GB/s; measured, one stream"),
+            "{card:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_scaled_says_why() {
+        let here = measured(&variant(), &[], SHAPE).remove(0);
+        let given = machine(Some(46.8));
+        let known = bandwidth(&given, &[]);
+        let why = |variant: &VariantRow, device: &str, known: Option<&Bandwidth>| {
+            scaled(&here, variant, device, &given, known).expect_err("it cannot be scaled")
+        };
+        let large = VariantRow { file_bytes: Some(30 << 30), ..variant() };
+        assert_eq!(why(&large, "RTX 3090", known.as_ref()), "does not fit: 30.0 GiB in 24.0 GiB of RTX 3090");
+        let unknown = VariantRow { file_bytes: None, ..variant() };
+        assert_eq!(why(&unknown, "RTX 3090", known.as_ref()), "the size of the file is not known");
+        assert!(why(&variant(), "RTX 3091", known.as_ref()).contains("RTX 3091"));
+        assert_eq!(why(&variant(), "RTX 3090", None), "the bandwidth of this machine is not known");
+        assert_eq!(bandwidth(&machine(None), &[VariantRow { tg128_tps: None, ..variant() }]), None);
+    }
+}

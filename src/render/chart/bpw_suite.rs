@@ -10,7 +10,7 @@ use super::wording::{
 use crate::analyze::report::{ReferencePoint, Report, SuiteSummary};
 
 /// Widest line of another model's name.
-const NARROW: f64 = 110.0;
+const NARROW: f64 = 150.0;
 
 /// One figure for every suite whose main metric is better when higher.
 pub(super) fn figures(report: &Report) -> Vec<Figure> {

@@ -141,8 +141,9 @@ fn by_cost(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure
 fn scenario(report: &Report) -> String {
     let costs = &report.costs;
     let workload = costs.workload.split(", ").take(2).collect::<Vec<_>>().join(", ");
+    let base = usd(report, BASE).map_or(String::new(), |usd| format!(" The base: ${}.", short(usd)));
     format!(
-        "Cost: {}, at work all the hours that it can; workload {workload}. Prices of {}; electricity computed from the watts given.",
+        "Cost: {}, at work all the hours that it can; workload {workload}. Prices of {}; electricity computed from the watts given.{base}",
         costs.scenario, costs.dated
     )
 }

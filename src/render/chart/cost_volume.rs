@@ -43,7 +43,7 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
     panel.curves = curves;
     let mut notes = crossing_notes(costs);
     notes.push(format!(
-        "Prices of {}. {}. Electricity computed from the watts given. Of what can be rented the cheapest is shown.",
+        "Prices of {}. {}. Electricity computed from the watts given. Of what can be rented the cheapest is shown. An API serves another model.",
         costs.dated,
         throughput(costs)
     ));

@@ -4,14 +4,14 @@ mod sample;
 
 use super::files::{draw_all, figures};
 use super::label::{Lean, Rect};
-use super::scatter::{Figure, Scene, Shape, Text, lay_out};
+use super::scatter::{Figure, LevelKind, Look, Scene, Shape, Text, lay_out};
 use super::theme::QUIET;
 use super::theme::{
     AXIS, BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
 };
 use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, caches, capabilities, crash, drafts, noise_floor, surface};
+use sample::{CROWD, LADDER, caches, capabilities, costs, crash, drafts, noise_floor, surface};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -128,6 +128,49 @@ fn long_prompts_are_heat_maps_without_a_word_over_another() {
             assert!(texts(&scene).any(|t| t.words.contains("it does not fit")), "and it is said why");
         }
         assert_eq!(heats[1].maps[0].cells[0][..2], [Some(1.0), Some(1.0 / 1.4)]);
+    }
+}
+
+#[test]
+fn costs_are_lines_over_volume_and_points_beside_quality() {
+    for rungs in [&LADDER[..], &CROWD[..]] {
+        let mut report = sample::report(rungs);
+        costs(&mut report);
+        let all = scenes(&report);
+        let of = |name: &str| all.iter().find(|(f, _)| f.name == name).unwrap_or_else(|| panic!("{name}"));
+        let (figure, scene) = of("cost-volume");
+        check(figure, scene);
+        let panel = &figure.panels[0];
+        assert_eq!((panel.curves.len(), panel.legend.len()), (5, 5));
+        let drawn: Vec<&str> = panel.marks.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(drawn, ["it", "flat", "here", "there", "card", ""], "the last is the crossing");
+        // Thirty times the API is as dear as is shown, of a box for a handful of tokens.
+        assert!(panel.curves.iter().flat_map(|c| &c.points).all(|p| p.1 <= 90.0));
+        assert!(figure.notes[0].contains("owned.here costs no more than api.it from 12 million"));
+        assert!(figure.notes.iter().any(|n| n.contains("2026-05") && n.contains("measured, one stream")));
+
+        for name in ["cost-moby_dick", "cost-winogrande"] {
+            let (figure, scene) = of(name);
+            check(figure, scene);
+            assert!(figure.notes.iter().any(|n| n.contains("owned.here") && n.contains("coding")));
+        }
+        let (figure, _) = of("cost-winogrande");
+        let another =
+            figure.panels[0].marks.iter().find(|m| m.name.starts_with("Another")).expect("the model");
+        assert_eq!((another.x, another.y, another.look), (3.0, 77.0, Look::Second));
+        let frontier: Vec<f64> = figure.panels[0].path.iter().map(|p| p.1).collect();
+        assert!(frontier.windows(2).all(|w| w[0] < w[1]), "dearer is better: {frontier:?}");
+
+        let (figure, scene) = of("bits-quality-cost");
+        check(figure, scene);
+        let radii: Vec<f64> = figure.panels[0].marks.iter().map(|m| m.radius).collect();
+        assert!(radii[0] > radii[radii.len() - 1], "what has more bits costs more: {radii:?}");
+
+        let (figure, scene) = of("bpw-winogrande");
+        check(figure, scene);
+        let level = figure.panels[0].levels.iter().find(|l| l.kind == LevelKind::Reference).expect("a line");
+        assert_eq!((level.y, level.label.last().map(String::as_str)), (77.0, Some("77.0%")));
+        assert!(figure.notes.iter().any(|n| n.contains("a paper")));
     }
 }
 
