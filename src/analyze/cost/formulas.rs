@@ -115,14 +115,14 @@ pub(super) fn api(shape: Shape, tariff: Tariff) -> Month {
 }
 
 /// A box of one's own by the month.
-pub(super) fn owned_month(box_: &Upkeep, busy_hours: f64) -> Month {
-    let hardware = (box_.price_usd - box_.resale_usd) / box_.life_months;
-    let idle = box_.watts_idle * HOURS / WATTS * box_.usd_per_kwh;
-    let setup = box_.setup_hours * box_.wage_usd_per_hour / box_.life_months;
+pub(super) fn owned_month(upkeep: &Upkeep, busy_hours: f64) -> Month {
+    let hardware = (upkeep.price_usd - upkeep.resale_usd) / upkeep.life_months;
+    let idle = upkeep.watts_idle * HOURS / WATTS * upkeep.usd_per_kwh;
+    let setup = upkeep.setup_hours * upkeep.wage_usd_per_hour / upkeep.life_months;
     Month {
-        fixed_usd: hardware + if box_.otherwise_off { idle } else { 0.0 } + setup,
-        usd_per_mtok: (box_.watts_busy - box_.watts_idle) / WATTS * box_.usd_per_kwh * busy_hours,
-        capacity_mtok: Some(capacity(box_.utilisation, busy_hours)),
+        fixed_usd: hardware + if upkeep.otherwise_off { idle } else { 0.0 } + setup,
+        usd_per_mtok: (upkeep.watts_busy - upkeep.watts_idle) / WATTS * upkeep.usd_per_kwh * busy_hours,
+        capacity_mtok: Some(capacity(upkeep.utilisation, busy_hours)),
     }
 }
 

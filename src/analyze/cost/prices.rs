@@ -349,7 +349,11 @@ impl Costs {
         for (mut key, numbers) in self.numbers() {
             if let Some((last, value, range)) = numbers.into_iter().find(|(_, v, range)| !range.holds(*v)) {
                 key.push(last.to_owned());
-                let what = format!("{}, not {value}", range.words());
+                let what = if value > Range::MOST {
+                    format!("is too large: {value}")
+                } else {
+                    format!("{}, not {value}", range.words())
+                };
                 return Some(Fault { key, what, hint: "correct the number".to_owned() });
             }
         }

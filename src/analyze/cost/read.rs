@@ -207,7 +207,10 @@ mod tests {
                 changed("price_usd = 1000", "price_usd = nan"),
                 format!("line {price}: owned.this-machine.price_usd must be 0 or more, not NaN"),
             ),
-            (changed("price_usd = 1000", "price_usd = inf"), "must be 0 or more, not inf".to_owned()),
+            (
+                changed("price_usd = 1000", "price_usd = inf"),
+                "owned.this-machine.price_usd is too large: inf".to_owned(),
+            ),
             (
                 changed("price_usd = 1000", "price_usd = \"much\""),
                 format!("line {price}: invalid type: string"),

@@ -7,7 +7,7 @@ use super::curves::{Cost, Crossing, Curve, CurveKind, Line, crossings, curves};
 use super::formulas::{BreakEven, Month, Shape, Speed, Upkeep, api, busy_hours, owned_month, rented};
 use super::prices::{Costs, Reference, Workload};
 use super::task::{Task, tasks};
-use super::throughput::{Bandwidth, Throughput, bandwidth, measured, scaled};
+use super::throughput::{Bandwidth, Throughput, bandwidth, is_timed, measured, scaled};
 use crate::analyze::planned::Sheet;
 use crate::analyze::report::{Report, VariantRow};
 
@@ -99,7 +99,7 @@ pub struct ReferencePoint {
 }
 
 /// A box, as the costs file has it.
-struct Box_<'a> {
+struct Host<'a> {
     scenario: String,
     kind: CurveKind,
     device: Option<&'a str>,
@@ -107,7 +107,7 @@ struct Box_<'a> {
     rent: Option<(f64, f64)>,
 }
 
-impl Box_<'_> {
+impl Host<'_> {
     fn month(&self, hours: f64) -> Month {
         match (&self.upkeep, self.rent) {
             (Some(upkeep), _) => owned_month(upkeep, hours),
@@ -123,15 +123,15 @@ impl Box_<'_> {
     }
 }
 
-fn boxes(costs: &Costs) -> Vec<Box_<'_>> {
-    let owned = costs.owned.iter().map(|(name, owned)| Box_ {
+fn boxes(costs: &Costs) -> Vec<Host<'_>> {
+    let owned = costs.owned.iter().map(|(name, owned)| Host {
         scenario: format!("owned.{name}"),
         kind: if owned.price_usd > 0.0 { CurveKind::Owned } else { CurveKind::OwnedIdle },
         device: owned.device.as_deref(),
         upkeep: Some(owned.upkeep(costs.electricity.usd_per_kwh)),
         rent: None,
     });
-    let rented = costs.rented.iter().map(|(name, rented)| Box_ {
+    let rented = costs.rented.iter().map(|(name, rented)| Host {
         scenario: format!("rented.{name}"),
         kind: CurveKind::Rented,
         device: rented.device.as_deref(),
@@ -173,7 +173,7 @@ fn rivals(costs: &Costs, shape: Shape) -> Vec<Rival> {
 
 /// A variant on a box.
 struct Way<'a> {
-    of: &'a Box_<'a>,
+    of: &'a Host<'a>,
     variant: &'a str,
     streams: u32,
     speed: Speed,
@@ -281,14 +281,14 @@ fn dated(costs: &Costs) -> String {
 }
 
 /// The box that variants are compared on: this machine if it is bought, or the first there is.
-fn compared_on(boxes: &[Box_]) -> String {
-    let here = boxes.iter().find(|b| b.device.is_none() && b.kind == CurveKind::Owned);
-    here.or(boxes.first()).map_or(String::new(), |b| b.scenario.clone())
+fn compared_on(hosts: &[Host]) -> String {
+    let here = hosts.iter().find(|b| b.device.is_none() && b.kind == CurveKind::Owned);
+    here.or(hosts.first()).map_or(String::new(), |b| b.scenario.clone())
 }
 
 /// The variant that is drawn: the one named, if it has a speed, or the one nearest to what most people run.
 fn drawn(costs: &Costs, report: &Report) -> String {
-    let timed = || report.variants.iter().filter(|v| v.tg128_tps.is_some_and(|tps| tps > 0.0));
+    let timed = || report.variants.iter().filter(|v| is_timed(v));
     let named = timed().find(|v| v.variant == costs.variant);
     let far = |v: &&VariantRow| v.bpw.map_or(f64::INFINITY, |bpw| (bpw - DRAWN_BPW).abs());
     let nearest = || timed().min_by(|a, b| far(a).total_cmp(&far(b)));
@@ -298,7 +298,7 @@ fn drawn(costs: &Costs, report: &Report) -> String {
 impl Book<'_> {
     fn way<'a>(
         &self,
-        of: &'a Box_<'a>,
+        of: &'a Host<'a>,
         variant: &'a VariantRow,
         here: &Throughput,
         machine: Option<&Bandwidth>,
@@ -452,7 +452,7 @@ impl Book<'_> {
         rent: Option<(f64, f64)>,
         (input, input_value): (&str, Option<f64>),
     ) -> CostRow {
-        let of = Box_ {
+        let of = Host {
             scenario: way.of.scenario.clone(),
             kind: way.of.kind,
             device: way.of.device,
@@ -465,7 +465,7 @@ impl Book<'_> {
     }
 
     /// A box that a variant cannot be put on: a row with the reason.
-    fn no_row(&self, of: &Box_, variant: &VariantRow, streams: u32, why: String) -> CostRow {
+    fn no_row(&self, of: &Host, variant: &VariantRow, streams: u32, why: String) -> CostRow {
         CostRow {
             variant: variant.variant.clone(),
             scenario: of.scenario.clone(),

@@ -30,9 +30,14 @@ pub(super) struct Bandwidth {
     pub from: Option<String>,
 }
 
-/// A usable rate.
+/// A rate that hours can be computed from.
 fn rate(value: Option<f64>) -> Option<f64> {
-    value.filter(|v| v.is_finite() && *v > 0.0)
+    value.filter(|v| v.is_finite() && *v > 1e-6)
+}
+
+/// Whether a variant has a throughput.
+pub(super) fn is_timed(variant: &VariantRow) -> bool {
+    rate(variant.pp512_tps).is_some() && rate(variant.tg128_tps).is_some()
 }
 
 /// Throughputs of a variant: by one stream, and by as many together as take least time for this workload, where several
