@@ -428,7 +428,7 @@ pub struct CostArgs {
     /// the next three the numbers used become the folder's costs.toml.
     #[arg(long, value_name = "FILE")]
     pub costs: Option<PathBuf>,
-    /// A single number on top of them, such as owned.3090.price_usd=700.
+    /// A single number on top of them, such as `owned.3090.price_usd=700`.
     #[arg(long, value_name = "KEY=VALUE")]
     pub cost: Vec<String>,
     /// What the model is used for: chat, coding, agentic, rag, or another of the file.

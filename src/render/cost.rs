@@ -170,7 +170,7 @@ fn tasks(report: &Report) -> Cells {
 fn verdict(row: &CostRow) -> String {
     let word = row.verdict.split(';').next().unwrap_or_default();
     match (word, row.break_even_mtok, row.break_even_uncapped_mtok) {
-        ("breaks_even", Some(mtok), _) if mtok == 0.0 => "at any volume".to_owned(),
+        ("breaks_even", Some(0.0), _) => "at any volume".to_owned(),
         ("breaks_even", Some(mtok), _) => format!("from {} Mtok", number(mtok)),
         ("beyond_capacity", _, Some(mtok)) => format!("never: at {} Mtok", number(mtok)),
         ("never", ..) => "never".to_owned(),
@@ -239,6 +239,7 @@ mod tests {
         let flip = |value, turns_at| Flip { input: "owned.x.utilisation".to_owned(), value, turns_at };
         let claim = |holds, flips| Claim {
             claim: "It pays".to_owned(),
+            on: "a model".to_owned(),
             holds,
             numbers: "1 against 2".to_owned(),
             flips,

@@ -8,7 +8,7 @@ use crate::analyze::Report;
 use crate::analyze::cost::{self, Costs, Setting};
 use crate::error::Error;
 use crate::files;
-use crate::plan::error::PlanError;
+use crate::plan::error::{PlanError, nearest};
 use crate::run::derive;
 
 /// What the user gives.
@@ -53,7 +53,16 @@ pub fn costs(order: &Order, folder: Option<&Path>) -> Result<(Costs, String), Er
 pub fn cost(order: &Order, folder: &Path) -> Result<Report, Error> {
     // A folder that is none is told before its costs are.
     let (manifest, trials) = derive::read(folder)?;
-    let (_, text) = costs(order, Some(folder))?;
+    let (costs, text) = costs(order, Some(folder))?;
+    let mut variants = manifest.variants.iter().map(|variant| variant.name.as_str());
+    if !costs.variant.is_empty() && !variants.clone().any(|name| name == costs.variant) {
+        return Err(Error::Plan(PlanError::Unknown {
+            place: "variant of the costs".to_owned(),
+            kind: "variant",
+            nearest: nearest(&costs.variant, &mut variants),
+            name: costs.variant,
+        }));
+    }
     if *order != Order::default() {
         let path = folder.join(derive::COSTS);
         files::replace(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })?;

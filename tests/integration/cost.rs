@@ -101,6 +101,7 @@ fn wrong_numbers_change_nothing() {
         "correct",
     );
     wrong(&["--volume", "NaN"], "must be more than 0, not NaN", "correct");
+    wrong(&["--cost", "variant=Q8_1"], "no variant is called \"Q8_1\"", "Q8_0");
     wrong(&["--costs", "none.toml"], "cannot read none.toml", "check the path");
     let printed = sandbox.run(&["cost", "--print-costs"]).ends(0).stdout;
     sandbox.write("bad.toml", printed.replace("life_months = 36", "life_months = 0"));

@@ -179,18 +179,19 @@ mod tests {
         with_settings(DEFAULT, "costs.toml", &[Setting::parse(text)?]).map(|(costs, _)| costs)
     }
 
+    fn sourced(name: &str, value: &Value) {
+        let Value::Table(table) = value else { return };
+        if table.values().any(|v| v.is_float() || v.is_integer()) {
+            assert!(table.contains_key("source") && table.contains_key("date"), "{name}");
+        }
+        table.iter().for_each(|(name, value)| sourced(name, value));
+    }
+
     #[test]
     fn the_default_is_right_and_says_where_every_number_is_from() {
         let costs = parse(DEFAULT, "costs.toml").expect("the default");
         assert!(costs.owned.len() > 2 && costs.api.len() > 2 && costs.claims.is_some());
         let table: Table = toml::from_str(DEFAULT).expect("TOML");
-        fn sourced(name: &str, value: &Value) {
-            let Value::Table(table) = value else { return };
-            if table.values().any(|v| v.is_float() || v.is_integer()) {
-                assert!(table.contains_key("source") && table.contains_key("date"), "{name}");
-            }
-            table.iter().for_each(|(name, value)| sourced(name, value));
-        }
         table.iter().for_each(|(name, value)| sourced(name, value));
     }
 

@@ -1,22 +1,20 @@
-//! Rows of `costs.csv`, and the lines over monthly volume that are drawn: every variant on every box of the costs file,
-//! every API and subscription.
+//! Rows of `costs.csv`: every variant on every box of the costs file, every API and subscription.
 
 use serde::Serialize;
 
-use super::curves::{Cost, Crossing, Curve, CurveKind, Line, crossings, curves};
-use super::formulas::{BreakEven, Month, Shape, Speed, Upkeep, api, busy_hours, owned_month, rented};
+use super::curves::{Cost, CurveKind};
+use super::formulas::{BreakEven, Month, Shape, Speed, Upkeep, api, busy_hours};
 use super::prices::{Costs, Reference, Workload};
-use super::task::{Task, tasks};
-use super::throughput::{Bandwidth, Throughput, bandwidth, is_timed, measured, scaled};
-use crate::analyze::planned::Sheet;
-use crate::analyze::report::{Report, VariantRow};
+use super::scenario::{Host, Rival};
+use super::sheet::ReferencePoint;
+use super::task::Task;
+use super::throughput::{Bandwidth, Throughput, scaled};
+use crate::analyze::report::VariantRow;
 
 /// Volumes that months are totalled for, million output tokens.
 const VOLUMES: [f64; 6] = [0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0];
 /// What utilisation and electricity are multiplied by, to see what depends on them.
 const SWINGS: [f64; 2] = [0.5, 2.0];
-/// Bits per weight of the variant that is drawn, if none is named.
-const DRAWN_BPW: f64 = 4.8;
 
 /// A row of `costs.csv`. Dollars, and million output tokens a month.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
@@ -67,236 +65,41 @@ pub struct CostRow {
     pub energy_source: String,
 }
 
-/// What is shown of costs.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
-pub struct CostSheet {
-    /// Rows of `costs.csv`.
-    pub rows: Vec<CostRow>,
-    /// `coding: 4 input tokens to an output token, 70% of them cached, 5 Mtok out a month`.
-    pub workload: String,
-    /// Of when the prices are.
-    pub dated: String,
-    /// The variant that is drawn over volumes.
-    pub variant: String,
-    /// The box that variants are compared on.
-    pub scenario: String,
-    /// Lines over volume.
-    pub curves: Vec<Curve>,
-    /// Where boxes become cheaper.
-    pub crossings: Vec<Crossing>,
-    /// What models behind APIs score.
-    pub references: Vec<ReferencePoint>,
-}
-
-/// What a model behind an API scores.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ReferencePoint {
-    /// As in the costs file.
-    #[serde(flatten)]
-    pub reference: Reference,
-    /// Dollars a million output tokens; absent without a priced API.
-    pub usd_per_mtok_out: Option<f64>,
-}
-
-/// A box, as the costs file has it.
-struct Host<'a> {
-    scenario: String,
-    kind: CurveKind,
-    device: Option<&'a str>,
-    upkeep: Option<Upkeep>,
-    rent: Option<(f64, f64)>,
-}
-
-impl Host<'_> {
-    fn month(&self, hours: f64) -> Month {
-        match (&self.upkeep, self.rent) {
-            (Some(upkeep), _) => owned_month(upkeep, hours),
-            (None, rent) => {
-                let (usd_per_hour, utilisation) = rent.unwrap_or((0.0, 1.0));
-                rented(usd_per_hour, utilisation, hours)
-            }
-        }
-    }
-
-    fn energy_source(&self) -> &'static str {
-        if self.upkeep.is_some() { "given watts" } else { "" }
-    }
-}
-
-fn boxes(costs: &Costs) -> Vec<Host<'_>> {
-    let owned = costs.owned.iter().map(|(name, owned)| Host {
-        scenario: format!("owned.{name}"),
-        kind: if owned.price_usd > 0.0 { CurveKind::Owned } else { CurveKind::OwnedIdle },
-        device: owned.device.as_deref(),
-        upkeep: Some(owned.upkeep(costs.electricity.usd_per_kwh)),
-        rent: None,
-    });
-    let rented = costs.rented.iter().map(|(name, rented)| Host {
-        scenario: format!("rented.{name}"),
-        kind: CurveKind::Rented,
-        device: rented.device.as_deref(),
-        upkeep: None,
-        rent: Some((rented.usd_per_hour, rented.utilisation)),
-    });
-    owned.chain(rented).collect()
-}
-
-/// Something that a box is compared with.
-struct Rival {
-    scenario: String,
-    source: String,
-    kind: CurveKind,
-    cost: Cost,
-}
-
-impl Rival {
-    fn line(&self) -> Line<'_> {
-        Line { scenario: &self.scenario, kind: self.kind, cost: self.cost }
-    }
-}
-
-fn rivals(costs: &Costs, shape: Shape) -> Vec<Rival> {
-    let apis = costs.api.iter().map(|(name, one)| Rival {
-        scenario: format!("api.{name}"),
-        source: format!("{}, {}", one.source, one.date),
-        kind: CurveKind::Api,
-        cost: Cost::Month(api(shape, one.tariff())),
-    });
-    let plans = costs.plan.iter().map(|(name, one)| Rival {
-        scenario: format!("plan.{name}"),
-        source: format!("{}, {}", one.source, one.date),
-        kind: CurveKind::Plan,
-        cost: Cost::Plan(one.plan(shape)),
-    });
-    apis.chain(plans).collect()
-}
-
 /// A variant on a box.
-struct Way<'a> {
-    of: &'a Host<'a>,
-    variant: &'a str,
-    streams: u32,
-    speed: Speed,
-    hours: f64,
-    month: Month,
-    source: String,
+pub(super) struct Way<'a> {
+    /// The box.
+    pub of: &'a Host<'a>,
+    /// The variant.
+    pub variant: &'a str,
+    /// Streams together.
+    pub streams: u32,
+    /// What they do.
+    pub speed: Speed,
+    /// Hours that it is busy with a million output tokens.
+    pub hours: f64,
+    /// What it costs.
+    pub month: Month,
+    /// Where the throughput is from.
+    pub source: String,
 }
 
 /// What all rows are made from.
-struct Book<'a> {
-    costs: &'a Costs,
-    workload: &'a Workload,
-    shape: Shape,
-    rivals: Vec<Rival>,
-    tasks: Vec<Task>,
-}
-
-/// Everything that is shown of costs.
-pub(in crate::analyze) fn sheet(sheet: &Sheet, report: &Report, costs: &Costs) -> CostSheet {
-    let Some(workload) = costs.chosen() else { return CostSheet::default() };
-    let shape = workload.shape();
-    let book =
-        Book { costs, workload, shape, rivals: rivals(costs, shape), tasks: tasks(sheet, &report.metrics) };
-    let machine = bandwidth(&costs.machine, &report.variants);
-    let boxes = boxes(costs);
-    let mut rows = book.rival_rows();
-    let mut ways = Vec::new();
-    for variant in &report.variants {
-        for throughput in measured(variant, &report.speed, shape) {
-            for of in &boxes {
-                match book.way(of, variant, &throughput, machine.as_ref()) {
-                    Ok(way) => {
-                        rows.extend(book.rows(&way));
-                        ways.push(way);
-                    }
-                    Err(why) => rows.push(book.no_row(of, variant, throughput.streams, why)),
-                }
-            }
-        }
-    }
-    let drawn = drawn(costs, report);
-    let ours = drawn_boxes(best(ways.iter().filter(|way| way.variant == drawn)));
-    let theirs: Vec<Line> = book.rivals.iter().map(Rival::line).collect();
-    let all: Vec<Line> = theirs.iter().chain(&ours).copied().collect();
-    CostSheet {
-        workload: told(&costs.workload, workload),
-        dated: dated(costs),
-        scenario: compared_on(&boxes),
-        curves: curves(&all),
-        crossings: crossings(&ours, &theirs),
-        references: book.references(),
-        variant: drawn,
-        rows,
-    }
-}
-
-/// Of the ways of one box the one with most streams.
-fn best<'a>(ways: impl Iterator<Item = &'a Way<'a>>) -> Vec<&'a Way<'a>> {
-    let mut best: Vec<&Way> = Vec::new();
-    for way in ways {
-        match best.iter_mut().find(|other| other.of.scenario == way.of.scenario) {
-            Some(other) if way.hours < other.hours => *other = way,
-            Some(_) => {}
-            None => best.push(way),
-        }
-    }
-    best
-}
-
-/// Their lines: of what is rented the cheapest only.
-fn drawn_boxes<'a>(ways: Vec<&'a Way<'a>>) -> Vec<Line<'a>> {
-    let rented = ways.iter().filter(|way| way.of.kind == CurveKind::Rented);
-    let cheapest = rented.map(|way| way.month.usd_per_mtok).fold(f64::INFINITY, f64::min);
-    let is_drawn = |way: &&Way| way.of.kind != CurveKind::Rented || way.month.usd_per_mtok <= cheapest;
-    let line = |way: &'a Way<'a>| Line {
-        scenario: &way.of.scenario,
-        kind: way.of.kind,
-        cost: Cost::Month(way.month),
-    };
-    ways.into_iter().filter(is_drawn).map(line).collect()
-}
-
-fn told(name: &str, workload: &Workload) -> String {
-    format!(
-        "{name}: {} input tokens to an output token, {:.0}% of them cached, {} million output tokens a month",
-        workload.input_per_output,
-        100.0 * workload.cached_share,
-        workload.mtok_out_per_month
-    )
-}
-
-/// First and last date of the prices.
-fn dated(costs: &Costs) -> String {
-    let owned = costs.owned.values().map(|o| &o.date);
-    let others = costs.rented.values().map(|r| &r.date).chain(costs.api.values().map(|a| &a.date));
-    let dates =
-        owned.chain(others).chain(costs.plan.values().map(|p| &p.date)).chain([&costs.electricity.date]);
-    let mut dates: Vec<&str> = dates.map(String::as_str).filter(|date| !date.is_empty()).collect();
-    dates.sort_unstable();
-    match (dates.first(), dates.last()) {
-        (Some(first), Some(last)) if first == last => (*first).to_owned(),
-        (Some(first), Some(last)) => format!("{first} to {last}"),
-        _ => String::new(),
-    }
-}
-
-/// The box that variants are compared on: this machine if it is bought, or the first there is.
-fn compared_on(hosts: &[Host]) -> String {
-    let here = hosts.iter().find(|b| b.device.is_none() && b.kind == CurveKind::Owned);
-    here.or(hosts.first()).map_or(String::new(), |b| b.scenario.clone())
-}
-
-/// The variant that is drawn: the one named, if it has a speed, or the one nearest to what most people run.
-fn drawn(costs: &Costs, report: &Report) -> String {
-    let timed = || report.variants.iter().filter(|v| is_timed(v));
-    let named = timed().find(|v| v.variant == costs.variant);
-    let far = |v: &&VariantRow| v.bpw.map_or(f64::INFINITY, |bpw| (bpw - DRAWN_BPW).abs());
-    let nearest = || timed().min_by(|a, b| far(a).total_cmp(&far(b)));
-    named.or_else(nearest).map_or(String::new(), |v| v.variant.clone())
+pub(super) struct Book<'a> {
+    /// The costs file.
+    pub costs: &'a Costs,
+    /// Its workload.
+    pub workload: &'a Workload,
+    /// What that asks for.
+    pub shape: Shape,
+    /// What boxes are compared with.
+    pub rivals: Vec<Rival>,
+    /// What questions take.
+    pub tasks: Vec<Task>,
 }
 
 impl Book<'_> {
-    fn way<'a>(
+    /// A variant on a box, or why it cannot be there.
+    pub fn way<'a>(
         &self,
         of: &'a Host<'a>,
         variant: &'a VariantRow,
@@ -323,7 +126,8 @@ impl Book<'_> {
         usd_per_mtok_out / (1.0 + self.shape.input_per_output)
     }
 
-    fn rows(&self, way: &Way) -> Vec<CostRow> {
+    /// All rows of a variant on a box.
+    pub fn rows(&self, way: &Way) -> Vec<CostRow> {
         let price = self.price(way);
         let mut rows = vec![price.clone()];
         rows.extend(
@@ -465,7 +269,7 @@ impl Book<'_> {
     }
 
     /// A box that a variant cannot be put on: a row with the reason.
-    fn no_row(&self, of: &Host, variant: &VariantRow, streams: u32, why: String) -> CostRow {
+    pub fn no_row(&self, of: &Host, variant: &VariantRow, streams: u32, why: String) -> CostRow {
         CostRow {
             variant: variant.variant.clone(),
             scenario: of.scenario.clone(),
@@ -478,7 +282,7 @@ impl Book<'_> {
     }
 
     /// APIs and subscriptions: at the workload's volume, by the month, and by the question where their quality is known.
-    fn rival_rows(&self) -> Vec<CostRow> {
+    pub fn rival_rows(&self) -> Vec<CostRow> {
         let mut rows = Vec::new();
         for rival in &self.rivals {
             let row = |kind: &str, volume: f64| {
@@ -531,7 +335,8 @@ impl Book<'_> {
         })
     }
 
-    fn references(&self) -> Vec<ReferencePoint> {
+    /// What models behind APIs score, with their price.
+    pub fn references(&self) -> Vec<ReferencePoint> {
         let usd =
             |r: &Reference| self.costs.api.get(&r.api).map(|one| api(self.shape, one.tariff()).usd_per_mtok);
         let point = |r: &Reference| ReferencePoint { reference: r.clone(), usd_per_mtok_out: usd(r) };

@@ -4,12 +4,12 @@ mod sample;
 
 use super::files::{draw_all, figures};
 use super::label::{Lean, Rect};
+use super::paint;
 use super::scatter::{Figure, LevelKind, Look, Scene, Shape, Text, lay_out};
 use super::theme::QUIET;
 use super::theme::{
     AXIS, BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
 };
-use super::{paint, scatter};
 use crate::analyze::report::Report;
 use sample::{CROWD, LADDER, caches, capabilities, costs, crash, drafts, noise_floor, surface};
 use std::fs;
@@ -317,7 +317,7 @@ fn base_and_chance_are_lines_with_their_numbers() {
     let all = scenes(&sample::report(&LADDER));
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
     let kinds: Vec<_> = figure.panels[0].levels.iter().map(|l| l.kind).collect();
-    assert_eq!(kinds, [scatter::LevelKind::Base, scatter::LevelKind::Chance]);
+    assert_eq!(kinds, [LevelKind::Base, LevelKind::Chance]);
     for wanted in ["base", "42.0%", "chance", "25.0%"] {
         assert!(texts(scene).any(|t| t.words == wanted), "{wanted}");
     }
@@ -333,7 +333,7 @@ fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
         let (figure, scene) = all.iter().find(|(f, _)| f.name == name).unwrap();
         check(figure, scene);
         let panel = &figure.panels[0];
-        let level = panel.levels.iter().find(|l| l.kind == scatter::LevelKind::Floor).expect(name);
+        let level = panel.levels.iter().find(|l| l.kind == LevelKind::Floor).expect(name);
         assert!(
             (level.y - 3.2e-5).abs() < 1e-12 && panel.y.holds(level.y),
             "{name}: the line is on the axis"
@@ -345,11 +345,11 @@ fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
         assert!(figure.notes.iter().any(|n| n.contains("noise floor") && n.contains(caption)), "{name}");
     }
     let (figure, _) = all.iter().find(|(f, _)| f.name == "bpw-kld").unwrap();
-    let rings = figure.panels[0].marks.iter().filter(|m| m.look == scatter::Look::Open);
+    let rings = figure.panels[0].marks.iter().filter(|m| m.look == Look::Open);
     assert_eq!(rings.map(|m| m.name.as_str()).collect::<Vec<_>>(), ["Q8_0", "Q6_K"]);
-    assert_eq!(figure.panels[0].legend, [(scatter::Look::Open, "indistinguishable from the base")]);
+    assert_eq!(figure.panels[0].legend, [(Look::Open, "indistinguishable from the base")]);
     for (figure, _) in all.iter().filter(|(f, _)| !["bpw-kld", "frontier"].contains(&f.name.as_str())) {
-        assert!(figure.panels.iter().all(|p| p.levels.iter().all(|l| l.kind != scatter::LevelKind::Floor)));
+        assert!(figure.panels.iter().all(|p| p.levels.iter().all(|l| l.kind != LevelKind::Floor)));
     }
 }
 
@@ -362,7 +362,7 @@ fn a_suite_without_signal_is_grey_and_says_so() {
     assert!(all.iter().all(|(f, _)| f.name != "frontier-arc_challenge"));
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
     check(figure, scene);
-    assert!(figure.panels[0].marks.iter().all(|m| m.look == scatter::Look::Grey));
+    assert!(figure.panels[0].marks.iter().all(|m| m.look == Look::Grey));
     assert!(!scene.shapes.iter().any(|s| matches!(s, Shape::Disc(_, _, MARK))), "no mark in colour");
     assert!(figure.notes.iter().any(|n| n.contains("No signal: the base's own interval reaches chance")));
 }
@@ -450,7 +450,7 @@ fn a_quantized_cache_is_beside_the_variant_it_is_of() {
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "kv").expect("drawn");
     check(figure, scene);
     let panel = &figure.panels[0];
-    let second = panel.marks.iter().filter(|m| m.look == scatter::Look::Second).count();
+    let second = panel.marks.iter().filter(|m| m.look == Look::Second).count();
     assert_eq!((panel.marks.len(), second, panel.legend.len()), (18, 12, 2));
     let of = |name: &str| panel.marks.iter().find(|m| m.name == name).expect(name);
     let (plain, small) = (of("Q4_K_M"), of("Q4_K_M/kv=q4_0"));

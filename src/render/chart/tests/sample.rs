@@ -2,7 +2,8 @@
 
 use crate::analyze::report::{
     About, CapabilityRow, ComparisonRow, CostRow, CostSheet, Crossing, Curve, CurveKind, FrontierRow,
-    LongContextRow, MetricRow, Report, SpeculationRow, SpeedRow, SuiteSummary, VariantRow,
+    LongContextRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow, SuiteSummary,
+    VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -84,7 +85,7 @@ pub fn report(rungs: &[Rung]) -> Report {
 }
 
 /// A box here, one that is there, a rented one, an API and a subscription, with every variant's price; and what another
-/// model scores on WinoGrande.
+/// model scores on the second suite.
 pub(super) fn costs(report: &mut Report) {
     let price = |variant: &str, usd: f64| CostRow {
         variant: variant.into(),
