@@ -28,6 +28,11 @@ pub fn lines(report: &Report) -> String {
         let _ = writeln!(out, "\n{} on every box, and what else there is:\n", costs.variant);
         out.push_str(&table(&scenarios(costs)));
     }
+    let swings = sensitivities(costs);
+    if swings.len() > 1 {
+        let _ = writeln!(out, "\n{} on {}, one number changed:\n", costs.variant, costs.scenario);
+        out.push_str(&table(&swings));
+    }
     let tasks = tasks(report);
     if tasks.len() > 1 {
         let _ = writeln!(out, "\nUSD for a solved question on {}:\n", costs.scenario);
@@ -141,6 +146,29 @@ fn scenarios(costs: &CostSheet) -> Cells {
         cells
     });
     std::iter::once(head).chain(cells).collect()
+}
+
+/// What utilisation and electricity change, of the variant that is drawn.
+fn sensitivities(costs: &CostSheet) -> Cells {
+    let of = |kind: &'static str| {
+        costs.rows.iter().filter(move |row| {
+            row.kind == kind && row.variant == costs.variant && row.scenario == costs.scenario
+        })
+    };
+    // The last of the price rows is that of most streams.
+    let streams = of("price").last().and_then(|row| row.streams);
+    let head = ["number", "is", "USD/Mtok out", "at full use", "most Mtok a month", "breaks even with"];
+    let cells = of("sensitivity").filter(|row| row.streams == streams).map(|row| {
+        vec![
+            row.input.clone(),
+            row.input_value.map_or(MISSING.to_owned(), number),
+            money(row.usd_per_mtok_out),
+            money(row.usd_per_mtok_out_full),
+            row.capacity_mtok.map_or(MISSING.to_owned(), number),
+            format!("{} {}", row.against, verdict(row)),
+        ]
+    });
+    std::iter::once(head.map(str::to_owned).to_vec()).chain(cells).collect()
 }
 
 /// The price of a solved question, one line a variant, one column a suite.

@@ -243,7 +243,7 @@ mod tests {
             ),
             (
                 changed("workload = \"coding\"", "workload = \"codng\""),
-                "line 7: workload names \"codng\"".to_owned(),
+                "line 6: workload names \"codng\"".to_owned(),
             ),
             (
                 changed("device = \"RTX 3090\"", "device = \"RTX 3091\""),
