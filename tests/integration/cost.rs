@@ -105,7 +105,8 @@ fn wrong_numbers_change_nothing() {
     wrong(&["--costs", "none.toml"], "cannot read none.toml", "check the path");
     let printed = sandbox.run(&["cost", "--print-costs"]).ends(0).stdout;
     sandbox.write("bad.toml", printed.replace("life_months = 36", "life_months = 0"));
-    let line = printed.lines().position(|l| l == "life_months = 36").expect("a line") + 1;
+    let table = printed.lines().position(|l| l == "[owned.3090]").expect("a table");
+    let line = table + printed.lines().skip(table).position(|l| l == "life_months = 36").expect("a line") + 1;
     let told = format!("bad.toml, line {line}: owned.3090.life_months must be more than 0, not 0");
     wrong(&["--costs", "bad.toml"], &told, "correct");
     sandbox.run(&["cost", "nowhere"]).ends(3).tells(&["cannot read nowhere/manifest.json", "name a folder"]);
