@@ -89,7 +89,7 @@ fn wrong_numbers_change_nothing() {
     };
     wrong(
         &["--cost", "owned.3090.prise_usd=7"],
-        "owned.3090.prise_usd=7: unknown field `prise_usd`",
+        "--cost owned.3090.prise_usd=7: unknown field `prise_usd`",
         "price_usd",
     );
     wrong(&["--cost", "ownd.3090.price_usd=7"], "there is no \"ownd\" in the costs", "owned");

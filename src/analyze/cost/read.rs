@@ -17,7 +17,7 @@ const LARGEST: usize = 1 << 20;
 pub struct Setting {
     key: Vec<String>,
     value: Value,
-    /// As it was given.
+    /// As it was given, for errors.
     text: String,
 }
 
@@ -87,10 +87,10 @@ impl Setting {
         let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok();
         let parsed = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
         let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
-        Ok(Self { key, value, text: text.to_owned() })
+        Ok(Self { key, value, text: format!("--cost {text}") })
     }
 
-    /// A value of a key by itself.
+    /// A value of a key by itself; `text` is what the user gave, for errors.
     pub fn new(key: &[&str], value: impl Into<Value>, text: &str) -> Self {
         Self {
             key: key.iter().map(|k| (*k).to_owned()).collect(),
