@@ -250,7 +250,7 @@ mod tests {
                 "owned.3090.device names \"RTX 3091\"".to_owned(),
             ),
             (changed("[owned.3090-idle]", "[owned.3090]"), "duplicate key".to_owned()),
-            (changed("[electricity]", "[electricity"), "line 11".to_owned()),
+            (changed("[electricity]", "[electricity"), "line 10: unclosed table".to_owned()),
             (
                 format!(
                     "{DEFAULT}\n[[reference]]\nmodel = \"m\"\nsuite = \"s\"\nmetric = \"acc\"\nvalue = nan\nsource = \"\"\ndate = \"\"\n"
