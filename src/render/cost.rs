@@ -156,7 +156,7 @@ fn sensitivities(costs: &CostSheet) -> Cells {
         })
     };
     // The last of the price rows is that of most streams.
-    let streams = of("price").last().and_then(|row| row.streams);
+    let streams = of("price").next_back().and_then(|row| row.streams);
     let head = ["number", "is", "USD/Mtok out", "at full use", "most Mtok a month", "breaks even with"];
     let cells = of("sensitivity").filter(|row| row.streams == streams).map(|row| {
         vec![
