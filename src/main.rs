@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
+use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
-    Cli, Command, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs, PlanArgs,
-    QuantizeArgs, RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg,
-    SuitesCommand, SweepArgs, WhatArgs,
+    Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
+    PlanArgs, QuantizeArgs, RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs,
+    StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -26,15 +27,17 @@ use bitfrontier::plan::text::Scored;
 use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
-use bitfrontier::render::{fit as fit_table, speculation as speculation_lines, text_report, versus};
+use bitfrontier::render::{
+    cost as cost_lines, fit as fit_table, speculation as speculation_lines, text_report, versus,
+};
 use bitfrontier::run::event::Event;
 use bitfrontier::run::fit;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, compare, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show, speculate,
-    speed,
+    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show,
+    speculate, speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => run_fit(args),
         Command::Report { results } => run_report(&results),
         Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
+        Command::Cost(args) => run_cost(args),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command } => run_suites(command),
     };
@@ -521,6 +525,30 @@ fn run_compare(a: &str, b: &str, items: usize, json: bool) -> Result<(), Error> 
         return print_json(&told);
     }
     print(&versus::lines(&told, items));
+    Ok(())
+}
+
+fn run_cost(args: CostArgs) -> Result<(), Error> {
+    let order =
+        cost::Order { costs: args.costs, settings: args.cost, workload: args.workload, volume: args.volume };
+    let folder = args.results.as_deref();
+    let (costs, text) = cost::costs(&order, folder)?;
+    if args.print_costs {
+        print(&text);
+        return Ok(());
+    }
+    let report = folder.map(|folder| cost::cost(&order, folder)).transpose()?;
+    let claims = if args.claims { claims(&costs) } else { Vec::new() };
+    if args.json {
+        return print_json(
+            &serde_json::json!({ "costs": report.map(|report| report.costs), "claims": claims }),
+        );
+    }
+    if let (Some(report), Some(folder)) = (&report, folder) {
+        print(&cost_lines::lines(report));
+        print(&format!("\ntable: {0}/costs.csv\ncharts: {0}/charts/cost-*\n", folder.display()));
+    }
+    print(&cost_lines::claim_lines(&claims));
     Ok(())
 }
 

@@ -42,6 +42,8 @@ pub fn sweep(
 ) -> Result<Swept, Error> {
     let folder = config.out.clone();
     writable(&folder)?;
+    // A costs file that somebody changed by hand is told before anything long begins.
+    derive::costs(&folder)?;
     let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
     let manifest = manifest(&prepared, read_manifest(&folder)?)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+pub use super::cost::{CostRow, CostSheet, Crossing, Curve, CurveKind, Reference, ReferencePoint};
 pub use super::speculation::SpeculationRow;
 
 /// A whole sweep, analysed.
@@ -34,6 +35,8 @@ pub struct Report {
     pub long_context: Vec<LongContextRow>,
     /// How many bits each suite and capability needs.
     pub cliffs: Vec<CliffRow>,
+    /// What it costs to run each variant.
+    pub costs: CostSheet,
 }
 
 /// Who, what, when and where: for captions.

@@ -1,5 +1,6 @@
 //! The whole report, put together from its parts.
 
+use super::cost::{self, CostSheet, Costs};
 use super::joint::Joint;
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
@@ -10,7 +11,15 @@ use super::{
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
-/// Everything that is shown of a sweep, from its plan and what has been measured of it so far. Trials that the
+/// As [`report`], with what it costs to run each variant.
+#[must_use]
+pub fn report_with_costs(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> Report {
+    let plain = report(manifest, trials);
+    let costs = cost::sheet(&Sheet::new(manifest, trials), &plain, costs);
+    Report { costs, ..plain }
+}
+
+/// Everything that is shown of a sweep but costs, from its plan and what has been measured of it so far. Trials that the
 /// manifest does not name are left out; trials it names and that are not there are pending.
 #[must_use]
 pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
@@ -50,6 +59,7 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         variants,
         metrics,
         frontier,
+        costs: CostSheet::default(),
     }
 }
 

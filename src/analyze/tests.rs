@@ -1,5 +1,7 @@
 //! Whole reports of small invented sweeps, and the numbers of texts against llama-perplexity's formulas.
 
+mod costs;
+
 use super::report::{MetricRow, Report};
 use super::{perplexity, report};
 use crate::journal::reader::TrialData;

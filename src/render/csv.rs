@@ -151,12 +151,36 @@ const LONG_CONTEXT: [&str; 16] = [
     "variant", "suite", "kind", "length", "depth", "metric", "value", "stderr", "ci_low", "ci_high", "n",
     "failed", "kv_k", "kv_v", "status", "reason",
 ];
+const COSTS: [&str; 22] = [
+    "variant",
+    "scenario",
+    "usd_per_mtok_out",
+    "usd_per_mtok_blended",
+    "usd_per_solved_task",
+    "monthly_fixed_usd",
+    "break_even_mtok",
+    "capacity_mtok",
+    "source",
+    "kind",
+    "workload",
+    "volume_mtok",
+    "usd_per_month",
+    "usd_per_mtok_out_full",
+    "streams",
+    "suite",
+    "against",
+    "verdict",
+    "break_even_uncapped_mtok",
+    "input",
+    "input_value",
+    "energy_source",
+];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
-/// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv`, `long_context.csv` and `cliffs.csv` into `folder`,
-/// each replaced as a whole. The same report gives the same bytes.
+/// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv`, `long_context.csv`, `cliffs.csv` and `costs.csv`
+/// into `folder`, each replaced as a whole. The same report gives the same bytes.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -172,7 +196,8 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("trials.csv"), &TRIALS, &report.trials)?;
     write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)?;
     write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)?;
-    write_table(&folder.join("cliffs.csv"), &CLIFFS, &report.cliffs)
+    write_table(&folder.join("cliffs.csv"), &CLIFFS, &report.cliffs)?;
+    write_table(&folder.join("costs.csv"), &COSTS, &report.costs.rows)
 }
 
 /// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`, then which suites are
@@ -227,8 +252,8 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 mod tests {
     use super::*;
     use crate::analyze::report::{
-        About, CapabilityRow, ComparisonRow, FallbackRow, FrontierRow, LongContextRow, MetricRow,
-        SpeculationRow, SpeedRow, TrialRow,
+        About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow,
+        MetricRow, SpeculationRow, SpeedRow, TrialRow,
     };
 
     fn derived<R: Serialize>(row: &R) -> String {
@@ -388,6 +413,7 @@ mod tests {
             capabilities: vec![capability()],
             long_context: Vec::new(),
             cliffs: Vec::new(),
+            costs: CostSheet::default(),
         }
     }
 
@@ -409,6 +435,7 @@ mod tests {
         assert_eq!(derived(&trial()), TRIALS.join(","));
         assert_eq!(derived(&capability()), CAPABILITIES.join(","));
         assert_eq!(derived(&LongContextRow::default()), LONG_CONTEXT.join(","));
+        assert_eq!(derived(&CostRow::default()), COSTS.join(","));
     }
 
     #[test]

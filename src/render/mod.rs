@@ -2,6 +2,7 @@
 //! Sees nothing else of the pipeline, so that whatever is shown can be shown again from a results folder.
 
 pub mod chart;
+pub mod cost;
 pub mod csv;
 mod file;
 pub mod fit;

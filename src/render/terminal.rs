@@ -232,7 +232,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::report::{About, ComparisonRow, FrontierRow};
+    use crate::analyze::report::{About, ComparisonRow, CostSheet, FrontierRow};
     use proptest::prelude::*;
 
     fn suite(name: &str, main_metric: &str, n_unit: &'static str) -> SuiteSummary {
@@ -333,6 +333,7 @@ mod tests {
             capabilities: Vec::new(),
             long_context: Vec::new(),
             cliffs: Vec::new(),
+            costs: CostSheet::default(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
                 point("Q4_K_M", 0.5, 0.18, true),

@@ -2,9 +2,11 @@
 //! made again byte for byte.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::analyze;
+use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::journal::reader::{JournalError, TrialData, read_manifest, read_trial};
@@ -15,16 +17,30 @@ use crate::render::{self, RenderError};
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = read_manifest(folder)?.ok_or_else(|| JournalError::Read {
         path: folder.join("manifest.json"),
-        source: std::io::Error::from(std::io::ErrorKind::NotFound),
+        source: io::Error::from(io::ErrorKind::NotFound),
     })?;
     let trials =
         manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
     Ok((manifest, trials))
 }
 
+/// The name of a results folder's own costs file.
+pub const COSTS: &str = "costs.toml";
+
+/// What costs are computed from: the folder's own file, if it has one, or the one that comes with the program.
+pub fn costs(folder: &Path) -> Result<Costs, Error> {
+    let path = folder.join(COSTS);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(cost::parse(&text, &path.display().to_string())?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(cost::parse(cost::DEFAULT, COSTS)?),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
 /// Rewrites the tables; cheap enough after every trial.
 pub fn tables(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
-    let report = analyze::report(manifest, trials);
+    let costs = costs(folder)?;
+    let report = analyze::report_with_costs(manifest, trials, &costs);
     render::csv::write_all(&report, folder)?;
     Ok(report)
 }

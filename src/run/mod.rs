@@ -4,6 +4,7 @@
 pub mod check;
 pub mod compare;
 mod corpora;
+pub mod cost;
 pub mod data;
 pub mod derive;
 mod ending;

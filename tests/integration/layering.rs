@@ -23,7 +23,8 @@ const TABLE: [(&str, &[&str]); 22] = [
     ("worker", &["answers", "sandbox", "score", "plan", "llama", "gguf", "files", "units"]),
     ("search", &["plan", "gguf", "stats", "units", "worker::protocol"]),
     ("journal", &["plan", "worker::protocol", "files", "units"]),
-    ("analyze", &["journal", "gguf", "stats", "units"]),
+    // Costs are read from a file of the user's, whose errors are those of a plan.
+    ("analyze", &["plan::error", "journal", "gguf", "stats", "units"]),
     ("render", &["analyze", "stats", "units", "files"]),
     ("error", &["plan", "fetch", "gguf", "journal", "render"]),
     // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.

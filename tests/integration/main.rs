@@ -7,6 +7,7 @@ mod calls;
 mod code;
 mod compare;
 mod corpora;
+mod cost;
 mod escape;
 mod eval;
 mod fit;

@@ -3,10 +3,14 @@
 use super::axis::Axis;
 use super::scatter::{Figure, Level, LevelKind, Look, Panel, breadths, heights};
 use super::selection::{BASE, interval, metric_mark, not_shown, select, unfinished, usable};
+use super::theme::{NAME_EM, wrap};
 use super::wording::{
     BPW, MetricText, capitalised, metric_text, origin, partial, rows, sample_size, with_direction,
 };
-use crate::analyze::report::{Report, SuiteSummary};
+use crate::analyze::report::{ReferencePoint, Report, SuiteSummary};
+
+/// Widest line of another model's name.
+const NARROW: f64 = 150.0;
 
 /// One figure for every suite whose main metric is better when higher.
 pub(super) fn figures(report: &Report) -> Vec<Figure> {
@@ -28,12 +32,14 @@ fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
     }
     let levels: Vec<Level> =
         base_level(report, suite, &text).into_iter().chain(chance_level(suite, &text)).collect();
+    let levels: Vec<Level> = levels.into_iter().chain(reference_levels(report, suite, &text)).collect();
     let mut values = heights(&marks);
     values
         .extend(levels.iter().flat_map(|l| [Some(l.y), l.band.map(|b| b.0), l.band.map(|b| b.1)]).flatten());
     let x = Axis::linear(BPW, &breadths(&marks), 1.0);
     let y = Axis::linear(&with_direction(&text.label, true), &values, 0.02 * text.factor);
     let mut notes: Vec<String> = caption(report, suite).into_iter().collect();
+    notes.extend(reference_note(report, suite));
     notes.extend(not_shown(&selection.missing));
     notes.extend(unfinished(rows(report, &suite.name, metric)));
     notes.extend(origin(&report.about));
@@ -60,10 +66,43 @@ fn legend(suite: &SuiteSummary, levels: &[Level]) -> String {
             " Dashed: the base."
         });
     }
+    if levels.iter().any(|l| l.kind == LevelKind::Reference) {
+        legend.push_str(" Dashed, with a name: another model.");
+    }
     if levels.iter().any(|l| l.kind == LevelKind::Chance) {
         legend.push_str(" Dotted: chance.");
     }
     legend
+}
+
+/// Models that are not of the sweep, as published.
+pub(super) fn references<'a>(
+    report: &'a Report,
+    suite: &'a SuiteSummary,
+) -> impl Iterator<Item = &'a ReferencePoint> {
+    let own = |point: &&ReferencePoint| {
+        point.reference.suite == suite.name && point.reference.metric == suite.main_metric
+    };
+    report.costs.references.iter().filter(own).filter(|point| usable(Some(point.reference.value)).is_some())
+}
+
+fn reference_levels(report: &Report, suite: &SuiteSummary, text: &MetricText) -> Vec<Level> {
+    let level = |point: &ReferencePoint| {
+        let y = point.reference.value * text.factor;
+        let mut label = wrap(&point.reference.model, NAME_EM, false, NARROW);
+        label.push(format!("{y:.1}{}", text.suffix));
+        Level { y, band: None, label, kind: LevelKind::Reference }
+    };
+    references(report, suite).map(level).collect()
+}
+
+/// Where the scores of models that are not of the sweep are from.
+pub(super) fn reference_note(report: &Report, suite: &SuiteSummary) -> Option<String> {
+    let told = |point: &ReferencePoint| {
+        format!("{} ({}, {})", point.reference.model, point.reference.source, point.reference.date)
+    };
+    let all: Vec<String> = references(report, suite).map(told).collect();
+    (!all.is_empty()).then(|| format!("As published, under another harness: {}.", all.join("; ")))
 }
 
 fn caption(report: &Report, suite: &SuiteSummary) -> Option<String> {

@@ -3,8 +3,8 @@
 use super::error::ChartError;
 use super::scatter::{Figure, Scene, lay_out};
 use super::{
-    bpw_kld, bpw_ppl, bpw_suite, capability, frontier, heat, kv, long_context, memory, paint, signs,
-    speculation, speed, speed_surface, theme,
+    bpw_kld, bpw_ppl, bpw_suite, capability, cost_quality, cost_volume, frontier, heat, kv, long_context,
+    memory, paint, signs, speculation, speed, speed_surface, theme,
 };
 use crate::analyze::report::Report;
 use std::collections::BTreeSet;
@@ -52,6 +52,8 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(memory::figure(report));
     figures.extend(kv::figure(report));
     figures.extend(speculation::figure(report));
+    figures.extend(cost_volume::figure(report));
+    figures.extend(cost_quality::figures(report));
     let mut taken = BTreeSet::new();
     for figure in &mut figures {
         figure.name = free_name(&figure.name, &mut taken);

@@ -21,6 +21,8 @@ mod bpw_kld;
 mod bpw_ppl;
 mod bpw_suite;
 mod capability;
+mod cost_quality;
+mod cost_volume;
 mod frontier;
 mod long_context;
 mod memory;

@@ -4,8 +4,8 @@
 use super::axis::Axis;
 use super::label::{Anchor, CAP, Lean, Placed, Point, Rect, Segment, place};
 use super::theme::{
-    AXIS, AXIS_EM, BAR, BASE, BASE_BAND, CAPTION_EM, FAINT, GRID, INK, MARGIN, MARK, MARK_RADIUS, NAME_EM,
-    PAPER, QUIET, SECOND, SUBTITLE_EM, TITLE_EM, WIDTH, text_width, wrap,
+    AXIS, AXIS_EM, BAR, BASE, BASE_BAND, CAPTION_EM, FAINT, FOURTH, GRID, INK, MARGIN, MARK, MARK_RADIUS,
+    NAME_EM, PAPER, QUIET, SECOND, SUBTITLE_EM, TITLE_EM, WIDTH, text_width, wrap,
 };
 use plotters::style::RGBColor;
 
@@ -39,8 +39,46 @@ pub(super) struct Panel {
     pub path: Vec<Point>,
     /// Straight lines from point to point behind the marks, in values of the axes.
     pub lines: Vec<Vec<Point>>,
+    /// Lines of several kinds, in values of the axes; names of kinds stand in the heading.
+    pub curves: Vec<Curve>,
     /// What the kinds of marks mean.
     pub legend: Vec<(Look, &'static str)>,
+}
+
+/// A line with a look of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Curve {
+    /// From point to point.
+    pub points: Vec<Point>,
+    /// What it is.
+    pub kind: Stroke,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stroke {
+    /// In the marks' colour.
+    Mark,
+    /// In the second colour.
+    Second,
+    /// In the base's colour.
+    Base,
+    /// In a fourth.
+    Fourth,
+    /// In grey.
+    Quiet,
+}
+
+impl Stroke {
+    fn color(self) -> RGBColor {
+        match self {
+            Self::Mark => MARK,
+            Self::Second => SECOND,
+            Self::Base => BASE,
+            Self::Fourth => FOURTH,
+            Self::Quiet => FAINT,
+        }
+    }
 }
 
 /// How a mark looks.
@@ -54,6 +92,10 @@ pub(super) enum Look {
     Second,
     /// Filled, in grey: it says nothing.
     Grey,
+    /// No mark, only its name.
+    Bare,
+    /// No mark but a piece of a line, in a legend.
+    Line(Stroke),
 }
 
 /// A point with its name.
@@ -69,6 +111,8 @@ pub(super) struct Mark {
     pub bar: Option<(f64, f64)>,
     /// How it looks.
     pub look: Look,
+    /// Its size.
+    pub radius: f64,
 }
 
 /// A level across the panel.
@@ -93,19 +137,30 @@ pub(super) enum LevelKind {
     Chance,
     /// What the base differs from itself by: dotted.
     Floor,
+    /// A model that is not of the sweep: dashed, in the second colour.
+    Reference,
 }
 
 impl Mark {
     /// A filled mark without a bar.
     pub fn new(name: &str, x: f64, y: f64) -> Self {
-        Self { name: name.to_owned(), x, y, bar: None, look: Look::Solid }
+        Self { name: name.to_owned(), x, y, bar: None, look: Look::Solid, radius: MARK_RADIUS }
     }
 }
 
 impl Panel {
     /// A panel of marks only.
     pub fn new(x: Axis, y: Axis, marks: Vec<Mark>) -> Self {
-        Self { x, y, marks, levels: Vec::new(), path: Vec::new(), lines: Vec::new(), legend: Vec::new() }
+        Self {
+            x,
+            y,
+            marks,
+            levels: Vec::new(),
+            path: Vec::new(),
+            lines: Vec::new(),
+            curves: Vec::new(),
+            legend: Vec::new(),
+        }
     }
 }
 
@@ -264,7 +319,7 @@ impl Frame<'_> {
         let size = (text_width(&shown_name(&mark.name), NAME_EM, false) + 1.0, NAME_EM * 1.12);
         Anchor {
             at: (self.x(mark.x), self.y(mark.y)),
-            radius: MARK_RADIUS,
+            radius: if mark.look == Look::Bare { 1.0 } else { mark.radius },
             bar: mark.bar.map(|(low, high)| (self.y(high), self.y(low))),
             size,
         }
@@ -289,6 +344,15 @@ impl Frame<'_> {
         let place = |point: &Point| (self.x(point.0), self.y(point.1));
         let pairs = self.panel.lines.iter().flat_map(|line| line.windows(2));
         pairs.filter_map(|pair| Some((place(pair.first()?), place(pair.last()?)))).collect()
+    }
+
+    /// The lines that have a look of their own.
+    fn curves(&self) -> Vec<(Segment, RGBColor)> {
+        let place = |point: &Point| (self.x(point.0), self.y(point.1));
+        let pairs = self.panel.curves.iter().flat_map(|c| c.points.windows(2).map(|pair| (pair, c.kind)));
+        pairs
+            .filter_map(|(pair, kind)| Some(((place(pair.first()?), place(pair.last()?)), kind.color())))
+            .collect()
     }
 }
 
@@ -334,6 +398,7 @@ impl Sheet {
         self.grid(&frame);
         self.levels(&frame);
         self.shapes.extend(frame.lines().into_iter().map(|s| Shape::Line(s, 1.5, AXIS)));
+        self.shapes.extend(frame.curves().into_iter().map(|(s, color)| Shape::Line(s, 2.0, color)));
         let stairs = frame.stairs();
         self.shapes.extend(stairs.iter().map(|s| Shape::Line(*s, 1.5, BAR)));
         let unnamed = self.marks(&frame, &stairs);
@@ -351,7 +416,7 @@ impl Sheet {
             let x = place.end - width;
             self.text(meaning, (x, baseline), AXIS_EM, QUIET, Lean::Left);
             width += 14.0;
-            self.mark((x - 9.0, baseline - 0.35 * AXIS_EM), *look);
+            self.mark((x - 9.0, baseline - 0.35 * AXIS_EM), *look, MARK_RADIUS);
             width += 14.0;
         }
         for line in heading_lines(panel, place.end - place.start) {
@@ -400,6 +465,7 @@ impl Sheet {
             let y = frame.y(level.y);
             let (color, dash) = match level.kind {
                 LevelKind::Base => (BASE, 7.0),
+                LevelKind::Reference => (SECOND, 7.0),
                 LevelKind::Chance | LevelKind::Floor => (QUIET, 2.0),
             };
             let dashes = dashes((area.x0, area.x1), y, dash);
@@ -422,8 +488,15 @@ impl Sheet {
         let anchors: Vec<Anchor> = named.iter().map(|m| frame.anchor(m)).collect();
         let blocked: Vec<Rect> = silent.iter().flat_map(|m| frame.anchor(m).body()).collect();
         let level = |l: &Level| ((frame.area.x0, frame.y(l.y)), (frame.area.x1, frame.y(l.y)));
-        let lines: Vec<Segment> =
-            frame.panel.levels.iter().map(level).chain(stairs.iter().copied()).chain(frame.lines()).collect();
+        let lines: Vec<Segment> = frame
+            .panel
+            .levels
+            .iter()
+            .map(level)
+            .chain(stairs.iter().copied())
+            .chain(frame.lines())
+            .chain(frame.curves().into_iter().map(|c| c.0))
+            .collect();
         let places = place(frame.area, &anchors, &blocked, &lines);
 
         for (mark, anchor) in marks.iter().map(|m| (m, frame.anchor(m))) {
@@ -432,7 +505,7 @@ impl Sheet {
         let leaders = places.iter().flatten().filter_map(|p| p.leader);
         self.shapes.extend(leaders.map(|l| Shape::Line(l, 1.0, FAINT)));
         for mark in marks {
-            self.mark((frame.x(mark.x), frame.y(mark.y)), mark.look);
+            self.mark((frame.x(mark.x), frame.y(mark.y)), mark.look, mark.radius);
         }
         let mut unnamed = Vec::new();
         for (mark, place) in named.iter().zip(&places) {
@@ -449,7 +522,7 @@ impl Sheet {
         let color = match mark.look {
             Look::Second => SECOND,
             Look::Grey => AXIS,
-            Look::Solid | Look::Open => BAR,
+            Look::Solid | Look::Open | Look::Bare | Look::Line(_) => BAR,
         };
         let (x, _) = anchor.at;
         self.shapes.push(Shape::Line(((x, top), (x, bottom)), 1.5, color));
@@ -458,17 +531,22 @@ impl Sheet {
         }
     }
 
-    fn mark(&mut self, at: Point, look: Look) {
+    fn mark(&mut self, at: Point, look: Look, radius: f64) {
         let color = match look {
+            Look::Bare => return,
+            Look::Line(stroke) => {
+                let piece = ((at.0 - 8.0, at.1), (at.0 + 6.0, at.1));
+                return self.shapes.push(Shape::Line(piece, 2.5, stroke.color()));
+            }
             Look::Second => SECOND,
             Look::Grey => FAINT,
             Look::Solid | Look::Open => MARK,
         };
         // A white rim keeps marks apart that lie over each other.
-        self.shapes.push(Shape::Disc(at, MARK_RADIUS + 1.0, PAPER));
-        self.shapes.push(Shape::Disc(at, MARK_RADIUS, color));
+        self.shapes.push(Shape::Disc(at, radius + 1.0, PAPER));
+        self.shapes.push(Shape::Disc(at, radius, color));
         if matches!(look, Look::Open | Look::Second) {
-            self.shapes.push(Shape::Disc(at, MARK_RADIUS - 1.5, PAPER));
+            self.shapes.push(Shape::Disc(at, radius - 1.5, PAPER));
         }
     }
 

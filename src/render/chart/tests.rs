@@ -4,14 +4,14 @@ mod sample;
 
 use super::files::{draw_all, figures};
 use super::label::{Lean, Rect};
-use super::scatter::{Figure, Scene, Shape, Text, lay_out};
+use super::paint;
+use super::scatter::{Figure, LevelKind, Look, Scene, Shape, Text, lay_out};
 use super::theme::QUIET;
 use super::theme::{
     AXIS, BAR, BASE, FAINT, INK, MARK, MARK_RADIUS, NAME_EM, SECOND, WIDTH, register_fonts, text_width,
 };
-use super::{paint, scatter};
 use crate::analyze::report::Report;
-use sample::{CROWD, LADDER, caches, capabilities, crash, drafts, noise_floor, surface};
+use sample::{CROWD, LADDER, caches, capabilities, costs, crash, drafts, noise_floor, surface};
 use std::fs;
 
 fn scenes(report: &Report) -> Vec<(Figure, Scene)> {
@@ -128,6 +128,49 @@ fn long_prompts_are_heat_maps_without_a_word_over_another() {
             assert!(texts(&scene).any(|t| t.words.contains("it does not fit")), "and it is said why");
         }
         assert_eq!(heats[1].maps[0].cells[0][..2], [Some(1.0), Some(1.0 / 1.4)]);
+    }
+}
+
+#[test]
+fn costs_are_lines_over_volume_and_points_beside_quality() {
+    for rungs in [&LADDER[..], &CROWD[..]] {
+        let mut report = sample::report(rungs);
+        costs(&mut report);
+        let all = scenes(&report);
+        let of = |name: &str| all.iter().find(|(f, _)| f.name == name).unwrap_or_else(|| panic!("{name}"));
+        let (figure, scene) = of("cost-volume");
+        check(figure, scene);
+        let panel = &figure.panels[0];
+        assert_eq!((panel.curves.len(), panel.legend.len()), (5, 5));
+        let drawn: Vec<&str> = panel.marks.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(drawn, ["it", "flat", "here", "there", "card", ""], "the last is the crossing");
+        // Thirty times the API is as dear as is shown, of a box for a handful of tokens.
+        assert!(panel.curves.iter().flat_map(|c| &c.points).all(|p| p.1 <= 90.0));
+        assert!(figure.notes[0].contains("owned.here costs no more than api.it from 12 million"));
+        assert!(figure.notes.iter().any(|n| n.contains("2026-05") && n.contains("measured, one stream")));
+
+        for name in ["cost-moby_dick", "cost-winogrande"] {
+            let (figure, scene) = of(name);
+            check(figure, scene);
+            assert!(figure.notes.iter().any(|n| n.contains("owned.here") && n.contains("coding")));
+        }
+        let (figure, _) = of("cost-winogrande");
+        let another =
+            figure.panels[0].marks.iter().find(|m| m.name.starts_with("Another")).expect("the model");
+        assert_eq!((another.x, another.y, another.look), (3.0, 77.0, Look::Second));
+        let frontier: Vec<f64> = figure.panels[0].path.iter().map(|p| p.1).collect();
+        assert!(frontier.windows(2).all(|w| w[0] < w[1]), "dearer is better: {frontier:?}");
+
+        let (figure, scene) = of("bits-quality-cost");
+        check(figure, scene);
+        let radii: Vec<f64> = figure.panels[0].marks.iter().map(|m| m.radius).collect();
+        assert!(radii[0] > radii[radii.len() - 1], "what has more bits costs more: {radii:?}");
+
+        let (figure, scene) = of("bpw-winogrande");
+        check(figure, scene);
+        let level = figure.panels[0].levels.iter().find(|l| l.kind == LevelKind::Reference).expect("a line");
+        assert_eq!((level.y, level.label.last().map(String::as_str)), (77.0, Some("77.0%")));
+        assert!(figure.notes.iter().any(|n| n.contains("a paper")));
     }
 }
 
@@ -274,7 +317,7 @@ fn base_and_chance_are_lines_with_their_numbers() {
     let all = scenes(&sample::report(&LADDER));
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
     let kinds: Vec<_> = figure.panels[0].levels.iter().map(|l| l.kind).collect();
-    assert_eq!(kinds, [scatter::LevelKind::Base, scatter::LevelKind::Chance]);
+    assert_eq!(kinds, [LevelKind::Base, LevelKind::Chance]);
     for wanted in ["base", "42.0%", "chance", "25.0%"] {
         assert!(texts(scene).any(|t| t.words == wanted), "{wanted}");
     }
@@ -290,7 +333,7 @@ fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
         let (figure, scene) = all.iter().find(|(f, _)| f.name == name).unwrap();
         check(figure, scene);
         let panel = &figure.panels[0];
-        let level = panel.levels.iter().find(|l| l.kind == scatter::LevelKind::Floor).expect(name);
+        let level = panel.levels.iter().find(|l| l.kind == LevelKind::Floor).expect(name);
         assert!(
             (level.y - 3.2e-5).abs() < 1e-12 && panel.y.holds(level.y),
             "{name}: the line is on the axis"
@@ -302,11 +345,11 @@ fn the_noise_floor_is_a_labelled_line_and_what_it_hides_is_a_ring() {
         assert!(figure.notes.iter().any(|n| n.contains("noise floor") && n.contains(caption)), "{name}");
     }
     let (figure, _) = all.iter().find(|(f, _)| f.name == "bpw-kld").unwrap();
-    let rings = figure.panels[0].marks.iter().filter(|m| m.look == scatter::Look::Open);
+    let rings = figure.panels[0].marks.iter().filter(|m| m.look == Look::Open);
     assert_eq!(rings.map(|m| m.name.as_str()).collect::<Vec<_>>(), ["Q8_0", "Q6_K"]);
-    assert_eq!(figure.panels[0].legend, [(scatter::Look::Open, "indistinguishable from the base")]);
+    assert_eq!(figure.panels[0].legend, [(Look::Open, "indistinguishable from the base")]);
     for (figure, _) in all.iter().filter(|(f, _)| !["bpw-kld", "frontier"].contains(&f.name.as_str())) {
-        assert!(figure.panels.iter().all(|p| p.levels.iter().all(|l| l.kind != scatter::LevelKind::Floor)));
+        assert!(figure.panels.iter().all(|p| p.levels.iter().all(|l| l.kind != LevelKind::Floor)));
     }
 }
 
@@ -319,7 +362,7 @@ fn a_suite_without_signal_is_grey_and_says_so() {
     assert!(all.iter().all(|(f, _)| f.name != "frontier-arc_challenge"));
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "bpw-arc_challenge").unwrap();
     check(figure, scene);
-    assert!(figure.panels[0].marks.iter().all(|m| m.look == scatter::Look::Grey));
+    assert!(figure.panels[0].marks.iter().all(|m| m.look == Look::Grey));
     assert!(!scene.shapes.iter().any(|s| matches!(s, Shape::Disc(_, _, MARK))), "no mark in colour");
     assert!(figure.notes.iter().any(|n| n.contains("No signal: the base's own interval reaches chance")));
 }
@@ -407,7 +450,7 @@ fn a_quantized_cache_is_beside_the_variant_it_is_of() {
     let (figure, scene) = all.iter().find(|(f, _)| f.name == "kv").expect("drawn");
     check(figure, scene);
     let panel = &figure.panels[0];
-    let second = panel.marks.iter().filter(|m| m.look == scatter::Look::Second).count();
+    let second = panel.marks.iter().filter(|m| m.look == Look::Second).count();
     assert_eq!((panel.marks.len(), second, panel.legend.len()), (18, 12, 2));
     let of = |name: &str| panel.marks.iter().find(|m| m.name == name).expect(name);
     let (plain, small) = (of("Q4_K_M"), of("Q4_K_M/kv=q4_0"));

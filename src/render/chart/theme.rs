@@ -32,6 +32,8 @@ pub(super) const MARK: RGBColor = RGBColor(0, 114, 178);
 pub(super) const BAR: RGBColor = RGBColor(122, 178, 214);
 /// Second quantity in the same panel, and marks off the frontier.
 pub(super) const SECOND: RGBColor = RGBColor(190, 84, 0);
+/// Fourth kind of line in the same panel.
+pub(super) const FOURTH: RGBColor = RGBColor(204, 121, 167);
 /// The base model.
 pub(super) const BASE: RGBColor = RGBColor(0, 116, 84);
 /// The base model's interval.

@@ -1,8 +1,9 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
 use crate::analyze::report::{
-    About, CapabilityRow, ComparisonRow, FrontierRow, LongContextRow, MetricRow, Report, SpeculationRow,
-    SpeedRow, SuiteSummary, VariantRow,
+    About, CapabilityRow, ComparisonRow, CostRow, CostSheet, Crossing, Curve, CurveKind, FrontierRow,
+    LongContextRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow, SuiteSummary,
+    VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -72,6 +73,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         capabilities: Vec::new(),
         long_context: Vec::new(),
             cliffs: Vec::new(),
+            costs: CostSheet::default(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
     for rung in rungs {
@@ -81,6 +83,65 @@ pub fn report(rungs: &[Rung]) -> Report {
         frontier(&mut report, suite);
     }
     report
+}
+
+/// A box here, one that is there, a rented one, an API and a subscription, with every variant's price; and what another
+/// model scores on the second suite.
+pub(super) fn costs(report: &mut Report) {
+    let price = |variant: &str, usd: f64| CostRow {
+        variant: variant.into(),
+        scenario: "owned.here".into(),
+        kind: "price".into(),
+        usd_per_mtok_out_full: Some(usd),
+        source: "measured, one stream".into(),
+        ..CostRow::default()
+    };
+    let task = CostRow { kind: "task".into(), suite: "winogrande".into(), ..price("base", 1.0) };
+    let variants = report.variants.iter();
+    let mut rows: Vec<CostRow> = variants.map(|v| price(&v.variant, 0.05 * v.bpw.unwrap_or(16.0))).collect();
+    rows.push(task);
+    let over = |usd: &dyn Fn(f64) -> f64, end: f64| -> Vec<(f64, f64)> {
+        (-20..=40)
+            .map(|i| 10f64.powf(f64::from(i) / 10.0))
+            .filter(|v| *v <= end)
+            .map(|v| (v, usd(v)))
+            .collect()
+    };
+    let curve = |scenario: &str, kind, points| Curve { scenario: scenario.into(), kind, points };
+    report.costs = CostSheet {
+        rows,
+        workload:
+            "coding: 4 input tokens to an output token, 70% of them cached, 5 million output tokens a month"
+                .into(),
+        dated: "2026-05".into(),
+        variant: report.variants.last().map_or(String::new(), |v| v.variant.clone()),
+        scenario: "owned.here".into(),
+        curves: vec![
+            curve("api.it", CurveKind::Api, over(&|_| 3.0, 1e4)),
+            curve("plan.flat", CurveKind::Plan, over(&|v| 20.0 * (v / 10.0).ceil() / v, 80.0)),
+            curve("owned.here", CurveKind::Owned, over(&|v| 30.0 / v + 0.5, 40.0)),
+            curve("owned.there", CurveKind::OwnedIdle, over(&|v| 1.0 / v + 0.5, 40.0)),
+            curve("rented.card", CurveKind::Rented, over(&|_| 0.8, 500.0)),
+        ],
+        crossings: vec![Crossing {
+            scenario: "owned.here".into(),
+            against: "api.it".into(),
+            mtok: 12.0,
+            usd: 3.0,
+        }],
+        references: vec![ReferencePoint {
+            reference: Reference {
+                model: "Another-Model-8B-Instruct".into(),
+                api: "it".into(),
+                suite: "winogrande".into(),
+                metric: "acc".into(),
+                value: 0.77,
+                source: "a paper".into(),
+                date: "2026-01".into(),
+            },
+            usd_per_mtok_out: Some(3.0),
+        }],
+    };
 }
 
 /// Five capabilities that fall one after the other, and answers that grow longer.

@@ -1,0 +1,227 @@
+//! Rows of `costs.csv` of a small invented sweep, against numbers worked by hand.
+
+use super::*;
+use crate::analyze::cost::{Costs, parse};
+use crate::analyze::report::{CostRow, CostSheet};
+use crate::analyze::report_with_costs;
+use crate::journal::record::{GeneratedAnswer, GeneratedScore, Grade, Stop};
+
+/// 4 input tokens to an output token, three quarters cached, 5 Mtok a month; a box as in the tests of the formulas.
+const COSTS: &str = r#"
+workload = "w"
+[electricity]
+usd_per_kwh = 0.2
+source = "s"
+date = "2026-01"
+[machine]
+bandwidth_gb_per_s = 46.8
+device_efficiency = 0.6
+source = "s"
+date = "2026-01"
+[workloads.w]
+input_per_output = 4
+cached_share = 0.75
+mtok_out_per_month = 5
+source = "s"
+date = "2026-01"
+[owned.here]
+price_usd = 1300
+resale_usd = 500
+life_months = 40
+watts_idle = 50
+watts_busy = 400
+setup_hours = 8
+wage_usd_per_hour = 30
+utilisation = 0.25
+otherwise_off = true
+source = "s"
+date = "2026-02"
+[rented.card]
+device = "RTX 3090"
+usd_per_hour = 0.3
+utilisation = 0.5
+source = "s"
+date = "2026-03"
+[api.it]
+model = "M"
+usd_per_mtok_in = 0.3
+usd_per_mtok_cached = 0.03
+usd_per_mtok_out = 3.2
+source = "list"
+date = "2026-05"
+[plan.flat]
+usd_per_month = 20
+mtok_per_month = 50
+source = "s"
+date = "2026-05"
+[[reference]]
+model = "M"
+api = "it"
+suite = "sums"
+metric = "exact_match"
+value = 0.8
+source = "paper"
+date = "2026-05"
+"#;
+
+fn costs(changes: &[(&str, &str)]) -> Costs {
+    let text = changes.iter().fold(COSTS.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    parse(&text, "mine.toml").unwrap()
+}
+
+/// A prompt of 1,000 tokens, an answer of 100, right or wrong.
+fn written(index: u64, right: bool) -> ItemRecord {
+    let answer =
+        GeneratedAnswer { output: String::new(), graded: None, tokens: 100, seconds: 1.0, stop: Stop::End };
+    let score = GeneratedScore {
+        prompt: String::new(),
+        prompt_tokens: 1000,
+        reference: String::new(),
+        answers: vec![answer],
+        extracted: Vec::new(),
+        outcomes: Vec::new(),
+        grades: vec![Grade { metric: "exact_match".to_owned(), right: f64::from(u8::from(right)), of: 1.0 }],
+    };
+    ItemRecord { index, id: index.to_string(), score: ItemScore::Generated(score) }
+}
+
+/// One variant that writes 40 tokens a second, reads 1,000, and has half the sums right.
+fn sheet(costs: &Costs) -> CostSheet {
+    let mut manifest = manifest(&["Q4_0"]);
+    manifest.suites.push(suite("sums", "exact_match", None));
+    manifest.trials.push(spec(TrialKind::Suite, "Q4_0", "sums"));
+    let speed = Speed { pp512_tps: vec![1000.0], tg128_tps: vec![40.0], ..Speed::default() };
+    let timed =
+        TrialData { outcome: Some(Outcome::Speed(speed)), ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) };
+    let sums = done(TrialKind::Suite, "Q4_0", "sums", vec![written(0, true), written(1, false)]);
+    let trials = [quantized("Q4_0", 2_000_000_000), timed, sums];
+    report_with_costs(&manifest, &trials, costs).costs
+}
+
+fn find<'a>(
+    sheet: &'a CostSheet,
+    scenario: &str,
+    kind: &str,
+    more: impl Fn(&CostRow) -> bool,
+) -> &'a CostRow {
+    let mut fits = sheet.rows.iter().filter(|r| r.scenario == scenario && r.kind == kind && more(r));
+    let found = fits.next().unwrap_or_else(|| panic!("{scenario} {kind}"));
+    assert!(fits.next().is_none(), "one row only");
+    found
+}
+
+fn about(ours: Option<f64>, expected: f64) {
+    assert!(ours.is_some_and(|x| (x - expected).abs() <= 5e-5 * expected.abs()), "{ours:?}, not {expected}");
+}
+
+/// 26,000 s = 7.22222 h a Mtok; $33.30 a month and $0.505556 a Mtok; 25.2692 Mtok at most. At 5: 35.82778, 7.16556 each,
+/// 1.43311 blended over five tokens; in full 33.3/25.2692 + 0.505556 = 1.823364. From 33.3/(3.59 - 0.505556) = 10.7961
+/// on cheaper than the API. $20 for 10 Mtok out: dearer at the start, 33.3 > 20; above 10, 38.36 < 40.
+#[test]
+fn a_box_by_hand() {
+    let sheet = sheet(&costs(&[]));
+    let price = find(&sheet, "owned.here", "price", |_| true);
+    about(price.monthly_fixed_usd, 33.3);
+    about(price.capacity_mtok, 25.2692);
+    about(price.usd_per_month, 35.82778);
+    about(price.usd_per_mtok_out, 7.165_556);
+    about(price.usd_per_mtok_blended, 1.433_111);
+    about(price.usd_per_mtok_out_full, 1.823_364);
+    about(price.break_even_mtok, 10.7961);
+    assert_eq!((price.against.as_str(), price.verdict.as_str()), ("api.it", "breaks_even"));
+    assert_eq!(price.source, "measured, one stream; several together were not timed");
+    assert_eq!((price.streams, price.energy_source.as_str()), (Some(1), "given watts"));
+    about(find(&sheet, "owned.here", "break_even", |r| r.against == "plan.flat").break_even_mtok, 10.0);
+    let month = |volume: f64| {
+        find(&sheet, "owned.here", "month", |r| r.volume_mtok.is_some_and(|v| (v - volume).abs() < 1e-9))
+    };
+    about(month(10.0).usd_per_month, 38.355_56);
+    assert_eq!((month(100.0).usd_per_month, month(100.0).verdict.as_str()), (None, "beyond_capacity"));
+    assert_eq!((sheet.scenario.as_str(), sheet.variant.as_str()), ("owned.here", "Q4_0"));
+    assert_eq!(sheet.dated, "2026-01 to 2026-05");
+}
+
+/// 936/46.8 = 20 times as fast: 7.22222/20 h a Mtok, at $0.30 over 50%: $0.216667.
+#[test]
+fn a_rented_card_by_hand() {
+    let sheet = sheet(&costs(&[]));
+    let price = find(&sheet, "rented.card", "price", |_| true);
+    about(price.usd_per_mtok_out, 0.216_667);
+    assert_eq!((price.monthly_fixed_usd, price.break_even_mtok), (Some(0.0), Some(0.0)));
+    assert!(price.source.starts_with("scaled by bandwidth 936/46.8 GB/s; measured"), "{}", price.source);
+    assert_eq!(price.energy_source, "");
+}
+
+/// The API: 4 x (0.25 x 0.3 + 0.75 x 0.03) + 3.2 = 3.59. The subscription at 5: one, $4 a Mtok; at 100: ten, $200.
+#[test]
+fn rivals_by_hand() {
+    let sheet = sheet(&costs(&[]));
+    let api = find(&sheet, "api.it", "price", |_| true);
+    about(api.usd_per_mtok_out, 3.59);
+    about(api.usd_per_mtok_blended, 0.718);
+    assert_eq!((api.variant.as_str(), api.capacity_mtok, api.source.as_str()), ("", None, "list, 2026-05"));
+    about(find(&sheet, "plan.flat", "price", |_| true).usd_per_mtok_out, 4.0);
+    about(
+        find(&sheet, "plan.flat", "month", |r| r.volume_mtok > Some(99.0) && r.volume_mtok < Some(101.0))
+            .usd_per_month,
+        200.0,
+    );
+}
+
+/// 100/40 + 1000/1000 = 3.5 s a question. An hour of work at 5 Mtok a month: 35.82778/(5 x 7.22222) = $0.992154. Half
+/// are solved: 3.5/3600 x 0.992154/0.5 = $0.00192919. From the API: (1000 x 0.3 + 100 x 3.2)/1e6/0.8 = $0.000775.
+#[test]
+fn a_solved_question_by_hand() {
+    let sheet = sheet(&costs(&[]));
+    let task = find(&sheet, "owned.here", "task", |r| r.suite == "sums");
+    about(task.usd_per_solved_task, 0.001_929_19);
+    let api = find(&sheet, "api.it", "task", |r| r.suite == "sums");
+    about(api.usd_per_solved_task, 0.000_775);
+    assert_eq!(api.source, "M: paper, 2026-05; tokens as of Q4_0");
+}
+
+/// At an eighth of a month it makes 12.6346 Mtok; electricity at $0.10: 33.3 - 3.65 = 29.65 and 0.252778.
+#[test]
+fn sensitivities_by_hand() {
+    let sheet = sheet(&costs(&[]));
+    let row = |input: &str, value: f64| {
+        find(&sheet, "owned.here", "sensitivity", |r| {
+            r.input == input && r.input_value.is_some_and(|v| (v - value).abs() < 1e-9)
+        })
+    };
+    about(row("utilisation", 0.125).capacity_mtok, 12.6346);
+    about(row("utilisation", 0.125).usd_per_mtok_out, 7.165_556);
+    about(row("usd_per_kwh", 0.1).usd_per_month, 29.65 + 5.0 * 0.252_778);
+    about(row("usd_per_kwh", 0.4).break_even_mtok, (33.3 + 7.3) / (3.59 - 1.011_111));
+}
+
+/// What a box cannot produce is neither promised nor a break-even: at 1% of a month it makes 1.01077 Mtok.
+#[test]
+fn capacity_caps() {
+    let sheet = sheet(&costs(&[("utilisation = 0.25", "utilisation = 0.01")]));
+    let price = find(&sheet, "owned.here", "price", |_| true);
+    about(price.volume_mtok, 1.010_769);
+    about(price.break_even_mtok, 1.010_769);
+    about(price.break_even_uncapped_mtok, 10.7961);
+    assert!(price.verdict.starts_with("beyond_capacity; produces less than the 5"), "{}", price.verdict);
+    assert!(sheet.crossings.iter().all(|c| c.scenario != "owned.here"));
+}
+
+#[test]
+fn what_was_not_timed_or_does_not_fit_has_no_cost() {
+    let manifest = manifest(&["Q4_0"]);
+    let none = report_with_costs(&manifest, &[], &costs(&[])).costs;
+    assert!(none.rows.iter().all(|row| row.variant.is_empty()) && !none.rows.is_empty());
+    let speed = Speed { pp512_tps: vec![9.0], tg128_tps: vec![9.0], ..Speed::default() };
+    let timed =
+        TrialData { outcome: Some(Outcome::Speed(speed)), ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) };
+    let large = report_with_costs(&manifest, &[quantized("Q4_0", 30 << 30), timed], &costs(&[])).costs;
+    let row = find(&large, "rented.card", "price", |_| true);
+    assert_eq!(
+        (row.usd_per_mtok_out, row.verdict.as_str()),
+        (None, "does not fit: 30.0 GiB in 24.0 GiB of RTX 3090")
+    );
+}
