@@ -146,6 +146,7 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_is_shown() {
+        use Shown::{Equal, Open, Worse};
         let ladder = |words: &[Shown]| -> Vec<(&'static str, f64, Shown)> {
             ["Q2", "Q3", "Q4", "Q8"]
                 .into_iter()
@@ -154,7 +155,6 @@ mod tests {
                 .map(|((n, b), s)| (n, b, *s))
                 .collect()
         };
-        use Shown::{Equal, Open, Worse};
         assert_eq!(
             says(&ladder(&[Worse, Worse, Open, Equal]), 0.02, 0.05),
             "within 2 points of the base down to Q8 (8.50 bpw); worse from Q3 (3.50 bpw) on"

@@ -139,14 +139,12 @@ pub fn versus(a: Side<'_>, b: Side<'_>) -> Versus {
 
 /// Pairs of variants that are compared.
 fn pairs<'a>(a: Side<'a>, b: Side<'a>) -> Vec<(&'a str, &'a str)> {
-    match (a.variant, b.variant) {
-        (Some(one), Some(two)) => vec![(one, two)],
-        _ => {
-            let names = |side: Side<'a>| side.manifest.variants.iter().map(|v| v.name.as_str());
-            let theirs: BTreeSet<&str> = names(b).collect();
-            names(a).filter(|name| theirs.contains(name)).map(|name| (name, name)).collect()
-        }
+    if let (Some(one), Some(two)) = (a.variant, b.variant) {
+        return vec![(one, two)];
     }
+    let names = |side: Side<'a>| side.manifest.variants.iter().map(|v| v.name.as_str());
+    let theirs: BTreeSet<&str> = names(b).collect();
+    names(a).filter(|name| theirs.contains(name)).map(|name| (name, name)).collect()
 }
 
 impl Versus {

@@ -60,13 +60,13 @@ type Records = (Manifest, Vec<TrialData>);
 fn read(named: &Named) -> Result<Records, Error> {
     let (manifest, trials) = derive::read(&named.folder)?;
     if let Some(variant) = &named.variant {
-        let names: Vec<String> = manifest.variants.iter().map(|v| v.name.clone()).collect();
-        if !names.contains(variant) {
-            let near = nearest(variant, names.iter().map(String::as_str));
-            let hint = if near.is_empty() {
-                format!("its variants: {}", names.join(", "))
+        let there: Vec<String> = manifest.variants.iter().map(|v| v.name.clone()).collect();
+        if !there.contains(variant) {
+            let like_it = nearest(variant, there.iter().map(String::as_str));
+            let hint = if like_it.is_empty() {
+                format!("its variants: {}", there.join(", "))
             } else {
-                format!("did you mean {}?", near.join(", "))
+                format!("did you mean {}?", like_it.join(", "))
             };
             let reason = format!("{} has no variant {variant:?}", named.folder.display());
             return Err(Error::Refused { reason, hint: Some(hint) });

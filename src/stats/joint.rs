@@ -30,11 +30,11 @@ pub fn resampled(strata: &[Vec<Cluster>], variants: usize, seed: u64, resamples:
     let mut random = SplitMix64::new(seed);
     let mut draws = vec![Vec::with_capacity(resamples); variants];
     for _ in 0..resamples {
-        let drawn = strata.iter().map(|stratum| {
+        let resample = strata.iter().map(|stratum| {
             let n = stratum.len();
             means((0..n).filter_map(|_| stratum.get(random.below(n))), variants)
         });
-        for (draws, mean) in draws.iter_mut().zip(over_strata(drawn, strata.len(), variants)) {
+        for (draws, mean) in draws.iter_mut().zip(over_strata(resample, strata.len(), variants)) {
             draws.push(mean);
         }
     }

@@ -131,9 +131,9 @@ mod tests {
         for (lost, won, e) in [
             (0, 0, 1.0),
             (1, 0, 1.0),
-            (5, 5, 0.24609375000000003),
-            (12, 0, 660.1943359374998),
-            (30, 10, 23.443986560730945),
+            (5, 5, 0.246_093_75),
+            (12, 0, 660.194_335_937_5),
+            (30, 10, 23.443_986_560_730_9),
         ] {
             assert!((ln_e_process(lost, won).exp() / e - 1.0).abs() < 1e-9, "{lost} {won}");
             assert!((ln_e_process(lost, won) - ln_e_process(won, lost)).abs() < 1e-9);
@@ -150,9 +150,9 @@ mod tests {
                 let (mut lost, mut won) = (0, 0);
                 (0..200).any(|_| {
                     if random.unit() < 0.5 {
-                        lost += 1
+                        lost += 1;
                     } else {
-                        won += 1
+                        won += 1;
                     }
                     ln_e_process(lost, won) >= 20.0_f64.ln()
                 })
