@@ -58,6 +58,8 @@ pub enum Command {
         /// The results folder.
         results: PathBuf,
     },
+    /// Say which variant of a results folder to run, why, how sure that is, and what was ruled out.
+    Recommend(RecommendArgs),
     /// Compare two variants, or two sweeps, on the items both have: which suites moved, and which items flipped.
     Compare {
         /// The first: a results folder, or one of its variants as DIR:VARIANT.
@@ -241,6 +243,47 @@ pub struct FitArgs {
     /// Recipes as in `sweep`, or variants of the folder [default: every type of `bitfrontier recipes`, or every variant].
     #[arg(long, value_name = "RECIPES", num_args = 1..)]
     pub recipes: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Args)]
+pub struct RecommendArgs {
+    /// The results folder of a sweep.
+    pub results: PathBuf,
+    /// Memory of the GPU, such as 24GiB.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub vram: Option<u64>,
+    /// Memory of the machine, such as 64GiB.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub ram: Option<u64>,
+    /// A card or machine by name, such as "RTX 3090".
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Tokens of context of each sequence [default: 32768, or the model's own if that is less].
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    pub ctx: Option<u64>,
+    /// Type of the KV cache, or of K and V.
+    #[arg(long, value_name = "TYPE|K,V", default_value = "f16")]
+    pub kv: String,
+    /// Sequences that are decoded together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub parallel: u32,
+    /// Memory that stays free.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory)]
+    pub margin: u64,
+    /// Least tokens a second generated, as measured on the sweep's machine.
+    #[arg(long, value_name = "TOKENS_PER_S")]
+    pub min_tg: Option<f64>,
+    /// Most that may be lost against the base: 0.02 is two points; nats where there are only texts [default: the sweep's
+    /// tolerance, or 0.05 nats].
+    #[arg(long, value_name = "DROP")]
+    pub max_drop: Option<f64>,
+    /// Output tokens a month, for what they cost and whether the machine can produce them.
+    #[arg(long, value_name = "TOKENS")]
+    pub monthly_tokens: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

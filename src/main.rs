@@ -10,8 +10,8 @@ use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
-    PlanArgs, QuantizeArgs, RecipesCommand, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs,
-    StoreArg, SuitesCommand, SweepArgs, WhatArgs,
+    PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs,
+    SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
 };
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
@@ -28,7 +28,8 @@ use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::{
-    cost as cost_lines, fit as fit_table, speculation as speculation_lines, text_report, versus,
+    cost as cost_lines, fit as fit_table, recommend as recommend_lines, speculation as speculation_lines,
+    text_report, versus,
 };
 use bitfrontier::run::event::Event;
 use bitfrontier::run::fit;
@@ -36,8 +37,8 @@ use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, show,
-    speculate, speed,
+    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, recommend,
+    show, speculate, speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         }
         Command::Fit(args) => run_fit(args),
         Command::Report { results } => run_report(&results),
+        Command::Recommend(args) => run_recommend(args),
         Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
         Command::Cost(args) => run_cost(args),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
@@ -516,6 +518,28 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
 fn run_report(results: &Path) -> Result<(), Error> {
     let report = derive::all(results)?;
     show_report(&report, results);
+    Ok(())
+}
+
+fn run_recommend(args: RecommendArgs) -> Result<(), Error> {
+    let question = recommend::Question {
+        results: args.results,
+        vram: args.vram,
+        ram: args.ram,
+        device: args.device,
+        ctx: args.ctx,
+        kv: KvTypes::parse(&args.kv, "--kv")?,
+        parallel: args.parallel,
+        margin: args.margin,
+        min_tg: args.min_tg,
+        max_drop: args.max_drop,
+        monthly_tokens: args.monthly_tokens,
+    };
+    let answer = recommend::recommend(&question, &interruption()).map_err(with_resume)?;
+    if args.json {
+        return print_json(&answer);
+    }
+    print(&recommend_lines::lines(&answer));
     Ok(())
 }
 

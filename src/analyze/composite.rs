@@ -2,8 +2,9 @@
 //! resamples. It stands in every table as a suite of its own.
 
 use super::joint::Joint;
-use super::planned::{Sheet, SuiteKind};
+use super::planned::{Planned, Sheet};
 use super::report::{ComparisonRow, MetricRow, SuiteSummary};
+use super::scores;
 use crate::journal::record::SuiteRecord;
 use crate::stats::{self, Resampled, middle_95};
 
@@ -25,7 +26,11 @@ pub(super) struct Composite {
 /// Suites of questions on which the base does better than a guesser.
 pub(super) fn telling<'a>(sheet: &'a Sheet, suites: &[SuiteSummary]) -> Vec<&'a SuiteRecord> {
     let has_signal = |suite: &&SuiteRecord| suites.iter().any(|s| s.name == suite.name && !s.no_signal);
-    let is_scored = |suite: &&SuiteRecord| sheet.kind_of(suite) != SuiteKind::Text;
+    // Of texts there are no scores, and of a suite whose trial failed on the base neither.
+    let is_scored = |suite: &&SuiteRecord| {
+        let items = sheet.suite_trial(sheet.base(), &suite.name).map_or(&[][..], Planned::items);
+        !scores::of(sheet.kind_of(suite), items, &suite.main_metric).is_empty()
+    };
     sheet.manifest.suites.iter().filter(has_signal).filter(is_scored).collect()
 }
 

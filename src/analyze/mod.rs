@@ -19,6 +19,7 @@ mod measure;
 mod noise;
 mod perplexity;
 mod planned;
+pub mod recommend;
 pub mod report;
 mod scores;
 pub mod speculation;

@@ -14,45 +14,55 @@ use crate::journal::record::{Machine, Manifest, SuiteRecord};
 /// As [`report`], with what it costs to run each variant.
 #[must_use]
 pub fn report_with_costs(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> Report {
-    let plain = report(manifest, trials);
-    let costs = cost::sheet(&Sheet::new(manifest, trials), &plain, costs);
-    Report { costs, ..plain }
+    with_joint(manifest, trials, costs).0
+}
+
+/// The report, with the resamples of all variants together that it was made with.
+pub(super) fn with_joint(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> (Report, Joint) {
+    let sheet = Sheet::new(manifest, trials);
+    let (plain, joint) = without_costs(&sheet);
+    let costs = cost::sheet(&sheet, &plain, costs);
+    (Report { costs, ..plain }, joint)
 }
 
 /// Everything that is shown of a sweep but costs, from its plan and what has been measured of it so far. Trials that the
 /// manifest does not name are left out; trials it names and that are not there are pending.
 #[must_use]
 pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
-    let sheet = Sheet::new(manifest, trials);
-    let variants = variant::rows(&sheet);
-    let mut metrics = measure::rows(&sheet);
+    without_costs(&Sheet::new(manifest, trials)).0
+}
+
+fn without_costs(sheet: &Sheet) -> (Report, Joint) {
+    let manifest = sheet.manifest;
+    let variants = variant::rows(sheet);
+    let mut metrics = measure::rows(sheet);
     let mut suites: Vec<SuiteSummary> =
-        manifest.suites.iter().map(|suite| summary(&sheet, suite, &metrics)).collect();
-    let mut comparisons = comparison::rows(&sheet, &metrics);
+        manifest.suites.iter().map(|suite| summary(sheet, suite, &metrics)).collect();
+    let mut comparisons = comparison::rows(sheet, &metrics);
     for row in &mut metrics {
         row.partial = partial(manifest, &row.suite);
     }
     for row in &mut comparisons {
         row.partial = partial(manifest, &row.suite);
     }
-    let capabilities = capability::rows(&sheet, &suites);
-    let mut joint = Joint::new(&sheet, &suites);
-    if let Some(whole) = composite::composite(&sheet, &suites, &comparisons, &mut joint) {
+    let capabilities = capability::rows(sheet, &suites);
+    let mut joint = Joint::new(sheet, &suites);
+    if let Some(whole) = composite::composite(sheet, &suites, &comparisons, &mut joint) {
         suites.push(whole.summary);
         metrics.extend(whole.metrics);
         comparisons.extend(whole.comparisons);
     }
     comparison::judge_all(&mut comparisons, &suites, manifest.judging.tolerance);
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons, &joint);
-    let cliffs = cliff::rows(&sheet, &suites, &variants, &comparisons);
-    Report {
-        fallbacks: variant::fallbacks(&sheet),
-        speed: speed::rows(&sheet),
-        speculation: speculation::of_sweep(&sheet),
-        trials: trial::rows(&sheet),
+    let cliffs = cliff::rows(sheet, &suites, &variants, &comparisons);
+    let report = Report {
+        fallbacks: variant::fallbacks(sheet),
+        speed: speed::rows(sheet),
+        speculation: speculation::of_sweep(sheet),
+        trials: trial::rows(sheet),
         capabilities,
         cliffs,
-        long_context: long_context::rows(&sheet),
+        long_context: long_context::rows(sheet),
         about: about(manifest),
         comparisons,
         suites,
@@ -60,7 +70,8 @@ pub fn report(manifest: &Manifest, trials: &[TrialData]) -> Report {
         metrics,
         frontier,
         costs: CostSheet::default(),
-    }
+    };
+    (report, joint)
 }
 
 /// Why a suite is only part of the original, said in every row; the rows of its parts are called `SUITE/PART`.

@@ -7,6 +7,7 @@ pub mod csv;
 mod file;
 pub mod fit;
 pub mod items;
+pub mod recommend;
 pub mod speculation;
 pub mod terminal;
 pub mod text_report;
