@@ -167,7 +167,7 @@ fn nothing_measured() -> Recommendation {
 /// What stands for quality: the composite, the only suite of questions with a signal, or the first text.
 fn quality<'a>(report: &'a Report, joint: &Joint) -> Option<&'a SuiteSummary> {
     let drawn = || report.suites.iter().filter(|suite| joint.suite(&suite.name).is_some());
-    let questions = drawn().filter(|suite| suite.n_unit == "items").last();
+    let questions = drawn().rfind(|suite| suite.n_unit == "items");
     questions.or_else(|| drawn().next())
 }
 

@@ -74,7 +74,7 @@ impl TryFrom<String> for CallStyle {
             name => serde_json::from_value(name.into()).map(Self::As).map_err(|_| {
                 format!(
                     "{text:?} is no format of calls: \"auto\", \"prompted\", \"hermes\", \"qwen_xml\", \"glm\", \"llama\", \
-                     \"mistral\", \"deepseek\", \"kimi\", \"function_tag\", \"tool_code\", \"pythonic\" or \"json\""
+                     \"mistral\", \"deepseek\", \"kimi\", \"harmony\", \"function_tag\", \"tool_code\", \"pythonic\" or \"json\""
                 )
             }),
         }

@@ -62,7 +62,10 @@ pub fn too_large(model: &Model, cells: u32, options: ContextOptions, free: Optio
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::llama::ffi::{self, ModelOptions};
 
     #[test]
     fn short_prompts_are_answered_as_many_at_once_as_asked_for() {
@@ -86,5 +89,35 @@ mod tests {
         );
         assert_eq!(stretched(20_000, 8192), Some(32_768));
         assert_eq!(stretched(5, 0), None);
+    }
+
+    #[test]
+    fn a_cache_beyond_what_is_free_is_refused_with_its_size() {
+        ffi::init();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
+        let model = Model::load(&path, &ModelOptions::default()).expect("loaded");
+        let options = ContextOptions {
+            n_ctx: 0,
+            n_batch: 0,
+            n_ubatch: 0,
+            n_seq_max: 1,
+            threads: 1,
+            flash_attn: -1,
+            kv: (1, 1),
+            kv_unified: false,
+            swa_full: true,
+            yarn_from: None,
+            yarn_to: None,
+            n_outputs_max: 0,
+        };
+        let each = model.cache_bytes(options.kv).expect("known");
+        let refused = |free| too_large(&model, 1 << 20, options, free);
+        let reason = refused(Some((each << 20) - 1)).expect("too large");
+        assert!(
+            reason.starts_with("a KV cache of 1048576 tokens takes about ")
+                && reason.ends_with(" of memory are free"),
+            "{reason}"
+        );
+        assert_eq!((refused(Some(each << 20)), refused(None)), (None, None));
     }
 }

@@ -21,6 +21,8 @@ pub enum Format {
     DeepSeek,
     /// Between `<|tool_call_begin|>` and `<|tool_call_end|>`: Kimi K2.
     Kimi,
+    /// `<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>`: Harmony, gpt-oss.
+    Harmony,
     /// `<function=f>{"a": 1}</function>`: Functionary, Llama 3's custom tools.
     FunctionTag,
     /// Python in a block marked `tool_code`: Gemma.
@@ -32,7 +34,8 @@ pub enum Format {
 }
 
 /// What a template must have in it to be of a format; the first that fits is it.
-const MARKS: [(&[&str], Format); 13] = [
+const MARKS: [(&[&str], Format); 14] = [
+    (&["<|channel|>", "to=functions."], Format::Harmony),
     (&["<｜tool▁call▁begin｜>"], Format::DeepSeek),
     (&["<|tool_call_begin|>"], Format::Kimi),
     (&["[TOOL_CALLS]"], Format::Mistral),
@@ -65,6 +68,7 @@ impl Format {
             Self::Mistral => "mistral",
             Self::DeepSeek => "deepseek",
             Self::Kimi => "kimi",
+            Self::Harmony => "harmony",
             Self::FunctionTag => "function_tag",
             Self::ToolCode => "tool_code",
             Self::Pythonic => "pythonic",
@@ -92,6 +96,10 @@ mod tests {
             ("\"[TOOL_CALLS][\"", Format::Mistral),
             ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", Format::DeepSeek),
             ("<|tool_calls_section_begin|><|tool_call_begin|>", Format::Kimi),
+            (
+                "<|start|>assistant to=functions.{{ name }}<|channel|>commentary json<|message|>",
+                Format::Harmony,
+            ),
             ("<|tool_call_start|>", Format::Pythonic),
             ("<|tool_call|>", Format::Json),
         ] {

@@ -79,6 +79,7 @@ pub fn parse(format: Format, output: &str, reference: &Reference) -> Parsed {
             let blocks = between(output, "<|tool_call_begin|>", "<|tool_call_end|>");
             Parsed::blocks(blocks.map(|block| kimi(block?)))
         }
+        Format::Harmony => Parsed::blocks(output.split(RECIPIENT).skip(1).map(harmony)),
         Format::FunctionTag => {
             let blocks = between(output, "<function=", "</function>");
             Parsed::blocks(blocks.map(|block| {
@@ -95,6 +96,9 @@ pub fn parse(format: Format, output: &str, reference: &Reference) -> Parsed {
         Format::Llama | Format::Json => bare(output),
     }
 }
+
+/// What a function's name follows in Harmony.
+const RECIPIENT: &str = "to=functions.";
 
 /// The texts between two marks; an error for one that is opened and not closed.
 fn between<'t>(text: &'t str, open: &'t str, close: &'t str) -> impl Iterator<Item = Result<&'t str, Bad>> {
@@ -219,6 +223,16 @@ fn kimi(block: &str) -> Read {
     let (id, arguments) = block.split_once("<|tool_call_argument_begin|>").ok_or_else(|| no_json(block))?;
     let name = id.trim().strip_prefix("functions.").unwrap_or(id.trim());
     named(name.rsplit_once(':').map_or(name, |(name, _)| name), arguments)
+}
+
+/// `f <|constrain|>json<|message|>{"a": 1}<|call|>`, behind the recipient's mark. What ends a call ends the answer too, so
+/// that it may be missing.
+fn harmony(text: &str) -> Read {
+    let name: &str = text.split(|c: char| c.is_whitespace() || c == '<').next().unwrap_or_default();
+    let (_, message) = text.split_once("<|message|>").ok_or_else(|| no_json(text))?;
+    let ends = ["<|call|>", "<|end|>", "<|return|>", "<|start|>"];
+    let end = ends.iter().filter_map(|mark| message.find(mark)).min().unwrap_or(message.len());
+    named(name, message.get(..end).unwrap_or_default())
 }
 
 /// Python's calls, one a line or in a list, which may be printed.
@@ -350,6 +364,10 @@ mod tests {
                 Format::Kimi,
                 "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": 1, \"s\": \"2\"}<|tool_call_end|><|tool_call_begin|>g:1<|tool_call_argument_begin|>{}<|tool_call_end|>",
             ),
+            (
+                Format::Harmony,
+                "<|channel|>analysis<|message|>Both are needed.<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\": 1, \"s\": \"2\"}<|call|><|start|>assistant to=functions.g<|channel|>commentary json<|message|>{}",
+            ),
             (Format::FunctionTag, "<function=f>{\"a\": 1, \"s\": \"2\"}</function><function=g>{}</function>"),
             (Format::ToolCode, "Sure:\n```tool_code\nprint(f(a=1, s='2'))\ng()\n```"),
             (Format::ToolCode, "```tool_code\n[f(a=1, s='2'), g()]\n```"),
@@ -379,6 +397,7 @@ mod tests {
             Format::Mistral,
             Format::DeepSeek,
             Format::Kimi,
+            Format::Harmony,
             Format::FunctionTag,
             Format::ToolCode,
             Format::Pythonic,
@@ -412,6 +431,8 @@ mod tests {
             (Format::Mistral, "[TOOL_CALLS]f", "!"),
             (Format::DeepSeek, "<｜tool▁call▁begin｜>f<｜tool▁call▁end｜>", "!"),
             (Format::Kimi, "<|tool_call_begin|>f<|tool_call_end|>", "!"),
+            (Format::Harmony, "<|channel|>commentary to=functions.f", "!"),
+            (Format::Harmony, "<|channel|>commentary to=functions.f<|message|>{\"a\":<|call|>", "!"),
             (Format::FunctionTag, "<function=f>{", "!"),
             (Format::ToolCode, "```tool_code\nx = 3\n```", "!"),
             (Format::Pythonic, "[f(a=)]", "!"),
