@@ -112,7 +112,14 @@ fn estimate(items: &[&ItemRecord], metric: &str) -> Option<Estimate> {
     if parts.iter().all(|part| verdict(*part).is_some()) {
         return stats::proportion(whole, parts.len());
     }
-    stats::mean(&stands_for(items, metric).into_values().collect::<Vec<_>>())
+    let ratio = stats::mean(&stands_for(items, metric).into_values().collect::<Vec<_>>())?;
+    // All or nothing varies in no item; what that tells is told by their number.
+    let count = parts.iter().filter(|(_, of)| *of > 0.0).count();
+    let extreme = [(0.0, 0), (1.0, count)].into_iter().find(|(end, _)| (ratio.point - end).abs() < 1e-12);
+    match extreme {
+        Some((_, whole)) => stats::proportion(whole, count).or(Some(ratio)),
+        None => Some(ratio),
+    }
 }
 
 /// Right or wrong, where an item is one or the other.
@@ -133,9 +140,18 @@ fn mean_of_metrics(items: &[&ItemRecord], names: &[String]) -> Option<Vec<f64>> 
 fn signs(items: &[&ItemRecord]) -> Vec<Measure> {
     let each = SIGNS.iter().map(|sign| (sign.0, items.iter().filter_map(|item| sign_of(item, sign))));
     each.filter_map(|(name, values)| {
-        Some(measured(name.to_owned(), stats::mean(&values.collect::<Vec<_>>())?))
+        Some(measured(name.to_owned(), mean_or_share(&values.collect::<Vec<_>>())?))
     })
     .collect()
+}
+
+/// The mean; where it is a share of items, with the interval of a share.
+fn mean_or_share(values: &[f64]) -> Option<Estimate> {
+    let verdicts: Option<Vec<bool>> = values.iter().map(|value| verdict((*value, 1.0))).collect();
+    match verdicts {
+        Some(verdicts) => stats::proportion(verdicts.iter().filter(|yes| **yes).count(), values.len()),
+        None => stats::mean(values),
+    }
 }
 
 /// Mean over an item's answers.
@@ -220,6 +236,18 @@ mod tests {
         assert!(near(value(&measured, "answer_tokens").0, 11.5));
         assert!(near(value(&measured, "cut_off").0, 0.25));
         assert!(!measured.measures.iter().any(|m| m.metric == "mean_acc"));
+    }
+
+    /// None of five pooled instructions, and none of two answers cut off: no certainty that there never is one.
+    #[test]
+    fn all_or_nothing_is_no_certainty() {
+        let items = [2.0, 3.0, 0.0].map(|of| item(1, &[("inst_level_strict_acc", 0.0, of)]));
+        let measured = measure(&items.iter().collect::<Vec<_>>());
+        let interval = |metric: &str| {
+            measured.measures.iter().find(|m| m.metric == metric).and_then(|m| m.interval).expect(metric)
+        };
+        assert_eq!(interval("inst_level_strict_acc"), stats::wilson(0, 2).expect("an interval"));
+        assert_eq!(interval("cut_off"), stats::wilson(0, 3).expect("an interval"));
     }
 
     #[test]
