@@ -58,7 +58,7 @@ pub(super) fn composite(
     let partial: Vec<&str> =
         parts.iter().filter(|(s, _)| !s.partial.is_empty()).map(|(s, _)| s.name.as_str()).collect();
     let partial =
-        if partial.is_empty() { String::new() } else { format!("with partial sets: {}", partial.join(" ")) };
+        if partial.is_empty() { String::new() } else { format!("{} only in part", partial.join(" ")) };
     let names: Vec<&str> = parts.iter().map(|(suite, _)| suite.name.as_str()).collect();
     let n = parts.iter().map(|(suite, _)| suite.items_planned).sum();
     let row =

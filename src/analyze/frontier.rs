@@ -99,12 +99,13 @@ pub(super) fn quality_metric(suite: &SuiteSummary) -> &str {
 }
 
 impl Report {
-    /// The quality axis that stands for the whole sweep, as `suite.metric`: `kld_mean` of the first text, or the
-    /// main metric of the first suite with a signal where there is no text.
+    /// The quality axis that stands for the whole sweep, as `suite.metric`: `kld_mean` of the first text, or where there
+    /// is no text the composite, or the main metric of the first suite with a signal.
     #[must_use]
     pub fn headline_axis(&self) -> Option<String> {
         let text = self.suites.iter().find(|s| s.n_unit == "tokens");
-        let suite = text.or(self.suites.iter().find(|s| !s.no_signal))?;
+        let whole = || self.suites.iter().find(|s| s.main_metric == super::composite::METRIC);
+        let suite = text.or_else(whole).or(self.suites.iter().find(|s| !s.no_signal))?;
         Some(format!("{}.{}", suite.name, quality_metric(suite)))
     }
 
