@@ -290,6 +290,10 @@ pub struct RecommendArgs {
 }
 
 fn memory(text: &str) -> Result<u64, String> {
+    // Nothing is nothing in every unit.
+    if text.trim() == "0" {
+        return Ok(0);
+    }
     let bytes = crate::units::Bytes::parse(text).map(|bytes| bytes.0);
     bytes.ok_or_else(|| "not a size with its unit, such as 24GiB, 24GB or 900MiB".to_owned())
 }

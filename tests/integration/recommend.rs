@@ -67,7 +67,7 @@ fn limits(sandbox: &Sandbox) {
     assert!(text.starts_with("No variant fits.\n4 ruled out by this limit: loosen --min-tg to "), "{text}");
 
     // The context and its buffers alone are more.
-    let small = answer(sandbox, &["--ram", "1MiB", "--margin", "0B"]);
+    let small = answer(sandbox, &["--ram", "1MiB", "--margin", "0"]);
     assert_eq!(ruled_out(&small, "TQ2_0")["limit"], "ram");
     assert!(reasons(&small).contains("loosen --ram to "), "{small}");
     let enough = answer(sandbox, &["--vram", "4GiB", "--ctx", "512", "--max-drop", "100"]);
