@@ -26,6 +26,7 @@ pub mod prepare;
 pub mod prober;
 pub mod probes;
 pub mod quantize;
+pub mod reference;
 pub mod search;
 pub mod search_report;
 pub mod searched;
