@@ -21,6 +21,7 @@ mod kinds;
 mod layering;
 mod own_suites;
 mod recipes;
+mod reference;
 mod records;
 mod repairs;
 mod sandbox;
