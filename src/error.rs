@@ -218,7 +218,10 @@ impl Error {
             Self::Endpoint(error) if error.is_input() => 3,
             Self::Fetch(_) | Self::Endpoint(_) => 5,
             Self::DoesNotFit(_) => 6,
-            Self::TrialsFailed { .. } | Self::ItemsFailed { .. } | Self::Diverged { .. } | Self::Found { .. } => 8,
+            Self::TrialsFailed { .. }
+            | Self::ItemsFailed { .. }
+            | Self::Diverged { .. }
+            | Self::Found { .. } => 8,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,
         }

@@ -10,8 +10,8 @@ use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
-    PlanArgs, QuantizeArgs, RecipesCommand, ReferenceArgs, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs,
-    StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
+    PlanArgs, QuantizeArgs, RecipesCommand, ReferenceArgs, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs,
+    SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
 };
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
@@ -38,8 +38,8 @@ use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, reference, show,
-    speculate, speed,
+    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, reference,
+    show, speculate, speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -609,9 +609,9 @@ fn run_reference(args: &ReferenceArgs) -> Result<(), Error> {
 
 fn reference_question(args: &ReferenceArgs) -> Result<reference::Question, Error> {
     let key = match &args.key_env {
-        Some(variable) => Some(
-            Key::from_env(variable).ok_or_else(|| EndpointError::NoKey { variable: variable.clone() })?,
-        ),
+        Some(variable) => {
+            Some(Key::from_env(variable).ok_or_else(|| EndpointError::NoKey { variable: variable.clone() })?)
+        }
         None => Key::from_env("OPENAI_API_KEY"),
     };
     let extra = args.extra.as_deref().map_or(Ok(serde_json::Map::new()), serde_json::from_str);

@@ -133,7 +133,8 @@ impl Endpoint {
         let response = request.send(body.to_string()).map_err(|error| again(error.to_string()))?;
         let status = response.status().as_u16();
         let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let wait = header.and_then(|text| text.trim().parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+        let wait =
+            header.and_then(|text| text.trim().parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
         let mut bytes = Vec::new();
         let read = response.into_body().into_reader().take(LARGEST).read_to_end(&mut bytes);
         read.map_err(|error| again(error.to_string()))?;
@@ -201,7 +202,9 @@ mod tests {
         let new = |url: &str, key: Option<&str>| {
             Endpoint::new(url, key.map(|key| Key(key.to_owned())), 0, Duration::from_secs(1))
         };
-        for wrong in ["", "localhost:80/v1", "https://", "https://me:secret@host/v1", "https://host/v1?key=secret"] {
+        for wrong in
+            ["", "localhost:80/v1", "https://", "https://me:secret@host/v1", "https://host/v1?key=secret"]
+        {
             let error = new(wrong, None).expect_err(wrong).to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -157,13 +157,16 @@ pub fn measure(
     data::locate_all(&suite, cache, false)?;
     let Items::Prompts(all) = data::items(&suite, cache)? else { return Err(unwritten(&suite)) };
     let items = picked(&all, &question.pick.of(all.len() as u64, &suite.name)?);
-    let grader = grader(&generate, &data::resources(&suite, cache)?, question.unsafe_exec).map_err(|error| {
-        Error::Refused { reason: format!("suite {}: {error}", suite.name), hint: Some(error.hint()) }
-    })?;
-    let tasks = items.into_iter().map(|item| task(question, &generate, item)).collect::<Result<Vec<_>, _>>()?;
+    let grader =
+        grader(&generate, &data::resources(&suite, cache)?, question.unsafe_exec).map_err(|error| {
+            Error::Refused { reason: format!("suite {}: {error}", suite.name), hint: Some(error.hint()) }
+        })?;
+    let tasks =
+        items.into_iter().map(|item| task(question, &generate, item)).collect::<Result<Vec<_>, _>>()?;
     let path = question.records.join(file_name(question, &suite));
     let mut lines = kept(&path, &tasks)?;
-    let open: Vec<Task> = tasks.iter().filter(|task| !lines.contains_key(&task.item.index)).cloned().collect();
+    let open: Vec<Task> =
+        tasks.iter().filter(|task| !lines.contains_key(&task.item.index)).cloned().collect();
     let total = tasks.len() as u64;
     let mut done = total - open.len() as u64;
     progress(done, total);
@@ -222,7 +225,10 @@ fn asked(name: &str, writing: &Writing) -> Result<(Suite, GenerateSuite), Error>
     }
     let Scoring::Generate(generate) = &mut suite.scoring else { return Err(unwritten(&suite)) };
     if generate.agent.is_some() {
-        return Err(refused("mends repositories turn by turn, which is not done through an API", "ask another"));
+        return Err(refused(
+            "mends repositories turn by turn, which is not done through an API",
+            "ask another",
+        ));
     }
     writing.apply(generate);
     generate.check().map_err(|(what, hint)| refused(&format!("would have {what}"), hint))?;
@@ -250,7 +256,10 @@ fn task(question: &Question, suite: &GenerateSuite, item: GenerateItem) -> Resul
 /// The name of the file of answers: one for each endpoint, model and suite.
 fn file_name(question: &Question, suite: &Suite) -> String {
     let plain = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).take(80).collect()
+        text.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .take(80)
+            .collect()
     };
     let asker = &question.asker;
     let id = fingerprint::of(&json!([asker.endpoint.url(), asker.model, suite.name, suite.version]));
@@ -439,7 +448,8 @@ impl Referenced {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut lines = vec![format!("{} on {}, {} of {} items", self.model, self.suite, self.items, self.of)];
+        let mut lines =
+            vec![format!("{} on {}, {} of {} items", self.model, self.suite, self.items, self.of)];
         if let Some(reason) = &self.reason {
             lines.push(format!("{} failed, the first with: {reason}", self.failed));
         }

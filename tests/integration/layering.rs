@@ -87,8 +87,8 @@ const TABLE: [(&str, &[&str]); 23] = [
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
 const PARENT: [&str; 18] = [
-    "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal", "analyze", "render", "stats",
-    "sweep", "progress", "error", "files", "units", "main",
+    "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal", "analyze",
+    "render", "stats", "sweep", "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -85,7 +85,9 @@ fn answer(mut stream: &TcpStream, seen: &Mutex<Seen>) -> std::io::Result<()> {
     let tries = seen.tries.entry(prompt.clone()).or_default();
     *tries += 1;
     let (status, text) = match prompt.as_str() {
-        _ if body["model"] != "calculator" => (404, json!({"error": {"message": "no such model"}}).to_string()),
+        _ if body["model"] != "calculator" => {
+            (404, json!({"error": {"message": "no such model"}}).to_string())
+        }
         p if p.contains("busy") && *tries == 1 => (429, "{}".to_owned()),
         p if p.contains("broken") => (500, format!("the key {KEY} fell over")),
         p if p.contains("garbled") => (200, "{\"choices\": [".to_owned()),
@@ -131,8 +133,19 @@ fn records(sandbox: &Sandbox) -> String {
 fn answers_are_graded_priced_and_kept_for_the_charts() {
     let (seen, url) = api();
     let sandbox = sandbox(&["2 + 2", "busy 1 + 3", "wrong 3 + 1"]);
-    let more = ["--model", "calculator", "--costs", "costs.toml", "--json", "--price-in", "2", "--price-cached",
-        "0.5", "--price-out", "10"];
+    let more = [
+        "--model",
+        "calculator",
+        "--costs",
+        "costs.toml",
+        "--json",
+        "--price-in",
+        "2",
+        "--price-cached",
+        "0.5",
+        "--price-out",
+        "10",
+    ];
     let first = asked(&sandbox, &url, &more);
     assert_eq!(first.code, Some(0), "{first:?}");
     assert!(first.stderr.contains("over the network"), "{first:?}");
@@ -184,7 +197,8 @@ fn items_that_fail_are_rows_and_are_asked_again() {
     assert!(kept.contains("no JSON") && !kept.contains(KEY), "{kept}");
     assert_eq!(seen.lock().expect("not poisoned").bodies.len(), 4);
     // As after a kill: a line half written is none, and only what failed is asked again.
-    let name = fs::read_dir(sandbox.path("references")).expect("listed").next().expect("one").expect("listed");
+    let name =
+        fs::read_dir(sandbox.path("references")).expect("listed").next().expect("one").expect("listed");
     fs::write(name.path(), kept + "{\"index\": 1, \"id\": \"su").expect("written");
     assert_eq!(asked(&sandbox, &url, &["--model", "calculator"]).code, Some(8));
     let seen = seen.lock().expect("not poisoned");

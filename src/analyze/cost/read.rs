@@ -142,8 +142,7 @@ pub fn with_settings(text: &str, place: &str, settings: &[Setting]) -> Result<(C
 pub fn with_reference(text: &str, place: &str, entry: &Reference) -> Result<String, PlanError> {
     const HEAD: &str = "[[reference]]";
     let mut wanted = parse(text, place)?;
-    let same =
-        |r: &Reference| (&r.model, &r.suite, &r.metric) == (&entry.model, &entry.suite, &entry.metric);
+    let same = |r: &Reference| (&r.model, &r.suite, &r.metric) == (&entry.model, &entry.suite, &entry.metric);
     let wrong = |what: String| PlanError::Missing {
         place: place.to_owned(),
         what,
