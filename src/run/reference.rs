@@ -329,10 +329,9 @@ fn ask_all(
         let (tasks, asker, next, sender) = (tasks.clone(), asker.clone(), next.clone(), sender.clone());
         let ended = ended.clone();
         thread::spawn(move || {
-            while let Some((at, task)) = {
+            loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                tasks.get(at).map(|task| (at, task))
-            } {
+                let Some(task) = tasks.get(at) else { return };
                 let ask = |body| asker.ask(task.path, body, &ended);
                 let answer: Answered = task.bodies.iter().map(ask).collect();
                 if ended.load(Ordering::Relaxed) || sender.send((at, answer)).is_err() {
