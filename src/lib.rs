@@ -23,6 +23,7 @@ pub mod sandbox;
 pub mod answers;
 pub mod plan;
 
+pub mod endpoint;
 pub mod fetch;
 pub mod gguf;
 

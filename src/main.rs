@@ -10,9 +10,11 @@ use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
-    PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs,
-    SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs,
+    PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs, ScoredArg, ScoringArg, SearchArgs,
+    SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
 };
+use bitfrontier::endpoint::ask::Asker;
+use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
@@ -38,7 +40,7 @@ use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::study;
 use bitfrontier::run::{
     check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, recommend,
-    show, speculate, speed,
+    reference, show, speculate, speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Recommend(args) => run_recommend(args),
         Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
         Command::Cost(args) => run_cost(args),
+        Command::Reference(args) => run_reference(&args),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command } => run_suites(command),
     };
@@ -249,6 +252,17 @@ fn thinking(text: &str) -> Result<Thinking, Error> {
     text.parse().map_err(|reason| Error::Refused { reason: format!("--thinking: {reason}"), hint })
 }
 
+fn writing(args: &WritingArgs) -> Result<eval::Writing, Error> {
+    Ok(eval::Writing {
+        chat: args.chat,
+        thinking: args.thinking.as_deref().map(thinking).transpose()?,
+        tokens: args.tokens,
+        samples: args.samples,
+        temperature: args.temperature,
+        seed: args.seed,
+    })
+}
+
 fn run_eval(args: &EvalArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let cache = Cache::from_env()?;
@@ -261,14 +275,7 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
             ScoringArg::LmEval => ChoiceScoring::LmEval,
             ScoringArg::LlamaPerplexity => ChoiceScoring::LlamaPerplexity,
         }),
-        writing: eval::Writing {
-            chat: args.writing.chat,
-            thinking: args.writing.thinking.as_deref().map(thinking).transpose()?,
-            tokens: args.writing.tokens,
-            samples: args.writing.samples,
-            temperature: args.writing.temperature,
-            seed: args.writing.seed,
-        },
+        writing: writing(&args.writing)?,
         exact: args.exact,
         unsafe_exec: args.unsafe_exec,
         noise: args.noise,
@@ -574,6 +581,81 @@ fn run_cost(args: CostArgs) -> Result<(), Error> {
     }
     print(&cost_lines::claim_lines(&claims));
     Ok(())
+}
+
+fn run_reference(args: &ReferenceArgs) -> Result<(), Error> {
+    let interrupted = interruption();
+    let cache = Cache::from_env()?;
+    let costs_file = args.costs.clone().or_else(|| args.results.as_ref().map(|dir| dir.join(derive::COSTS)));
+    let order =
+        cost::Order { costs: costs_file.clone().filter(|path| path.exists()), ..cost::Order::default() };
+    let (costs, _) = cost::costs(&order, None)?;
+    let given = args.price_in.zip(args.price_out).map(|(usd_in, usd_out)| reference::Price {
+        usd_per_mtok_in: usd_in,
+        usd_per_mtok_cached: args.price_cached.unwrap_or(usd_in),
+        usd_per_mtok_out: usd_out,
+    });
+    let listed = reference::price_of(&costs, args.api.as_deref(), &args.model)?;
+    let (api, listed) = listed.map_or((String::new(), None), |(api, price)| (api, Some(price)));
+    let question = reference_question(args)?;
+    say(&format!("asking {} over the network", question.asker.endpoint.url()));
+    if question.asker.endpoint.tells_its_key() {
+        say("warning: the key travels unencrypted (hint: use https)");
+    }
+    let (mut told, mut failed, mut of) = (Vec::new(), 0, 0);
+    for suite in &args.suites {
+        let items = Chunks::counting("item");
+        let price = (api.as_str(), given.or(listed));
+        let result = reference::measure(&question, suite, price, &cache, &interrupted, &mut |done, all| {
+            items.tell(done, Some(all));
+        });
+        items.finish();
+        let found = result.map_err(with_resume)?;
+        if let (Some(entry), Some(path)) = (&found.reference, &costs_file) {
+            reference::keep(entry, path)?;
+        }
+        if !args.json {
+            print(&found.text());
+        }
+        (failed, of) = (failed + found.failed, of + found.items);
+        told.push(found);
+    }
+    if args.json {
+        print_json(&told)?;
+    } else if let Some(path) = &costs_file {
+        print(&format!("references: {}\n", path.display()));
+    }
+    if failed > 0 {
+        return Err(Error::ItemsFailed { failed, items: of, folder: args.records.clone() });
+    }
+    Ok(())
+}
+
+fn reference_question(args: &ReferenceArgs) -> Result<reference::Question, Error> {
+    let key = match &args.key_env {
+        Some(variable) => {
+            Some(Key::from_env(variable).ok_or_else(|| EndpointError::NoKey { variable: variable.clone() })?)
+        }
+        None => Key::from_env("OPENAI_API_KEY"),
+    };
+    let extra = args.extra.as_deref().map_or(Ok(serde_json::Map::new()), serde_json::from_str);
+    let extra = extra.map_err(|error| Error::Refused {
+        reason: format!("--extra is no JSON object: {error}"),
+        hint: Some("write --extra '{\"reasoning_effort\": \"low\"}'".to_owned()),
+    })?;
+    let timeout = std::time::Duration::from_secs(args.timeout);
+    Ok(reference::Question {
+        asker: Asker {
+            endpoint: Endpoint::new(&args.endpoint, key, args.retries, timeout)?,
+            model: args.model.clone(),
+            extra,
+        },
+        pick: eval::Pick::new(args.limit, None)?,
+        writing: writing(&args.writing)?,
+        parallel: args.parallel,
+        records: args.records.clone(),
+        unsafe_exec: args.unsafe_exec,
+    })
 }
 
 fn run_fetch(sources: &[String], sha256: Option<String>) -> Result<(), Error> {

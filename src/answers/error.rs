@@ -1,5 +1,7 @@
 //! What can be wrong with a way of scoring generated text.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::sandbox::SandboxError;
@@ -81,6 +83,14 @@ pub enum AnswerError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A file that the suite brings.
+    #[error("cannot read {path}: {reason}")]
+    Resource {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A reference that is not what stands around a program.
     #[error("the reference is nothing to put around a program: {reason}")]
     Program {
@@ -121,7 +131,7 @@ impl AnswerError {
                 "let doc_to_tools print a JSON list of functions, and doc_to_target what is right: see suites/README.md"
             }
             Self::List { .. } => "let doc_to_target print such a list, as suites/haystack.toml does",
-            Self::Parameters { .. } => "fetch the file again",
+            Self::Parameters { .. } | Self::Resource { .. } => "fetch the file again",
             Self::Program { .. } => "let `before` and `after` of [generate.execute] be templates",
             Self::Sandbox { hint, .. } => hint,
         }

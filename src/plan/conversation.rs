@@ -208,6 +208,11 @@ fn shows_tools(template: &ChatTemplate, args: &BTreeMap<String, Value>) -> bool 
     with.is_err() || with != template.prompt(&hello, &[], args)
 }
 
+/// Messages as OpenAI's interface takes them, arguments as text and names of functions without dots.
+pub fn api_messages(messages: &[Message]) -> Vec<Value> {
+    templated(messages, true, Format::Mistral)
+}
+
 /// Messages as chat templates take them: calls in OpenAI's form, each with an id that its result repeats.
 fn templated(messages: &[Message], as_text: bool, format: Format) -> Vec<Value> {
     let mut open: Vec<(String, String)> = Vec::new();

@@ -19,6 +19,7 @@ pub mod judging;
 pub mod ladder;
 pub mod layers;
 pub mod literal;
+pub mod marking;
 pub mod matrix;
 pub mod native_command;
 pub mod noise;

@@ -149,7 +149,7 @@ impl Pick {
     }
 
     /// Positions in the file.
-    fn of(&self, total: u64, suite: &str) -> Result<Vec<u64>, Error> {
+    pub(super) fn of(&self, total: u64, suite: &str) -> Result<Vec<u64>, Error> {
         let limit = match self {
             Self::Range(range) if range.end > total => {
                 let reason =
@@ -289,7 +289,7 @@ fn asked(question: &Question) -> Result<Suite, Error> {
 }
 
 impl Writing {
-    fn apply(&self, suite: &mut GenerateSuite) {
+    pub(super) fn apply(&self, suite: &mut GenerateSuite) {
         suite.chat |= self.chat;
         suite.thinking = self.thinking.or(suite.thinking);
         suite.tokens = self.tokens.unwrap_or(suite.tokens);

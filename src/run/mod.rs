@@ -27,6 +27,7 @@ pub mod prober;
 pub mod probes;
 pub mod quantize;
 pub mod recommend;
+pub mod reference;
 pub mod search;
 pub mod search_report;
 pub mod searched;

@@ -1,14 +1,10 @@
 //! Answers that the loaded model writes: prompts rendered by the base's chat template, the grader made from its files,
 //! and what the work has cost.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::answers::calls::format::Format;
-use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
 use crate::answers::execute::Runner;
 use crate::answers::grade::{Grader, Measure};
@@ -24,14 +20,6 @@ use crate::worker::memory;
 use crate::worker::mend::mend;
 use crate::worker::protocol::{Finished, GenerateItem, GenerateWork, LoadSpec, SuiteCost};
 
-/// Files of the sentence splitter among a suite's resources.
-const PUNKT: [&str; 4] = [
-    "punkt/abbrev_types.txt",
-    "punkt/collocations.tab",
-    "punkt/sent_starters.txt",
-    "punkt/ortho_context.tab",
-];
-
 /// Why items cannot be asked.
 #[derive(Debug, Error)]
 pub enum GenerateError {
@@ -44,14 +32,6 @@ pub enum GenerateError {
     /// The suite asks in chats.
     #[error("the suite puts its questions into the base's chat template, and the base has none")]
     NoTemplate,
-    /// A resource of the suite.
-    #[error("cannot read {path}: {source}")]
-    Resource {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// Programs that cannot be run here.
     #[error("{reason}{hint}")]
     Sandbox {
@@ -118,36 +98,10 @@ pub fn answer<E: From<GenerateError> + From<LlamaError>>(
 
 /// The grader of a suite's measure.
 fn grader(work: &GenerateWork) -> Result<Grader, GenerateError> {
-    let suite = &work.suite;
-    Ok(match (&suite.execute, suite.measure) {
-        (Some(execute), _) => {
-            let sandbox = Sandbox::find(work.unsafe_exec).map_err(GenerateError::sandbox)?;
-            Grader::Code(Box::new(Runner::new(sandbox, execute, &suite.filter_list)))
-        }
-        (None, Measure::Ifeval) => Grader::ifeval(punkt(&work.resources)?),
-        // The chat template tells the format.
-        (None, Measure::Calls) => Grader::Calls { format: Format::Json, prompted: false },
-        (None, Measure::Contains) => Grader::Contains { any: false },
-        (None, Measure::ContainsPart) => Grader::Contains { any: true },
-        (None, Measure::ExactMatch | Measure::Code) => {
-            Grader::exact_match(&suite.filter_list, &suite.exact_match)
-        }
+    work.suite.grader(&work.resources, |execute| {
+        let sandbox = Sandbox::find(work.unsafe_exec).map_err(GenerateError::sandbox)?;
+        Ok(Runner::new(sandbox, execute, &work.suite.filter_list))
     })
-}
-
-/// The sentence splitter, if the suite brings its parameters.
-fn punkt(resources: &BTreeMap<String, PathBuf>) -> Result<Option<Punkt>, GenerateError> {
-    let [Some(abbreviations), Some(collocations), Some(starters), Some(orthography)] =
-        PUNKT.map(|name| resources.get(name))
-    else {
-        return Ok(None);
-    };
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|source| GenerateError::Resource { path: path.clone(), source })
-    };
-    let punkt =
-        Punkt::parse(&read(abbreviations)?, &read(collocations)?, &read(starters)?, &read(orthography)?);
-    Ok(Some(punkt?))
 }
 
 /// What is asked, and how it is graded.

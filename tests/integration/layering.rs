@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 22] = [
+const TABLE: [(&str, &[&str]); 23] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
@@ -21,18 +21,21 @@ const TABLE: [(&str, &[&str]); 22] = [
     ("llama", &["gguf::imatrix", "units"]),
     ("score", &["answers", "plan", "llama", "stats", "units"]),
     ("worker", &["answers", "sandbox", "score", "plan", "llama", "gguf", "files", "units"]),
+    // Answers of a model elsewhere are records like those of one here, and graded by the same graders.
+    ("endpoint", &["answers", "sandbox", "plan", "worker::protocol"]),
     ("search", &["plan", "gguf", "stats", "units", "worker::protocol"]),
     ("journal", &["plan", "worker::protocol", "files", "units"]),
     // Costs are read from a file of the user's, whose errors are those of a plan.
     ("analyze", &["plan::error", "journal", "gguf", "stats", "units"]),
     ("render", &["analyze", "stats", "units", "files"]),
-    ("error", &["plan", "fetch", "gguf", "journal", "render"]),
+    ("error", &["plan", "fetch", "endpoint", "gguf", "journal", "render"]),
     // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.
     (
         "run",
         &[
             "plan",
             "fetch",
+            "endpoint",
             "gguf",
             "score::base_store",
             "score::kld_file",
@@ -67,6 +70,7 @@ const TABLE: [(&str, &[&str]); 22] = [
             "sweep",
             "plan",
             "fetch",
+            "endpoint",
             "gguf",
             "run",
             "worker",
@@ -82,9 +86,9 @@ const TABLE: [(&str, &[&str]); 22] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 17] = [
-    "sandbox", "answers", "plan", "fetch", "gguf", "run", "search", "journal", "analyze", "render", "stats",
-    "sweep", "progress", "error", "files", "units", "main",
+const PARENT: [&str; 18] = [
+    "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal", "analyze",
+    "render", "stats", "sweep", "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -23,6 +23,7 @@ mod own_suites;
 mod recipes;
 mod recommend;
 mod records;
+mod reference;
 mod repairs;
 mod sandbox;
 mod search;

@@ -167,7 +167,7 @@ pub struct Subscription {
     pub date: String,
 }
 
-/// What a model scores, as published.
+/// What a model scores, as published or as measured through an endpoint.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
@@ -186,6 +186,15 @@ pub struct Reference {
     pub source: String,
     /// Of when.
     pub date: String,
+    /// Items it was measured on; absent if it was not measured here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
+    /// Standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<f64>,
+    /// Version of the suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite_version: Option<u32>,
 }
 
 /// What the field's claims are worked on.

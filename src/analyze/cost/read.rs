@@ -4,7 +4,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::prices::{Costs, Fault};
+use super::prices::{Costs, Fault, Reference};
 use crate::plan::error::{PlanError, nearest, toml_error};
 
 /// The costs file that comes with the program.
@@ -137,6 +137,44 @@ pub fn with_settings(text: &str, place: &str, settings: &[Setting]) -> Result<(C
     Ok((costs, text))
 }
 
+/// A costs file's text with a point of reference at its end, in place of one of the same model, suite and metric. All other
+/// lines stay as they are, comments and all.
+pub fn with_reference(text: &str, place: &str, entry: &Reference) -> Result<String, PlanError> {
+    const HEAD: &str = "[[reference]]";
+    let mut wanted = parse(text, place)?;
+    let same = |r: &Reference| (&r.model, &r.suite, &r.metric) == (&entry.model, &entry.suite, &entry.metric);
+    let wrong = |what: String| PlanError::Missing {
+        place: place.to_owned(),
+        what,
+        hint: "add the entry by hand".to_owned(),
+    };
+    let mut kept = String::with_capacity(text.len());
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        if line.trim() != HEAD {
+            kept.push_str(line);
+            continue;
+        }
+        let mut block = String::new();
+        while let Some(line) = lines.next_if(|line| !line.trim_start().starts_with(['[', '#'])) {
+            block.push_str(line);
+        }
+        if !toml::from_str::<Reference>(&block).is_ok_and(|r| same(&r)) {
+            kept.push_str(line);
+            kept.push_str(&block);
+        }
+    }
+    let body = toml::to_string(entry).map_err(|error| wrong(error.to_string()))?;
+    let text = format!("{}\n\n{HEAD}\n{body}", kept.trim_end());
+    wanted.reference.retain(|r| !same(r));
+    wanted.reference.push(entry.clone());
+    // Texts are cut by lines: that nothing else was touched is seen by reading the whole.
+    if parse(&text, place)? != wanted {
+        return Err(wrong("the entry cannot be put in".to_owned()));
+    }
+    Ok(text)
+}
+
 /// Sets a value in a table that is there. A last key that is not there yet is left to the reader of the whole to judge.
 fn set(table: &mut Table, key: &[String], value: &Value) -> Result<(), (String, String)> {
     // The longest name that the table has: names may have dots.
@@ -185,6 +223,21 @@ mod tests {
             assert!(table.contains_key("source") && table.contains_key("date"), "{name}");
         }
         table.iter().for_each(|(name, value)| sourced(name, value));
+    }
+
+    #[test]
+    fn an_entry_is_added_or_replaced_and_all_else_stays() {
+        let mut entry = parse(DEFAULT, "costs.toml").expect("reads").reference.pop().expect("one");
+        entry.value = 0.5;
+        let replaced = with_reference(DEFAULT, "costs.toml", &entry).expect("replaced");
+        assert_eq!(parse(&replaced, "").expect("reads").reference, std::slice::from_ref(&entry));
+        entry.model = "a \"quoted\" model".to_owned();
+        entry.n = Some(4);
+        let added = with_reference(&replaced, "costs.toml", &entry).expect("added");
+        assert!(added.starts_with(replaced.trim_end()), "{added}");
+        assert_eq!(parse(&added, "").expect("reads").reference.last(), Some(&entry));
+        entry.api = "nobody".to_owned();
+        assert!(with_reference(&added, "costs.toml", &entry).is_err());
     }
 
     #[test]
