@@ -221,6 +221,20 @@ pub struct FitArgs {
     /// results folder of a sweep.
     #[arg(value_name = "MODEL|RESULTS")]
     pub model: String,
+    /// What it is to fit.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Recipes as in `sweep`, or variants of the folder [default: every type of `bitfrontier recipes`, or every variant].
+    #[arg(long, value_name = "RECIPES", num_args = 1..)]
+    pub recipes: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Memory, and what it is to hold beside the weights.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
     /// Memory of the GPU, such as 24GiB [default: none].
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub vram: Option<u64>,
@@ -242,12 +256,6 @@ pub struct FitArgs {
     /// Memory that stays free.
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory)]
     pub margin: u64,
-    /// Recipes as in `sweep`, or variants of the folder [default: every type of `bitfrontier recipes`, or every variant].
-    #[arg(long, value_name = "RECIPES", num_args = 1..)]
-    pub recipes: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `recommend`.
@@ -255,27 +263,9 @@ pub struct FitArgs {
 pub struct RecommendArgs {
     /// The results folder of a sweep.
     pub results: PathBuf,
-    /// Memory of the GPU, such as 24GiB.
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    pub vram: Option<u64>,
-    /// Memory of the machine, such as 64GiB.
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    pub ram: Option<u64>,
-    /// A card or machine by name, such as "RTX 3090".
-    #[arg(long, value_name = "NAME")]
-    pub device: Option<String>,
-    /// Tokens of context of each sequence [default: 32768, or the model's own if that is less].
-    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
-    pub ctx: Option<u64>,
-    /// Type of the KV cache, or of K and V.
-    #[arg(long, value_name = "TYPE|K,V", default_value = "f16")]
-    pub kv: String,
-    /// Sequences that are decoded together.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub parallel: u32,
-    /// Memory that stays free.
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory)]
-    pub margin: u64,
+    /// What it is to fit; without any of these but --kv, --parallel and --margin memory is no limit.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Least tokens a second generated, as measured on the sweep's machine.
     #[arg(long, value_name = "TOKENS_PER_S")]
     pub min_tg: Option<f64>,

@@ -10,8 +10,8 @@ use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
-    PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs, ScoredArg, ScoringArg, SearchArgs,
-    SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
+    PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs, ScoredArg, ScoringArg,
+    SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
 };
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
@@ -465,13 +465,7 @@ fn run_search(args: SearchArgs) -> Result<(), Error> {
 fn run_fit(args: FitArgs) -> Result<(), Error> {
     let question = fit::Question {
         model: args.model,
-        vram: args.vram,
-        ram: args.ram,
-        device: args.device,
-        ctx: args.ctx,
-        kv: KvTypes::parse(&args.kv, "--kv")?,
-        parallel: args.parallel,
-        margin: args.margin,
+        place: place(args.place)?,
         recipes: args.recipes.iter().flat_map(|r| split_recipes(r)).collect(),
     };
     let answer = fit::fit(&question, &Cache::from_env()?, &interruption()).map_err(with_resume)?;
@@ -528,9 +522,8 @@ fn run_report(results: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn run_recommend(args: RecommendArgs) -> Result<(), Error> {
-    let question = recommend::Question {
-        results: args.results,
+fn place(args: PlaceArgs) -> Result<fit::Place, Error> {
+    Ok(fit::Place {
         vram: args.vram,
         ram: args.ram,
         device: args.device,
@@ -538,6 +531,13 @@ fn run_recommend(args: RecommendArgs) -> Result<(), Error> {
         kv: KvTypes::parse(&args.kv, "--kv")?,
         parallel: args.parallel,
         margin: args.margin,
+    })
+}
+
+fn run_recommend(args: RecommendArgs) -> Result<(), Error> {
+    let question = recommend::Question {
+        results: args.results,
+        place: place(args.place)?,
         min_tg: args.min_tg,
         max_drop: args.max_drop,
         monthly_tokens: args.monthly_tokens,

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::aligned::{self, clean};
 use crate::analyze::Report;
 use crate::analyze::cost::{Claim, Flip};
 use crate::analyze::report::{CostRow, CostSheet};
@@ -207,28 +208,11 @@ fn verdict(row: &CostRow) -> String {
     }
 }
 
-/// Left-aligned names, right-aligned values, wrapped headers.
+/// Names at the left, values at the right, all a little in.
 fn table(cells: &Cells) -> String {
-    let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        cells.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for line in cells {
-        let mut text = String::new();
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let cell: String = cell.chars().filter(|c| !c.is_control()).collect();
-            if column == 0 {
-                let _ = write!(text, "    {cell:<width$}");
-            } else {
-                let _ = write!(text, "  {cell:>width$}");
-            }
-        }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    }
-    out
+    let rows: Vec<Vec<String>> =
+        cells.iter().map(|line| line.iter().map(|cell| clean(cell)).collect()).collect();
+    aligned::lines(&rows, |column| column == 0).iter().map(|line| format!("    {line}\n")).collect()
 }
 
 fn money(usd: Option<f64>) -> String {

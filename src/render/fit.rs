@@ -1,21 +1,17 @@
 //! What `bitfrontier fit` prints: the answer in one sentence, a table with one line a recipe, and what else must be known.
 
-use unicode_width::UnicodeWidthStr as _;
-
+use super::aligned::{self, clean};
 use crate::analyze::fit::{Fit, Place, Row};
 use crate::units::Bytes;
 
 /// Shown where there is no value.
 const MISSING: &str = "-";
-/// Between columns.
-const GAP: &str = "  ";
 /// After a figure that nobody laid out.
 const ESTIMATED: &str = "~";
 
 struct Column {
     header: &'static str,
     cells: Vec<String>,
-    left: bool,
 }
 
 /// The answer for people.
@@ -68,34 +64,22 @@ fn question(fit: &Fit) -> String {
 
 fn table(fit: &Fit) -> Vec<String> {
     let columns = columns(fit);
-    let width = |column: &Column| {
-        column.cells.iter().map(|cell| cell.width()).chain([column.header.width()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = columns.iter().map(width).collect();
-    let line = |cell: &dyn Fn(&Column) -> String| {
-        let cells = columns.iter().zip(&widths).map(|(column, width)| {
-            let text = cell(column);
-            let blanks = " ".repeat(width.saturating_sub(text.width()));
-            if column.left { format!("{text}{blanks}") } else { format!("{blanks}{text}") }
-        });
-        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
-    };
-    let header = line(&|column| column.header.to_owned());
-    let rows =
-        (0..fit.recipes.len()).map(|at| line(&|column| column.cells.get(at).cloned().unwrap_or_default()));
-    std::iter::once(header).chain(rows).collect()
+    let header = columns.iter().map(|column| column.header.to_owned()).collect();
+    let row = |at| columns.iter().map(|column| column.cells.get(at).cloned().unwrap_or_default()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain((0..fit.recipes.len()).map(row)).collect();
+    // Names, then numbers.
+    aligned::lines(&rows, |column| column == 0)
 }
 
 fn columns(fit: &Fit) -> Vec<Column> {
     let column = |header, cell: &dyn Fn(&Row) -> Option<String>| Column {
         header,
         cells: fit.recipes.iter().map(|row| cell(row).unwrap_or_else(|| MISSING.to_owned())).collect(),
-        left: false,
     };
     let bytes = |bytes: u64| Some(Bytes(bytes).to_string());
     let estimated = |row: &Row| if row.compute_source == "estimate" { ESTIMATED } else { "" };
     let mut columns = vec![
-        Column { left: true, ..column("recipe", &|row| Some(clean(&row.recipe))) },
+        column("recipe", &|row| Some(clean(&row.recipe))),
         column("bpw", &|row| row.bpw.map(|bpw| format!("{bpw:.2}"))),
         column("weights", &|row| row.weights_bytes.and_then(bytes)),
         column("KV", &|row| bytes(row.kv_bytes)),
@@ -117,9 +101,4 @@ fn columns(fit: &Fit) -> Vec<Column> {
 fn gpu_layers(row: &Row, layers: u64) -> String {
     let sign = if row.place == Place::Nowhere { "!" } else { "" };
     format!("{sign}{layers}/{}", row.layers)
-}
-
-/// Names come from files; what would move the cursor is left out.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }

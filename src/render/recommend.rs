@@ -1,5 +1,6 @@
 //! A recommendation, as lines for people.
 
+use super::aligned::{self, clean};
 use crate::analyze::recommend::{Recommendation, RuledOut};
 use crate::units::Bytes;
 
@@ -8,22 +9,23 @@ use crate::units::Bytes;
 pub fn lines(answer: &Recommendation) -> String {
     let mut lines = Vec::new();
     match &answer.variant {
-        Some(variant) => lines.push(format!("{variant}  ({:.0}% sure)\n", answer.confidence * 100.0)),
+        Some(variant) => {
+            lines.push(format!("{}  ({:.0}% sure)\n", clean(variant), answer.confidence * 100.0))
+        }
         None => lines.push("no variant\n".to_owned()),
     }
-    lines.push(answer.reasons.join("\n"));
-    if !answer.runners_up.is_empty() {
-        lines.push("\nRunners-up:".to_owned());
-        let width = answer.runners_up.iter().map(|r| r.variant.chars().count()).max().unwrap_or(0);
-        let line = |r: &crate::analyze::recommend::RunnerUp| {
-            format!("  {:<width$}  {:>3.0}%  {}", r.variant, r.share * 100.0, r.trade)
-        };
-        lines.extend(answer.runners_up.iter().map(line));
-    }
-    if !answer.ruled_out.is_empty() {
-        lines.push("\nRuled out:".to_owned());
-        let width = answer.ruled_out.iter().map(|r| r.variant.chars().count()).max().unwrap_or(0);
-        lines.extend(answer.ruled_out.iter().map(|r| format!("  {:<width$}  {}", r.variant, why(r))));
+    lines.extend(answer.reasons.iter().map(|reason| clean(reason)));
+    let share = |share: f64| format!("{:.0}%", share * 100.0);
+    let runners: Vec<Vec<String>> =
+        answer.runners_up.iter().map(|r| vec![clean(&r.variant), share(r.share), r.trade.clone()]).collect();
+    let out: Vec<Vec<String>> = answer.ruled_out.iter().map(|r| vec![clean(&r.variant), why(r)]).collect();
+    for (title, rows) in
+        [("\nRunners-up:", runners), ("\nRuled out:", out)].into_iter().filter(|(_, rows)| !rows.is_empty())
+    {
+        lines.push(title.to_owned());
+        // Only shares stand at the right.
+        let left = |column| column != 1 || rows.iter().all(|row| row.len() == 2);
+        lines.extend(aligned::lines(&rows, left).iter().map(|line| format!("  {line}")));
     }
     lines.join("\n") + "\n"
 }

@@ -1,6 +1,7 @@
 //! The table at the end of a sweep: one line a variant, and under it, where not all of its trials are done, one
 //! line that says which and why. A narrow terminal loses the least important columns, never part of a number.
 
+use super::aligned::clean;
 use crate::analyze::Report;
 use crate::analyze::report::{MetricRow, SuiteSummary, VariantRow};
 use crate::stats::Z95;
@@ -195,12 +196,6 @@ fn trouble(report: &Report, variant: &VariantRow) -> Option<(String, Paint)> {
     let row = rows().find(|m| m.suite == suite).or_else(|| rows().find(|m| !m.reason.is_empty()));
     let reason = row.map(|m| clean(&m.reason)).filter(|reason| !reason.is_empty());
     Some((reason.map_or(status.clone(), |reason| format!("{status} ({reason})")), paint))
-}
-
-/// Without characters that move the cursor, start escape sequences or turn the direction of writing.
-fn clean(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(|&c| !c.is_control() && !turns(c)).collect()
 }
 
 /// At most `width` columns of text, the last an ellipsis if something was cut.

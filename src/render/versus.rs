@@ -1,5 +1,6 @@
 //! Two variants or sweeps side by side, as lines for people: what moved, what could not be compared, what flipped.
 
+use super::aligned;
 use crate::analyze::versus::{Flipped, Versus, VersusRow};
 
 /// Characters of an item's texts that are shown.
@@ -13,7 +14,7 @@ pub fn lines(versus: &Versus, items: usize) -> String {
     lines.push(String::new());
     let main: Vec<&VersusRow> = versus.rows.iter().filter(|row| row.is_main).collect();
     if !main.is_empty() {
-        lines.extend(aligned(&main));
+        lines.extend(table(&main));
         let open = main.iter().filter(|row| row.difference.shown == "open").count();
         if open > 0 {
             lines.push("open: so many items show neither that they are equal nor that one is worse; detectable: the smallest difference they could have shown".to_owned());
@@ -52,21 +53,10 @@ const HEADER: [&str; 12] = [
     "shown",
 ];
 
-fn aligned(rows: &[&VersusRow]) -> Vec<String> {
-    let mut table: Vec<Vec<String>> = vec![HEADER.map(str::to_owned).to_vec()];
-    table.extend(rows.iter().map(|row| cells(row)));
-    let width = |column: usize| {
-        table.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(place, (cell, width))| {
-            let space = " ".repeat(width - cell.chars().count());
-            if place < 4 || place == 11 { format!("{cell}{space}") } else { format!("{space}{cell}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    table.iter().map(line).collect()
+fn table(rows: &[&VersusRow]) -> Vec<String> {
+    let header = std::iter::once(HEADER.map(str::to_owned).to_vec());
+    let rows: Vec<Vec<String>> = header.chain(rows.iter().map(|row| cells(row))).collect();
+    aligned::lines(&rows, |column| column < 4 || column == 11)
 }
 
 fn cells(row: &VersusRow) -> Vec<String> {
@@ -120,13 +110,10 @@ fn flip_lines(flip: &Flipped) -> Vec<String> {
     lines
 }
 
-/// In one line, without characters that steer a terminal.
+/// In one line.
 fn clean(text: &str) -> String {
-    let printed = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let printed: String = printed
-        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-        .collect();
-    printed.split_whitespace().collect::<Vec<_>>().join(" ")
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    aligned::clean(&spaced).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn beginning(text: &str) -> String {

@@ -13,12 +13,16 @@ use crate::journal::reader::{JournalError, TrialData, read_manifest, read_trial}
 use crate::journal::record::{Manifest, TrialKind};
 use crate::render::{self, RenderError};
 
+/// Reads the plan of a results folder, which must have one.
+pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
+    let missing =
+        || JournalError::Read { path: folder.join("manifest.json"), source: io::ErrorKind::NotFound.into() };
+    Ok(read_manifest(folder)?.ok_or_else(missing)?)
+}
+
 /// Reads a results folder whole.
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
-    let manifest = read_manifest(folder)?.ok_or_else(|| JournalError::Read {
-        path: folder.join("manifest.json"),
-        source: io::Error::from(io::ErrorKind::NotFound),
-    })?;
+    let manifest = manifest(folder)?;
     let trials =
         manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
     Ok((manifest, trials))

@@ -8,7 +8,6 @@ use crate::analyze::fit::Fit;
 use crate::analyze::recommend::{Limits, Memory, Recommendation, recommend as choose};
 use crate::error::Error;
 use crate::fetch::Cache;
-use crate::plan::recipe::KvTypes;
 use crate::run::{cost, derive, fit};
 
 /// What is asked.
@@ -16,20 +15,8 @@ use crate::run::{cost, derive, fit};
 pub struct Question {
     /// The results folder.
     pub results: PathBuf,
-    /// Bytes of the GPU.
-    pub vram: Option<u64>,
-    /// Bytes of the machine.
-    pub ram: Option<u64>,
-    /// A card or machine by name.
-    pub device: Option<String>,
-    /// Tokens of context.
-    pub ctx: Option<u64>,
-    /// Cache types.
-    pub kv: KvTypes,
-    /// Sequences.
-    pub parallel: u32,
-    /// Bytes that stay free.
-    pub margin: u64,
+    /// What it is to fit; without a size, a device or a context memory is no limit.
+    pub place: fit::Place,
     /// Least tokens a second generated.
     pub min_tg: Option<f64>,
     /// Most that may be lost.
@@ -69,24 +56,12 @@ pub fn recommend(question: &Question, interrupted: &AtomicBool) -> Result<Recomm
 
 /// What every variant needs, if memory was asked for.
 fn memory(question: &Question, interrupted: &AtomicBool) -> Result<Option<Memory>, Error> {
-    let asked = question.vram.is_some()
-        || question.ram.is_some()
-        || question.device.is_some()
-        || question.ctx.is_some();
-    if !asked {
+    let place = &question.place;
+    if place.vram.is_none() && place.ram.is_none() && place.device.is_none() && place.ctx.is_none() {
         return Ok(None);
     }
-    let asks = fit::Question {
-        model: question.results.display().to_string(),
-        vram: question.vram,
-        ram: question.ram,
-        device: question.device.clone(),
-        ctx: question.ctx,
-        kv: question.kv.clone(),
-        parallel: question.parallel,
-        margin: question.margin,
-        recipes: Vec::new(),
-    };
+    let model = question.results.display().to_string();
+    let asks = fit::Question { model, place: place.clone(), recipes: Vec::new() };
     let Fit { about, recipes, .. } = fit::fit(&asks, &Cache::from_env()?, interrupted)?;
     let (limit, bytes) = match (about.vram_bytes, about.ram_bytes) {
         (Some(vram), _) => ("vram", vram),

@@ -7,4 +7,4 @@ mod question;
 mod stretched;
 mod subject;
 
-pub use question::{Question, fit};
+pub use question::{Place, Question, fit};

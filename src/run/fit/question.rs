@@ -23,6 +23,15 @@ const CONTEXT: u64 = 32_768;
 pub struct Question {
     /// A model's source, or a results folder.
     pub model: String,
+    /// What it is to fit, and how it is run.
+    pub place: Place,
+    /// Recipes; empty for the whole ladder, or all variants of the folder.
+    pub recipes: Vec<String>,
+}
+
+/// Memory, and what it is to hold beside the weights.
+#[derive(Debug, Clone)]
+pub struct Place {
     /// Bytes of the GPU.
     pub vram: Option<u64>,
     /// Bytes of the machine.
@@ -37,8 +46,6 @@ pub struct Question {
     pub parallel: u32,
     /// Bytes that stay free.
     pub margin: u64,
-    /// Recipes; empty for the whole ladder, or all variants of the folder.
-    pub recipes: Vec<String>,
 }
 
 /// Answers the question.
@@ -60,16 +67,16 @@ pub fn fit(question: &Question, cache: &Cache, interrupted: &AtomicBool) -> Resu
         None => bench.of_ladder(question)?,
         Some(variants) => bench.of_results(question, variants)?,
     };
-    let (ctx, parallel) = (about.ctx, question.parallel);
+    let (ctx, parallel) = (about.ctx, question.place.parallel);
     let mut layouts = Layouts { shape: &shape, file: &file, ctx, parallel, found: Vec::new() };
     let mut variants = Vec::new();
-    shape.check_kv(kv_types(&question.kv)?).map_err(unfit)?;
+    shape.check_kv(kv_types(&question.place.kv)?).map_err(unfit)?;
     for Candidate { name: recipe, mut weights, kv: own, note } in candidates {
-        let mut kv = own.unwrap_or_else(|| question.kv.clone());
+        let mut kv = own.unwrap_or_else(|| question.place.kv.clone());
         // A recipe's own types that are impossible are a row, not the end.
         if let Err(error) = shape.check_kv(kv_types(&kv)?) {
             weights = Err(error.to_string());
-            kv = question.kv.clone();
+            kv = question.place.kv.clone();
         }
         let compute = layouts.of(&kv, &mut native, &mut about.notes)?;
         variants.push(Variant { recipe, weights, kv: kv_types(&kv)?, compute, note });
@@ -81,11 +88,12 @@ pub fn fit(question: &Question, cache: &Cache, interrupted: &AtomicBool) -> Resu
 
 /// The memory that there is: what was given, what the device has, or this machine's.
 fn budget(question: &Question, about: &mut About) -> Result<Budget, Error> {
-    let mut budget = Budget { gpu: question.vram, ram: question.ram, margin: question.margin };
-    if let Some(name) = &question.device {
+    let mut budget =
+        Budget { gpu: question.place.vram, ram: question.place.ram, margin: question.place.margin };
+    if let Some(name) = &question.place.device {
         let device = device::find(name)
             .map_err(|unknown| Error::Refused { reason: unknown.to_string(), hint: Some(unknown.hint()) })?;
-        let memory = question.vram.unwrap_or(device.gpu_bytes);
+        let memory = question.place.vram.unwrap_or(device.gpu_bytes);
         budget.gpu = Some(memory);
         about.device = Some(device.name.clone());
         if device.kind == Kind::Unified {
@@ -111,10 +119,10 @@ fn about_model(question: &Question, shape: &Shape, about: &mut About) -> Result<
     let trained = shape.context_length;
     about.architecture.clone_from(&shape.architecture);
     about.context_length = trained;
-    about.ctx = question.ctx.unwrap_or(CONTEXT.min(trained.max(1)));
-    about.kv = (question.kv.k.clone(), question.kv.v.clone());
-    about.parallel = u64::from(question.parallel);
-    about.kv_bytes_per_token = shape.token_bytes(kv_types(&question.kv)?);
+    about.ctx = question.place.ctx.unwrap_or(CONTEXT.min(trained.max(1)));
+    about.kv = (question.place.kv.k.clone(), question.place.kv.v.clone());
+    about.parallel = u64::from(question.place.parallel);
+    about.kv_bytes_per_token = shape.token_bytes(kv_types(&question.place.kv)?);
     about.state_bytes_per_sequence = shape.state_bytes(1);
     if about.ctx > trained {
         about.notes.push(format!(

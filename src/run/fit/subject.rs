@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::error::Error;
 use crate::fetch::{Cache, Source};
 use crate::gguf::{self, Described as _};
-use crate::journal::reader::{JournalError, read_manifest, read_trial};
+use crate::journal::reader::read_trial;
 use crate::journal::record::{Manifest, Outcome, Quantized, TrialKind, VariantRecord};
+use crate::run::derive;
 use crate::run::prepare::locate_model;
 
 /// A model's header, and whose weights are asked for.
@@ -28,10 +29,7 @@ impl Subject {
     }
 
     fn of_results(folder: &Path, cache: &Cache) -> Result<Self, Error> {
-        let manifest = read_manifest(folder)?.ok_or_else(|| JournalError::Read {
-            path: folder.join("manifest.json"),
-            source: std::io::ErrorKind::NotFound.into(),
-        })?;
+        let manifest = derive::manifest(folder)?;
         let model = base_of(folder, &manifest, cache)?;
         let files = files(folder, &manifest)?;
         let of = |variant: &VariantRecord| files.iter().find(|(recipe, _)| *recipe == variant.recipe);
