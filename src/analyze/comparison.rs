@@ -6,8 +6,8 @@ use super::generated;
 use super::measure::higher_is_better;
 use super::noise;
 use super::perplexity;
-use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
-use super::report::{ComparisonRow, MetricRow, SuiteSummary};
+use super::planned::{Planned, Sheet, SuiteKind, texts};
+use super::report::{ComparisonRow, MetricRow};
 use super::scores;
 use crate::journal::record::{ItemRecord, SuiteRecord};
 use crate::stats;
@@ -39,23 +39,21 @@ pub(super) fn rows(sheet: &Sheet, metrics: &[MetricRow]) -> Vec<ComparisonRow> {
     rows
 }
 
-/// Corrects the p values of the suites' main metrics, all variants and suites one family, and says what is shown of
-/// accuracies, given the tolerance.
-pub(super) fn judge_all(rows: &mut [ComparisonRow], suites: &[SuiteSummary], tolerance: f64) {
-    let is_main =
-        |row: &ComparisonRow| suites.iter().any(|s| s.name == row.suite && s.main_metric == row.metric);
-    let family: Vec<usize> =
-        (0..rows.len()).filter(|i| rows.get(*i).is_some_and(|r| r.p.is_some() && is_main(r))).collect();
-    let raw: Vec<f64> = family.iter().filter_map(|i| rows.get(*i)?.p).collect();
-    for (index, adjusted) in family.into_iter().zip(stats::holm(&raw)) {
-        if let Some(row) = rows.get_mut(index) {
-            row.p_holm = Some(adjusted);
-        }
-    }
-    for row in rows {
+/// Corrects the p values of main metrics, all rows given one family, and says what is shown of accuracies, given the
+/// tolerance. Rows come with whether theirs is a main metric.
+pub(super) fn judge_all<'r>(rows: impl Iterator<Item = (bool, &'r mut ComparisonRow)>, tolerance: f64) {
+    let mut family = Vec::new();
+    for (is_main, row) in rows {
         if let Some(interval) = row.ci_low.zip(row.ci_high).filter(|_| higher_is_better(&row.metric)) {
             shown(interval, tolerance).word().clone_into(&mut row.shown);
         }
+        if let Some(p) = row.p.filter(|_| is_main) {
+            family.push((p, row));
+        }
+    }
+    let raw: Vec<f64> = family.iter().map(|(p, _)| *p).collect();
+    for ((_, row), adjusted) in family.into_iter().zip(stats::holm(&raw)) {
+        row.p_holm = Some(adjusted);
     }
 }
 
@@ -101,14 +99,9 @@ pub fn shown((low, high): (f64, f64), tolerance: f64) -> Shown {
 
 /// Each token's base score travels with the variant's own, so the pairs are in the variant's items.
 fn text_row(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> ComparisonRow {
-    let texts = by_corpus(suite, trial.items());
-    let difference = if suite.corpora.is_empty() {
-        perplexity::difference(trial.items())
-    } else {
-        perplexity::average_difference(&texts)
-    };
-    let parts = if suite.corpora.is_empty() { vec![("", trial.items().iter().collect())] } else { texts };
-    let interval = perplexity::difference_interval(&parts, sheet.manifest.seed);
+    let texts = texts(suite, trial.items());
+    let difference = perplexity::average_difference(&texts);
+    let interval = perplexity::difference_interval(&texts, sheet.manifest.seed);
     ComparisonRow {
         delta: difference.map(|d| d.delta).filter(|d| d.is_finite()),
         delta_stderr: difference.map(|d| d.stderr).filter(|s| s.is_finite()),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frontier::quality_metric;
-use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
+use super::planned::{Planned, Sheet, SuiteKind, texts};
 use super::report::SuiteSummary;
 use super::scores;
 use super::text::chunk_sums;
@@ -70,11 +70,7 @@ fn strata(sheet: &Sheet, suite: &SuiteRecord, metric: &str, variants: &[String])
             variants.iter().map(|v| scores::of(kind, items(v), metric)).collect();
         return vec![of_questions(suite, &each)];
     }
-    if suite.corpora.is_empty() {
-        let each: Vec<Vec<&ItemRecord>> = variants.iter().map(|v| items(v).iter().collect()).collect();
-        return vec![of_text(&each)];
-    }
-    let parts: Vec<_> = variants.iter().map(|v| by_corpus(suite, items(v))).collect();
+    let parts: Vec<_> = variants.iter().map(|v| texts(suite, items(v))).collect();
     let corpora = parts.iter().map(Vec::len).max().unwrap_or(0);
     let corpus = |place: usize| -> Vec<Vec<&ItemRecord>> {
         parts.iter().map(|p| p.get(place).map(|(_, items)| items.clone()).unwrap_or_default()).collect()

@@ -96,6 +96,11 @@ pub(super) fn by_corpus<'a>(suite: &'a SuiteRecord, items: &'a [ItemRecord]) -> 
     asked_for.map(|corpus| (corpus.name.as_str(), of(&corpus.name))).collect()
 }
 
+/// The texts of a suite with their items; of a suite of one text, that one, without a name.
+pub(super) fn texts<'a>(suite: &'a SuiteRecord, items: &'a [ItemRecord]) -> Vec<Part<'a>> {
+    if suite.corpora.is_empty() { vec![("", items.iter().collect())] } else { by_corpus(suite, items) }
+}
+
 impl<'a> Planned<'a> {
     /// Where the trial stands; pending without a record.
     pub fn status(&self) -> Status {

@@ -52,7 +52,11 @@ fn without_costs(sheet: &Sheet) -> (Report, Joint) {
         metrics.extend(whole.metrics);
         comparisons.extend(whole.comparisons);
     }
-    comparison::judge_all(&mut comparisons, &suites, manifest.judging.tolerance);
+    let judged = comparisons.iter_mut().map(|row| {
+        let is_main = suites.iter().any(|s| s.name == row.suite && s.main_metric == row.metric);
+        (is_main, row)
+    });
+    comparison::judge_all(judged, manifest.judging.tolerance);
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons, &joint);
     let cliffs = cliff::rows(sheet, &suites, &variants, &comparisons);
     let report = Report {

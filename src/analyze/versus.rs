@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::comparison::{Pair, judge_all};
-use super::planned::{Planned, Sheet, SuiteKind, by_corpus};
-use super::report::{ComparisonRow, SuiteSummary};
+use super::planned::{Planned, Sheet, SuiteKind, texts};
+use super::report::ComparisonRow;
 use super::text::chunk_sums;
-use super::{choice, generated, measure, scores};
+use super::{choice, generated, scores};
 use crate::journal::reader::TrialData;
 use crate::journal::record::{ItemRecord, ItemScore, Manifest, SuiteRecord, TrialSpec};
 use crate::stats;
@@ -108,7 +108,6 @@ pub fn versus(a: Side<'_>, b: Side<'_>) -> Versus {
         refused: Vec::new(),
         flipped: Vec::new(),
     };
-    let mut suites = Vec::new();
     for suite in &a.manifest.suites {
         let Some(other) = b.manifest.suites.iter().find(|other| other.name == suite.name) else {
             told.refuse(suite, format!("{} has no such suite", b.name));
@@ -127,13 +126,13 @@ pub fn versus(a: Side<'_>, b: Side<'_>) -> Versus {
             }
             told.compare(&sheet_a, suite, first, second);
         }
-        suites.push(suite);
     }
     let missing = b.manifest.suites.iter().filter(|s| !a.manifest.suites.iter().any(|o| o.name == s.name));
     for suite in missing {
         told.refuse(suite, format!("{} has no such suite", a.name));
     }
-    told.judge(&suites, a.manifest.judging.tolerance);
+    let rows = told.rows.iter_mut().map(|row| (row.is_main, &mut row.difference));
+    judge_all(rows, a.manifest.judging.tolerance);
     told
 }
 
@@ -173,29 +172,6 @@ impl Versus {
         if kind != SuiteKind::Text {
             self.flipped.extend(flipped(kind, &suite.main_metric, first, second));
         }
-    }
-
-    /// Holm over all pairs and suites, and what is shown.
-    fn judge(&mut self, suites: &[&SuiteRecord], tolerance: f64) {
-        let summaries: Vec<SuiteSummary> = suites.iter().map(|suite| summary(suite)).collect();
-        let mut rows: Vec<ComparisonRow> = self.rows.iter().map(|row| row.difference.clone()).collect();
-        judge_all(&mut rows, &summaries, tolerance);
-        for (row, difference) in self.rows.iter_mut().zip(rows) {
-            row.difference = difference;
-        }
-    }
-}
-
-fn summary(suite: &SuiteRecord) -> SuiteSummary {
-    SuiteSummary {
-        name: suite.name.clone(),
-        title: suite.title.clone(),
-        main_metric: suite.main_metric.clone(),
-        higher_is_better: measure::higher_is_better(&suite.main_metric),
-        chance: suite.chance,
-        partial: suite.partial.clone(),
-        n_unit: "items",
-        no_signal: false,
     }
 }
 
@@ -270,18 +246,8 @@ fn values(kind: SuiteKind, row: &ComparisonRow, first: &Planned, second: &Planne
 
 /// Perplexity, on the chunks both have, and divergence from the base where that is the same.
 fn text_rows(sheet: &Sheet, suite: &SuiteRecord, first: &Planned, second: &Planned) -> Vec<ComparisonRow> {
-    let texts = |trial: &Planned<'_>| -> Vec<Vec<ItemRecord>> {
-        if suite.corpora.is_empty() {
-            vec![trial.items().to_vec()]
-        } else {
-            by_corpus(suite, trial.items())
-                .into_iter()
-                .map(|(_, items)| items.into_iter().cloned().collect())
-                .collect()
-        }
-    };
-    let strata: Vec<Vec<[f64; 5]>> =
-        texts(first).iter().zip(texts(second)).map(|(a, b)| clusters(a, &b)).collect();
+    let parts = texts(suite, first.items()).into_iter().zip(texts(suite, second.items()));
+    let strata: Vec<Vec<[f64; 5]>> = parts.map(|((_, a), (_, b))| clusters(&a, &b)).collect();
     let n: f64 = strata.iter().flatten().map(|cluster| cluster[0]).sum();
     let figures =
         |&[n, q_a, q_b, kld_a, kld_b]: &[f64; 5]| [(q_b / n).exp() - (q_a / n).exp(), (kld_b - kld_a) / n];
@@ -311,8 +277,8 @@ fn text_rows(sheet: &Sheet, suite: &SuiteRecord, first: &Planned, second: &Plann
 }
 
 /// Of each chunk that both have: tokens, nats of the first and of the second, and their divergences.
-fn clusters(a: &[ItemRecord], b: &[ItemRecord]) -> Vec<[f64; 5]> {
-    let sums = |item: &ItemRecord| Some((item.index, chunk_sums(item)?));
+fn clusters(a: &[&ItemRecord], b: &[&ItemRecord]) -> Vec<[f64; 5]> {
+    let sums = |item: &&ItemRecord| Some((item.index, chunk_sums(item)?));
     let other: BTreeMap<u64, _> = b.iter().filter_map(sums).collect();
     let both = a.iter().filter_map(sums).filter_map(|(index, one)| Some((one, other.get(&index)?)));
     let alike = both.filter(|(one, two)| one.tokens == two.tokens);

@@ -370,6 +370,25 @@ pub struct ContextOptions {
     pub n_outputs_max: u32,
 }
 
+#[cfg(test)]
+impl ContextOptions {
+    /// What tests begin with: one sequence, one thread, llama.cpp's own cache types.
+    pub const PLAIN: Self = Self {
+        n_ctx: 0,
+        n_batch: 0,
+        n_ubatch: 0,
+        n_seq_max: 1,
+        threads: 1,
+        flash_attn: -1,
+        kv: (1, 1),
+        kv_unified: false,
+        swa_full: true,
+        yarn_from: None,
+        yarn_to: None,
+        n_outputs_max: 0,
+    };
+}
+
 /// A tensor of the graph that a decode computes.
 #[derive(Debug)]
 pub struct GraphTensor<'graph> {

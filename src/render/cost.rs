@@ -212,7 +212,9 @@ fn verdict(row: &CostRow) -> String {
 fn table(cells: &Cells) -> String {
     let rows: Vec<Vec<String>> =
         cells.iter().map(|line| line.iter().map(|cell| clean(cell)).collect()).collect();
-    aligned::lines(&rows, |column| column == 0).iter().map(|line| format!("    {line}\n")).collect()
+    aligned::lines(&rows, |column| column == 0)
+        .iter()
+        .fold(String::new(), |text, line| text + "    " + line + "\n")
 }
 
 fn money(usd: Option<f64>) -> String {

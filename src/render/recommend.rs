@@ -10,7 +10,7 @@ pub fn lines(answer: &Recommendation) -> String {
     let mut lines = Vec::new();
     match &answer.variant {
         Some(variant) => {
-            lines.push(format!("{}  ({:.0}% sure)\n", clean(variant), answer.confidence * 100.0))
+            lines.push(format!("{}  ({:.0}% sure)\n", clean(variant), answer.confidence * 100.0));
         }
         None => lines.push("no variant\n".to_owned()),
     }

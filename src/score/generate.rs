@@ -466,20 +466,7 @@ mod tests {
         Model::load(&path, &ModelOptions::default()).expect("loaded")
     }
 
-    const SHAPE: ContextOptions = ContextOptions {
-        n_ctx: 0,
-        n_batch: 0,
-        n_ubatch: 0,
-        n_seq_max: 1,
-        threads: 1,
-        flash_attn: -1,
-        kv: (1, 1),
-        kv_unified: false,
-        swa_full: true,
-        yarn_from: None,
-        yarn_to: None,
-        n_outputs_max: 0,
-    };
+    const SHAPE: ContextOptions = ContextOptions::PLAIN;
 
     fn style(most: usize) -> Style {
         Style { most, stop: Vec::new(), sampling: Sampling::default(), special: false, thinking: None }

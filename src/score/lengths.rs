@@ -96,20 +96,7 @@ mod tests {
         ffi::init();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
         let model = Model::load(&path, &ModelOptions::default()).expect("loaded");
-        let options = ContextOptions {
-            n_ctx: 0,
-            n_batch: 0,
-            n_ubatch: 0,
-            n_seq_max: 1,
-            threads: 1,
-            flash_attn: -1,
-            kv: (1, 1),
-            kv_unified: false,
-            swa_full: true,
-            yarn_from: None,
-            yarn_to: None,
-            n_outputs_max: 0,
-        };
+        let options = ContextOptions::PLAIN;
         let each = model.cache_bytes(options.kv).expect("known");
         let refused = |free| too_large(&model, 1 << 20, options, free);
         let reason = refused(Some((each << 20) - 1)).expect("too large");

@@ -30,20 +30,8 @@ mod tests {
     const CHUNKS: u64 = 4;
 
     fn usual() -> ContextOptions {
-        let template = ContextOptions {
-            n_ctx: N_CTX,
-            n_batch: N_CTX,
-            n_ubatch: N_CTX,
-            n_seq_max: 1,
-            threads: 1,
-            flash_attn: -1,
-            kv: (1, 1),
-            kv_unified: false,
-            yarn_from: None,
-            yarn_to: None,
-            swa_full: true,
-            n_outputs_max: 0,
-        };
+        let template =
+            ContextOptions { n_ctx: N_CTX, n_batch: N_CTX, n_ubatch: N_CTX, ..ContextOptions::PLAIN };
         context_options(TextSuite::halves(N_CTX), template)
     }
 

@@ -78,7 +78,7 @@ fn total<'a, const W: usize>(clusters: impl Iterator<Item = &'a [f64; W]>) -> [f
 }
 
 /// The interval that holds the middle 95% of `values`.
-fn middle_95(mut values: Vec<f64>) -> Option<(f64, f64)> {
+pub(super) fn middle_95(mut values: Vec<f64>) -> Option<(f64, f64)> {
     if values.iter().any(|v| !v.is_finite()) {
         return None;
     }

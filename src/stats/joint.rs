@@ -2,7 +2,7 @@
 //! not which items they were given. What is told of them is told of all together: on which share of the resamples a
 //! variant is on the frontier, and how certain a mean over several suites is.
 
-use super::quantile::percentile;
+use super::bootstrap;
 use super::random::SplitMix64;
 
 /// The share of resamples from which on one side is shown: half of what lies outside a 95% interval is left.
@@ -90,8 +90,7 @@ pub fn middle_95(draws: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     if finite.len() < 2 || (finite.len() as f64) < 0.95 * all as f64 {
         return None;
     }
-    finite.sort_unstable_by(f64::total_cmp);
-    Some((percentile(&finite, 0.025)?, percentile(&finite, 0.975)?))
+    bootstrap::middle_95(finite)
 }
 
 /// For each point, less being better on both axes, whether no other is at least as good on both and better on one. Equal

@@ -191,20 +191,7 @@ mod tests {
             base_store: folder.path().join("store"),
             imatrix: None,
         };
-        let template = ContextOptions {
-            n_ctx: 128,
-            n_batch: 128,
-            n_ubatch: 128,
-            n_seq_max: 1,
-            threads: 1,
-            flash_attn: -1,
-            kv: (1, 1),
-            kv_unified: false,
-            swa_full: true,
-            yarn_from: None,
-            yarn_to: None,
-            n_outputs_max: 0,
-        };
+        let template = ContextOptions { n_ctx: 128, n_batch: 128, n_ubatch: 128, ..ContextOptions::PLAIN };
         let mut bench = Bench::open(&model, &spec, template, |_, _| ()).expect("open");
         let tensors = bench.ready().tensors;
         assert_eq!(tensors.iter().filter(|t| t.starts_with("blk.1.") && !t.contains("norm")).count(), 7);

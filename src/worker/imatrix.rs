@@ -304,20 +304,7 @@ mod tests {
     use crate::llama::ffi::{self, ModelOptions};
 
     const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-    const SHAPE: ContextOptions = ContextOptions {
-        n_ctx: 0,
-        n_batch: 0,
-        n_ubatch: 0,
-        n_seq_max: 1,
-        threads: 2,
-        flash_attn: -1,
-        kv: (1, 1),
-        kv_unified: false,
-        swa_full: false,
-        yarn_from: None,
-        yarn_to: None,
-        n_outputs_max: 0,
-    };
+    const SHAPE: ContextOptions = ContextOptions { threads: 2, swa_full: false, ..ContextOptions::PLAIN };
 
     fn model() -> Model {
         ffi::init();
