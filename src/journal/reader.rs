@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::journal::record::{FORMAT, ItemRecord, Manifest, Outcome, Status, TrialFile, TrialSpec};
+use crate::journal::record::{FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, TrialFile, TrialSpec};
 
 /// A results folder that cannot be read.
 #[derive(Debug, Error)]
@@ -102,6 +102,10 @@ pub struct TrialData {
     pub outcome: Option<Outcome>,
     /// Items by position, each once.
     pub items: Vec<ItemRecord>,
+    /// Items there were at each look of a sweep that goes on in rounds.
+    pub looks: Vec<u64>,
+    /// Why it was stopped before its last item.
+    pub stopped: Option<Stopped>,
     /// Journal lines that were torn or damaged and left out.
     pub damaged: u64,
 }
@@ -135,11 +139,20 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
     let place = trial_folder(folder, &spec.id);
     let file = read_trial_file(&place.join("trial.json"))?;
     let (items, damaged) = read_items(&place)?;
-    let (status, reason, failures, outcome) = match file {
-        Some(file) => (file.status, file.reason, file.failures, file.outcome),
-        None => (Status::Pending, String::new(), 0, None),
+    let fresh = TrialData {
+        spec: spec.clone(),
+        status: Status::Pending,
+        reason: String::new(),
+        failures: 0,
+        outcome: None,
+        items,
+        looks: Vec::new(),
+        stopped: None,
+        damaged,
     };
-    Ok(TrialData { spec: spec.clone(), status, reason, failures, outcome, items, damaged })
+    let Some(file) = file else { return Ok(fresh) };
+    let TrialFile { status, reason, failures, outcome, looks, stopped, .. } = file;
+    Ok(TrialData { status, reason, failures, outcome, looks, stopped, ..fresh })
 }
 
 /// A trial file that is damaged counts as none: its trial is run again.
@@ -193,7 +206,7 @@ pub(super) fn parse_line(line: &[u8]) -> Option<ItemRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, TrialKind};
+    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, StopRule, TrialKind};
     use crate::journal::writer::{ItemJournal, line, write_trial};
     use proptest::prelude::*;
 
@@ -269,10 +282,13 @@ mod tests {
             reason: "no sign of life".to_owned(),
             failures: 2,
             outcome: None,
+            looks: vec![64, 90],
+            stopped: Some(Stopped { rule: StopRule::Equal, look: 2 }),
         };
         write_trial(folder.path(), &file).expect("written");
         let data = read_trial(folder.path(), &spec()).expect("read");
         assert_eq!((data.status, data.reason, data.failures), (Status::TimedOut, file.reason, 2));
+        assert_eq!((data.looks, data.stopped), (file.looks, file.stopped));
     }
 
     #[test]

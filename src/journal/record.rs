@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::plan::capability::Capability;
-pub use crate::plan::judging::Judging;
+pub use crate::plan::fingerprint::seeded_order;
+pub use crate::plan::judging::{Deciding, Judging, Scope};
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
     ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
@@ -187,6 +188,72 @@ pub struct TrialFile {
     /// Result of a quantize or speed trial, or the running cost of a suite trial.
     #[serde(default)]
     pub outcome: Option<Outcome>,
+    /// Items there were at each look of a sweep that goes on in rounds: the first so many in the suite's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<u64>,
+    /// Why it was stopped before its last item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// A trial that was stopped because its answer is known. What was asked stands in the manifest's `judging`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// What is known.
+    pub rule: StopRule,
+    /// The look at which it was, from 1.
+    pub look: u64,
+}
+
+/// What stops a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopRule {
+    /// The variant is shown to be equal to the base within the tolerance.
+    Equal,
+    /// It is shown to be worse by more.
+    Worse,
+    /// It is shown to be better by more.
+    Better,
+    /// Another variant of no more bytes is shown to be better.
+    Dominated,
+    /// The difference is known as precisely as was asked.
+    Precise,
+    /// The base is shown to do no better than a guesser, within the tolerance.
+    NoSignal,
+    /// Of the base: no variant needs more items to be compared with.
+    Enough,
+}
+
+impl StopRule {
+    /// For people.
+    #[must_use]
+    pub fn sentence(self, look: u64) -> String {
+        let what = match self {
+            Self::Equal => "equal to the base within the tolerance",
+            Self::Worse => "worse than the base by more than the tolerance",
+            Self::Better => "better than the base by more than the tolerance",
+            Self::Dominated => "outdone by a variant of no more bytes",
+            Self::Precise => "known as precisely as asked",
+            Self::NoSignal => "the base only guesses",
+            Self::Enough => "no variant needs more of it",
+        };
+        format!("stopped at look {look}: {what}")
+    }
+
+    /// As in tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Worse => "worse",
+            Self::Better => "better",
+            Self::Dominated => "dominated",
+            Self::Precise => "precise",
+            Self::NoSignal => "no_signal",
+            Self::Enough => "enough",
+        }
+    }
 }
 
 /// Result of a trial beside its items.

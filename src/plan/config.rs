@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::plan::error::{PlanError, toml_error};
-use crate::plan::judging::Judging;
+use crate::plan::judging::{Judging, Scope};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::Recipe;
 use crate::plan::recipe_file::RecipeTable;
@@ -75,6 +75,8 @@ pub struct RunOptions {
     pub hang_seconds: Option<f64>,
     /// Seconds after which a trial of written answers begins no other item in this invocation.
     pub time_s: Option<f64>,
+    /// Seconds that this invocation may take; trials then go on together, so that what is there can be compared.
+    pub budget_s: Option<f64>,
 }
 
 /// A sweep as asked for, checked.
@@ -143,6 +145,9 @@ struct SweepFile {
     unsafe_exec: Option<bool>,
     hang_seconds: Option<f64>,
     time_minutes: Option<f64>,
+    budget: Option<Spanned<String>>,
+    decide: Option<Spanned<DecideEntry>>,
+    precision: Option<Spanned<f64>>,
     offload: Option<Offload>,
     speed: Option<Spanned<SpeedTable>>,
     #[serde(default)]
@@ -160,10 +165,23 @@ impl SweepConfig {
         self.recipes.iter().chain(self.speculations.iter().filter_map(|s| s.outsider.as_ref()))
     }
 
+    /// Whether all variants are taken to the same items before any goes further.
+    pub fn in_rounds(&self) -> bool {
+        self.judging.decide.is_some() || self.run.budget_s.is_some()
+    }
+
     /// A model by its name.
     pub fn model(&self, name: &str) -> Option<&Recipe> {
         self.models().find(|r| r.variant() == name)
     }
+}
+
+/// `decide = true`, or what the answers are about.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "true, false, \"composite\" or \"suites\"")]
+enum DecideEntry {
+    Switch(bool),
+    Scope(String),
 }
 
 /// `[imatrix]`: what the importance matrix of recipes with `imatrix = true` is computed with.
@@ -252,6 +270,12 @@ pub struct SweepFlags {
     pub hang_seconds: Option<f64>,
     /// `--time`.
     pub time_minutes: Option<f64>,
+    /// `--budget`.
+    pub budget: Option<String>,
+    /// `--decide`.
+    pub decide: Option<Scope>,
+    /// `--precision`.
+    pub precision: Option<f64>,
     /// `--repetitions`.
     pub repetitions: Option<u32>,
     /// `--tolerance`.
@@ -287,8 +311,8 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     let (limit, limits) = limits(&raw, flags, &suites)?;
     let (speed, speed_place) = speed(raw.speed.as_ref(), &at)?;
     let speculations = speculations(&raw, &recipes, &at)?;
-    let base = flags.base.clone().or(raw.base);
-    let out = flags.out.clone().or(raw.out).or_else(|| file.and_then(out_beside));
+    let base = flags.base.clone().or(raw.base.clone());
+    let out = flags.out.clone().or(raw.out.clone()).or_else(|| file.and_then(out_beside));
     let threads = flags.threads.or(raw.threads).unwrap_or(cores);
     let repetitions =
         flags.repetitions.or(raw.speed.as_ref().and_then(|s| s.get_ref().repetitions)).unwrap_or(5);
@@ -306,6 +330,12 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     let names = names(&suites);
     let tolerance = flags.tolerance.or(raw.tolerance);
     let judging = Judging::checked(tolerance, raw.weights.clone(), &flags.weights, &names, &place)?;
+    let judging = decided(judging, &raw, flags, &at)?;
+    let budget_s = budget(&raw, flags, &at)?;
+    if time_minutes.is_some() && (judging.decide.is_some() || budget_s.is_some()) {
+        let what = "a time for each trial cuts off what early stopping and a budget compare";
+        return Err(missing(what, "leave out --time (time_minutes), or --decide and --budget"));
+    }
     Ok(SweepConfig {
         judging,
         base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
@@ -331,8 +361,65 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             repetitions,
             hang_seconds,
             time_s: time_minutes.map(|minutes| minutes * 60.0),
+            budget_s,
         },
     })
+}
+
+/// Whether trials stop when their answer is known.
+fn decided(
+    judging: Judging,
+    raw: &SweepFile,
+    flags: &SweepFlags,
+    at: &impl Fn(usize) -> String,
+) -> Result<Judging, PlanError> {
+    let place = |spanned: Option<usize>| spanned.map_or_else(|| "the command line".to_owned(), at);
+    let refused = |place: String, what: String, hint: &str| {
+        Err(PlanError::Missing { place, what, hint: hint.to_owned() })
+    };
+    let entry = raw.decide.as_ref().map(|entry| (entry.get_ref(), entry.span().start));
+    let scope = match (flags.decide, entry) {
+        (Some(scope), _) => Some(scope),
+        (None, None | Some((DecideEntry::Switch(false), _))) => None,
+        (None, Some((DecideEntry::Switch(true), _))) => Some(Scope::Composite),
+        (None, Some((DecideEntry::Scope(word), start))) => {
+            let Some(scope) = Scope::parse(word) else {
+                let what = format!("decide = {word:?} is not something to decide about");
+                return refused(at(start), what, "write decide = \"composite\" or \"suites\"");
+            };
+            Some(scope)
+        }
+    };
+    let written = raw.precision.as_ref().filter(|_| flags.precision.is_none()).map(|p| p.span().start);
+    let precision = flags.precision.or(raw.precision.as_ref().map(|p| *p.get_ref()));
+    match (scope, precision) {
+        (Some(scope), precision) => judging.deciding(scope, precision, &place(written)),
+        (None, Some(_)) => {
+            let what = "a precision is asked for, and nothing stops when it is reached".to_owned();
+            refused(place(written), what, "add --decide, or decide = true")
+        }
+        (None, None) => Ok(judging),
+    }
+}
+
+/// Seconds of `8h`, `90m` or `1h 30m`.
+fn budget(
+    raw: &SweepFile,
+    flags: &SweepFlags,
+    at: &impl Fn(usize) -> String,
+) -> Result<Option<f64>, PlanError> {
+    let written = raw.budget.as_ref().map(|text| (text.get_ref().as_str(), at(text.span().start)));
+    let given = flags.budget.as_deref().map(|text| (text, "--budget".to_owned()));
+    let Some((text, place)) = given.or(written) else { return Ok(None) };
+    let seconds = text.parse::<jiff::SignedDuration>().map(|time| time.as_secs_f64());
+    match seconds {
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST_HANG => Ok(Some(seconds)),
+        _ => Err(PlanError::Missing {
+            place,
+            what: format!("{text:?} is not a time that a sweep can take"),
+            hint: "write 8h, 90m or \"1h 30m\"".to_owned(),
+        }),
+    }
 }
 
 /// The surface to time, and the line of its depths (of the table, if it has none).
@@ -552,6 +639,29 @@ mod tests {
     }
 
     #[test]
+    fn early_stopping_and_a_budget() {
+        let read = |text: &str, flags: &SweepFlags| {
+            let config = read(Some(written(text).path()), flags, 1).expect("valid");
+            (config.judging.decide.map(|d| (d.scope, d.precision)), config.run.budget_s)
+        };
+        let none = SweepFlags::default();
+        let head = "base = \"b\"\nout = \"r\"\n";
+        assert_eq!(read(&format!("{head}budget = \"1h 30m\"\n"), &none), (None, Some(5400.0)));
+        let text = format!("{head}tolerance = 0.03\ndecide = true\n");
+        assert_eq!(read(&text, &none), (Some((Scope::Composite, 0.015)), None));
+        let text = format!("{head}decide = \"suites\"\nprecision = 0.1\n");
+        assert_eq!(read(&text, &none), (Some((Scope::Suites, 0.1)), None));
+        let flags = SweepFlags {
+            decide: Some(Scope::Composite),
+            precision: Some(0.05),
+            budget: Some("90m".to_owned()),
+            ..SweepFlags::default()
+        };
+        assert_eq!(read(&text, &flags), (Some((Scope::Composite, 0.05)), Some(5400.0)));
+        assert_eq!(read(&format!("{head}decide = false\n"), &none), (None, None));
+    }
+
+    #[test]
     fn flags_win() {
         let file = written("base = \"b.gguf\"\nrecipes = [\"Q8_0\"]\n");
         let flags = SweepFlags { recipes: vec!["Q4_0".to_owned()], ..SweepFlags::default() };
@@ -586,6 +696,15 @@ mod tests {
                 "base = \"b\"\nrecipes = [\"Q4_0\"]\n[[speculate]]\ntarget = \"base\"\ndraft = \"Q4_0\"\nlengths = [0]\n",
                 "line 3: a draft of 0 tokens",
             ),
+            (
+                "base = \"b\"\n\ndecide = \"all\"\n",
+                "line 3: decide = \"all\" is not something to decide about",
+            ),
+            ("base = \"b\"\ndecide = 3\n", "line 2: "),
+            ("base = \"b\"\nprecision = 0.1\n", "line 2: a precision is asked for, and nothing stops"),
+            ("base = \"b\"\ndecide = true\nprecision = 2.0\n", "line 3: a precision of 2 is not between"),
+            ("base = \"b\"\nbudget = \"8\"\n", "line 2: \"8\" is not a time that a sweep can take"),
+            ("base = \"b\"\nbudget = \"8h\"\ntime_minutes = 3\n", "a time for each trial cuts off"),
             ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
             ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),
             (

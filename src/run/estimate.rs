@@ -159,8 +159,9 @@ pub fn needs(prepared: &Prepared) -> Needs {
         .filter(|f| f.weights.ftype.is_some())
         .filter_map(|f| f.forecast.as_ref().ok())
         .map(|f| f.file_bytes);
-    // A pair of variants needs both files, which stay until the end.
-    let many = prepared.config.keep_variants || !prepared.config.speculations.is_empty();
+    // A pair of variants needs both files, which stay until the end, and in rounds all variants go on together.
+    let config = &prepared.config;
+    let many = config.keep_variants || !config.speculations.is_empty() || config.in_rounds();
     let files: u64 = if many { made.sum() } else { made.max().unwrap_or(0) };
     let store: u64 = prepared
         .suites

@@ -22,6 +22,8 @@ pub enum Event {
         work: f64,
         /// Work that is done already.
         work_done: f64,
+        /// Trials may stop before their last item, so that it may come to less.
+        stops_early: bool,
     },
     /// A trial begins.
     TrialStarted {

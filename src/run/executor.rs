@@ -2,6 +2,7 @@
 //! back, retries once, and goes on. It never prints and never enters llama.cpp.
 
 mod records;
+mod rounds;
 mod sink;
 mod speculations;
 mod suites;
@@ -13,8 +14,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::rounds::Rounds;
 use self::sink::Sink;
 use crate::error::Error;
 use crate::journal::reader::{JournalError, TrialData, read_trial};
@@ -58,6 +60,10 @@ pub struct Executor<'a> {
     trials: Vec<TrialData>,
     /// Ids of this plan.
     planned: BTreeSet<String>,
+    /// How far each trial goes in this round; absent where trials are carried out whole.
+    rounds: Option<Rounds>,
+    /// When the charts were drawn last.
+    drawn: Option<Instant>,
 }
 
 impl std::fmt::Debug for Executor<'_> {
@@ -99,7 +105,10 @@ impl<'a> Executor<'a> {
             running: None,
             trials,
             planned: prepared.trials.iter().map(|t| t.id.clone()).collect(),
+            rounds: Rounds::asked(prepared),
+            drawn: None,
         };
+        executor.judge_stops()?;
         executor.announce();
         Ok(executor)
     }
@@ -115,6 +124,7 @@ impl<'a> Executor<'a> {
             done: done.len() as u64,
             work: planned.iter().map(|t| work(t)).sum(),
             work_done: done.iter().map(|t| work(t)).sum(),
+            stops_early: self.prepared.config.judging.decide.is_some(),
         };
         (self.events)(&event);
     }
@@ -122,6 +132,20 @@ impl<'a> Executor<'a> {
     /// Carries out all trials that are not done. Returns what is known of every trial.
     pub fn run(mut self) -> Result<Vec<TrialData>, Error> {
         variant_file::sweep_up(&self.prepared.cache);
+        if self.rounds.is_some() {
+            self.run_rounds()?;
+        } else {
+            self.run_files()?;
+        }
+        self.run_speculations()?;
+        for file in self.prepared.files.iter().filter(|file| !self.waits_for(file)) {
+            self.release(file)?;
+        }
+        Ok(self.trials)
+    }
+
+    /// File by file, each with all its trials.
+    fn run_files(&mut self) -> Result<(), Error> {
         for file in &self.prepared.files {
             let result = self.run_file(file);
             self.running = None;
@@ -131,11 +155,7 @@ impl<'a> Executor<'a> {
                 self.release(file)?;
             }
         }
-        self.run_speculations()?;
-        for file in &self.prepared.files {
-            self.release(file)?;
-        }
-        Ok(self.trials)
+        Ok(())
     }
 
     /// The variants that share a file.
@@ -155,14 +175,14 @@ impl<'a> Executor<'a> {
     fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
         let variants = self.variants_of(file);
         let ids = self.trials_of(&variants);
-        if ids.iter().all(|i| !self.is_due(*i)) {
+        if self.is_spent() || ids.iter().all(|i| !self.is_due(*i)) {
             return Ok(());
         }
         let path = self.file(file, &ids)?;
         for recipe in variants {
             for index in &ids {
                 let mine = self.trials.get(*index).is_some_and(|t| t.spec.variant == recipe.variant());
-                if !mine || !self.is_due(*index) {
+                if !mine || !self.is_due(*index) || self.is_spent() {
                     continue;
                 }
                 match &path {
@@ -174,12 +194,18 @@ impl<'a> Executor<'a> {
             }
             self.running = None;
         }
+        self.give_up(&ids);
         Ok(())
     }
 
     /// Whether a trial has all that was asked for.
     fn is_done(&self, trial: &TrialData) -> bool {
         match trial.spec.kind {
+            // Between two rounds a trial waits.
+            TrialKind::Suite if self.rounds.is_some() && trial.status == Status::Pending => {
+                trial.stopped.is_some() || self.goes_further(trial) && self.missing(trial).is_empty()
+            }
+            TrialKind::Suite if trial.stopped.is_some() => trial.status == Status::Done,
             TrialKind::Suite | TrialKind::Noise => {
                 trial.status == Status::Done && self.missing(trial).is_empty()
             }
@@ -198,11 +224,20 @@ impl<'a> Executor<'a> {
     /// Whether a trial is to be carried out in this invocation.
     fn is_due(&self, index: usize) -> bool {
         let Some(trial) = self.trials.get(index) else { return false };
-        let given_up = self.has_failed(index) && self.prepared.config.no_retry;
+        let given_up = self.has_failed(index) && self.prepared.config.no_retry
+            || self.rounds.as_ref().is_some_and(|rounds| rounds.has_failed(&trial.spec.id));
         self.planned.contains(&trial.spec.id) && !self.is_done(trial) && !given_up
     }
 
-    /// Items of a suite or noise trial that are asked for, in the order in which they are evaluated.
+    /// Items of a suite or noise trial that are asked for now, in the order in which they are evaluated.
+    fn asked_items(&self, trial: &TrialSpec) -> &'a [u64] {
+        let all = self.planned_items(trial);
+        let rounds = self.rounds.as_ref().filter(|_| trial.kind == TrialKind::Suite);
+        let until = rounds.and_then(|rounds| rounds.until(&trial.id));
+        until.and_then(|until| all.get(..until)).unwrap_or(all)
+    }
+
+    /// Items of a suite or noise trial that the plan asks for, in the order in which they are evaluated.
     fn planned_items(&self, trial: &TrialSpec) -> &'a [u64] {
         let suite = self.prepared.suite(&trial.suite);
         match trial.kind {
@@ -215,7 +250,7 @@ impl<'a> Executor<'a> {
     /// Those of them that are not there.
     fn missing(&self, trial: &TrialData) -> Vec<u64> {
         let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
-        self.planned_items(&trial.spec).iter().copied().filter(|i| !have.contains(i)).collect()
+        self.asked_items(&trial.spec).iter().copied().filter(|i| !have.contains(i)).collect()
     }
 
     /// Does a piece of work, and once more at once after a failure that may pass. Returns how often it failed

@@ -33,6 +33,8 @@ pub struct Forecast {
     pub trials: Vec<TrialSpec>,
     /// Seconds that all trials would take, from a short calibration; absent if that failed.
     pub seconds: Option<f64>,
+    /// Trials may stop before their last item, so that it may come to less.
+    pub stops_early: bool,
 }
 
 /// A variant before it is made.
@@ -87,6 +89,7 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
         needs,
         trials: prepared.trials.clone(),
         seconds: rate.map(|rate| work / rate),
+        stops_early: prepared.config.judging.decide.is_some(),
     })
 }
 
@@ -173,7 +176,8 @@ impl Forecast {
         let _ = writeln!(out, "memory: about {}{available}", Bytes(needs.memory_bytes));
         let _ = writeln!(out, "trials: {}", self.trials.len());
         if let Some(seconds) = self.seconds {
-            let _ = writeln!(out, "time: about {} on this machine, if nothing is done yet", Seconds(seconds));
+            let how = if self.stops_early { "at most" } else { "about" };
+            let _ = writeln!(out, "time: {how} {} on this machine, if nothing is done yet", Seconds(seconds));
         }
         if let Some(refusal) = &self.refusal {
             let _ = writeln!(out, "\nthis sweep would be refused: {refusal}");

@@ -10,6 +10,7 @@ mod paired;
 mod quantile;
 mod random;
 mod sequential;
+mod stopping;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
 pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
@@ -19,3 +20,4 @@ pub use paired::{Comparison, Flips, compare, difference, flips, holm, mcnemar, r
 pub use quantile::{Sorted, percentile};
 pub use random::SplitMix64;
 pub use sequential::{Sequence, ln_e_process};
+pub use stopping::{Decision, Effort, FIRST_LOOK, Look, Stratum, allocate, decision, next_look, pooled_look};

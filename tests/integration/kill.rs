@@ -194,16 +194,17 @@ fn killed_at_random_moments_a_sweep_ends_as_if_undisturbed() {
 
 #[test]
 fn whenever_it_is_stopped_the_tables_are_whole() {
+    const TABLES: [&str; 5] = ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"];
     let sandbox = Sandbox::new();
     let mut program = sandbox.start(&sweep_args(&WHAT));
-    // The moment at which the first tables stand.
+    // The moment at which the first tables stand: each comes whole, one after the other.
     let end = Instant::now() + Duration::from_mins(1);
-    while !sandbox.path("out/charts/speed.png").exists() {
+    while !TABLES.iter().all(|name| sandbox.path("out").join(name).exists()) {
         assert!(wait(&mut program, Duration::from_millis(5)) && Instant::now() < end, "no tables came");
     }
     kill_process(pid(&program), Signal::KILL).expect("killed");
     program.wait().expect("waited");
-    for name in ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"] {
+    for name in TABLES {
         assert!(!Table::read(&sandbox.path("out").join(name)).header.is_empty(), "{name}");
     }
     let statuses = Table::read(&sandbox.path("out/metrics.csv"));

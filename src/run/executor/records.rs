@@ -1,5 +1,7 @@
 //! What is written down: the trial, its items, and after every trial everything that is derived from them.
 
+use std::time::{Duration, Instant};
+
 use super::{Executor, Outcomes, bad_protocol};
 use crate::error::Error;
 use crate::journal::reader::{JournalError, read_trial};
@@ -10,6 +12,9 @@ use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
 use crate::worker::protocol::Status;
+
+/// Charts are drawn again at the earliest after this long, and at the end of the sweep.
+const REDRAW: Duration = Duration::from_mins(1);
 
 impl Executor<'_> {
     pub(super) fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
@@ -38,6 +43,8 @@ impl Executor<'_> {
             reason: trial.reason.clone(),
             failures: trial.failures,
             outcome: trial.outcome.clone(),
+            looks: trial.looks.clone(),
+            stopped: trial.stopped,
         };
         write_trial(self.folder, &file).map_err(|source| {
             Error::Journal(JournalError::Write {
@@ -75,9 +82,22 @@ impl Executor<'_> {
         (self.events)(&Event::Note { message });
     }
 
-    /// A trial ended: everything derived is rewritten, so that a sweep stopped now leaves valid tables.
+    /// A trial ended: what is derived is rewritten, so that a sweep stopped now leaves valid tables.
     pub(super) fn ended(&mut self, index: usize) -> Result<(), Error> {
         let Some(trial) = self.trials.get(index) else { return Ok(()) };
+        // Between two rounds there is nothing to tell of one trial.
+        if self.rounds.is_some() && trial.status == Status::Pending {
+            return Ok(());
+        }
+        derive::items(self.folder, trial)?;
+        self.tell_all()?;
+        self.tell_end(index);
+        Ok(())
+    }
+
+    /// Says how a trial ended.
+    pub(super) fn tell_end(&mut self, index: usize) {
+        let Some(trial) = self.trials.get(index) else { return };
         let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
         let event = Event::TrialEnded {
             id,
@@ -85,13 +105,19 @@ impl Executor<'_> {
             variant,
             suite,
             status: trial.status,
-            reason: trial.reason.clone(),
+            reason: trial.stopped.map_or(trial.reason.clone(), |stopped| stopped.rule.sentence(stopped.look)),
             work: estimate::work(self.prepared, &trial.spec),
         };
-        derive::items(self.folder, trial)?;
-        let report = derive::tables(self.folder, self.manifest, &self.trials)?;
-        derive::charts(self.folder, &report)?;
         (self.events)(&event);
+    }
+
+    /// Rewrites the tables, and now and then the charts, which take some seconds.
+    pub(super) fn tell_all(&mut self) -> Result<(), Error> {
+        let report = derive::tables(self.folder, self.manifest, &self.trials)?;
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+            derive::charts(self.folder, &report)?;
+            self.drawn = Some(Instant::now());
+        }
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ impl Executor<'_> {
         path: &Path,
     ) -> Result<(), Error> {
         let Some(suite) = self.prepared.suite(&trial.spec.suite) else { return Ok(()) };
-        let planned = self.planned_items(&trial.spec).len() as u64;
+        let planned = self.asked_items(&trial.spec).len() as u64;
         let mut cost = match &trial.outcome {
             Some(Outcome::Suite(cost)) => cost.clone(),
             _ => SuiteCost::default(),
@@ -60,7 +60,7 @@ impl Executor<'_> {
             Ok(()) if left > 0 => {
                 (Status::Pending, format!("the time was up with {left} of {planned} items left"))
             }
-            Ok(()) => (Status::Done, String::new()),
+            Ok(()) => self.waiting(index).unwrap_or((Status::Done, String::new())),
         };
         self.set(index, status, &reason, failures, Some(Outcome::Suite(cost)))?;
         self.keep(index);
@@ -154,7 +154,7 @@ impl Executor<'_> {
             Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
         };
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
-        let total = self.planned_items(work.trial).len() as u64;
+        let total = self.asked_items(work.trial).len() as u64;
         let done = total - work.items.len() as u64;
         let mut sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
         let spent = requests.iter().try_fold(SuiteCost::default(), |mut spent, request| {

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""A worker for scripts/replay-decide: passes everything on to bitfrontier's own, but for items of questions, which it
+answers with what an earlier sweep recorded, at the time they took there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+RESULTS = Path(os.environ["REPLAY_RESULTS"])
+
+
+def recorded():
+    """By variant, id and index of an item: the line of a journal, and the seconds of an item of that trial."""
+    manifest = json.loads((RESULTS / "manifest.json").read_text())
+    items = {}
+    for trial in manifest["trials"]:
+        folder = RESULTS / "trials" / trial["id"]
+        if trial["kind"] != "suite" or not folder.exists():
+            continue
+        lines = [json.loads(line[9:]) for journal in sorted(folder.glob("items-*.jsonl"))
+                 for line in journal.read_text().splitlines() if len(line) > 9]
+        cost = json.loads((folder / "trial.json").read_text()).get("outcome") or {}
+        timed = len(lines) - cost.get("items_cached", 0)
+        seconds = cost.get("wall_s", 0.0) / timed if timed > 0 else 0.0
+        for line in lines:
+            key = (trial["variant"], line["id"], line["index"])
+            if key in items and items[key][0] != line:
+                sys.exit(f"two items are called {key}")
+            items[key] = (line, seconds)
+    return manifest["variants"], items
+
+
+def main():
+    requests, replies = os.fdopen(os.dup(3), "rb"), os.fdopen(os.dup(4), "wb")
+    request_reader, request_writer = os.pipe()
+    reply_reader, reply_writer = os.pipe()
+
+    def descriptors():
+        os.dup2(request_reader, 3)
+        os.dup2(reply_writer, 4)
+
+    with subprocess.Popen([os.environ["REPLAY_PROGRAM"], "worker", "--parent", str(os.getpid())],
+                          preexec_fn=descriptors, pass_fds=(3, 4)):
+        os.close(request_reader)
+        os.close(reply_writer)
+        to_real, from_real = os.fdopen(request_writer, "wb"), os.fdopen(reply_reader, "rb")
+        serve(requests, replies, to_real, from_real)
+        to_real.close()
+
+
+def serve(requests, replies, to_real, from_real):
+    def say(reply):
+        replies.write(reply if isinstance(reply, bytes) else json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+    say(from_real.readline())
+    variants = items = None
+    variant = "base"
+    for line in requests:
+        request = json.loads(line)
+        if request["request"] == "load":
+            if items is None:
+                variants, items = recorded()
+            # A variant's file is called after its recipe.
+            name = Path(request["model"]).name
+            own = [v["name"] for v in variants if "/" not in v["name"] and name.startswith(f"{v['recipe']}-")]
+            variant = own[0] if own else "base"
+        if request["request"] in ("choice", "generate"):
+            seconds = 0.0
+            for item in request["items"]:
+                found, took = items[(variant, item["id"], item["index"])]
+                say({"reply": "item", **found})
+                seconds += took
+            say({"reply": "finished", "finished": "items", "wall_s": seconds, "decode_s": seconds, "tokens_decoded": 0})
+            continue
+        to_real.write(line)
+        to_real.flush()
+        while True:
+            line = from_real.readline()
+            if not line:
+                sys.exit(71)
+            say(line)
+            if json.loads(line)["reply"] in ("finished", "failed"):
+                break
+
+
+if __name__ == "__main__":
+    main()
