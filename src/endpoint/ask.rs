@@ -16,15 +16,15 @@ use crate::answers::error::AnswerError;
 use crate::answers::execute::Runner;
 use crate::answers::grade::{Graded, Grader, Measure};
 use crate::answers::thought;
-use crate::plan::conversation::api_messages;
+use crate::plan::conversation::{CallStyle, api_messages, api_worded};
 use crate::plan::generate::{GenerateItem, GenerateSuite, Prompt};
 use crate::sandbox::Sandbox;
 use crate::worker::protocol::{GeneratedAnswer, GeneratedScore, ItemScore, Stop};
 
 /// Most stop strings that the interface takes.
 const MOST_STOPS: usize = 4;
-/// Calls come in fields of their own. They are written in the format whose names of functions have no dots, as the
-/// interface wants them, and read from there by the reader of all calls.
+/// Calls come in fields of their own, unless the suite has them asked for in words. They are written in the format whose
+/// names of functions have no dots, as the interface wants them, and read from there by the reader of all calls.
 const CALLS: Format = Format::Mistral;
 
 /// What an API says it has read and written, in tokens.
@@ -111,8 +111,14 @@ impl Asker {
         }
         if suite.measure == Measure::Calls {
             let Reference { tools, language, .. } = Reference::read(&item.reference, false)?;
-            let tools = schema::openai(&tools, language, CALLS.plain_names());
-            body.insert("tools".to_owned(), tools.into());
+            let (format, prompted) = calls(suite);
+            let tools = schema::openai(&tools, language, format.plain_names());
+            match &item.prompt {
+                Prompt::Chat(messages) if prompted => {
+                    body.insert("messages".to_owned(), api_worded(messages, &tools).into())
+                }
+                _ => body.insert("tools".to_owned(), tools.into()),
+            };
         }
         if suite.chat && !suite.template_args().is_empty() {
             body.insert("chat_template_kwargs".to_owned(), json!(suite.template_args()));
@@ -192,6 +198,11 @@ fn written(call: &Value) -> String {
     format!("{{\"name\": {name}, \"arguments\": {arguments}}}")
 }
 
+/// How calls are read, and whether they are asked for in words.
+fn calls(suite: &GenerateSuite) -> (Format, bool) {
+    if suite.calls == CallStyle::Prompted { (Format::Pythonic, true) } else { (CALLS, false) }
+}
+
 /// The grader of a suite, with a sandbox where programs are run.
 ///
 /// # Errors
@@ -206,7 +217,10 @@ pub fn grader(
         Ok::<_, AnswerError>(Runner::new(sandbox, execute, &suite.filter_list))
     })?;
     Ok(match grader {
-        Grader::Calls { .. } => Grader::Calls { format: CALLS, prompted: false },
+        Grader::Calls { .. } => {
+            let (format, prompted) = calls(suite);
+            Grader::Calls { format, prompted }
+        }
         other => other,
     })
 }

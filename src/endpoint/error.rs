@@ -76,6 +76,10 @@ impl EndpointError {
                 "is the address the part before /chat/completions, and --model known there? \
                  An API that only chats needs --chat for suites of plain prompts"
             }
+            Self::GivenUp { reason, .. } if reason.contains("HTTP 400") => {
+                "what was answered is kept, and the same command goes on; a key that the API does not know is taken out \
+                 of its requests by --extra '{\"KEY\": null}'"
+            }
             Self::GivenUp { .. } => "what was answered is kept, and the same command goes on",
             _ => return None,
         };

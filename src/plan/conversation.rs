@@ -189,14 +189,18 @@ impl<'a> Toolbox<'a> {
     }
 
     fn in_words(&self, messages: &[Message], tools: &[Value]) -> Result<String, String> {
-        let functions: Vec<&Value> = tools.iter().filter_map(|tool| tool.get("function")).collect();
-        let functions = serde_json::to_string(&functions).map_err(|error| error.to_string())?;
-        let said = format!("{ASKED_FOR}{functions}");
-        let plain = as_text(messages);
-        let with = |role| self.template.prompt(&said_first(&plain, role, &said), &[], self.args);
+        let with = |role| self.template.prompt(&worded(messages, tools, role), &[], self.args);
         // Some templates have no place for a system's message.
         with("system").or_else(|error| with("user").map_err(|_| error))
     }
+}
+
+/// Messages with the tools described in what this role says first.
+fn worded(messages: &[Message], tools: &[Value], role: &str) -> Vec<Message> {
+    let functions: Vec<&Value> = tools.iter().filter_map(|tool| tool.get("function")).collect();
+    // Values print themselves as JSON.
+    let functions: Vec<String> = functions.into_iter().map(Value::to_string).collect();
+    said_first(&as_text(messages), role, &format!("{ASKED_FOR}[{}]", functions.join(",")))
 }
 
 /// Whether it says something else with tools than without. Where it fails on one, items tell.
@@ -211,6 +215,11 @@ fn shows_tools(template: &ChatTemplate, args: &BTreeMap<String, Value>) -> bool 
 /// Messages as OpenAI's interface takes them, arguments as text and names of functions without dots.
 pub fn api_messages(messages: &[Message]) -> Vec<Value> {
     templated(messages, true, Format::Mistral)
+}
+
+/// The same with the tools described in words, for a suite whose calls are `"prompted"`.
+pub fn api_worded(messages: &[Message], tools: &[Value]) -> Vec<Value> {
+    api_messages(&worded(messages, tools, "system"))
 }
 
 /// Messages as chat templates take them: calls in OpenAI's form, each with an id that its result repeats.

@@ -1,4 +1,5 @@
-//! By what differences are judged: how much may be lost, and what each suite counts where several are put together.
+//! By what differences are judged: how much may be lost, what each suite counts where several are put together, and whether
+//! trials stop when that is known.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +18,45 @@ pub struct Judging {
     /// What suites count in the composite score, by name; those not named count 1.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights: BTreeMap<String, f64>,
+    /// Trials stop when their answer is known; absent: when all their items are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide: Option<Deciding>,
+}
+
+/// When a trial may stop before its last item.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Deciding {
+    /// What is asked about.
+    pub scope: Scope,
+    /// A difference that is known within so much, either way, is known well enough; a fraction.
+    pub precision: f64,
+}
+
+/// What the answers are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The composite of all suites: a variant's trials stop together.
+    Composite,
+    /// Each suite for itself.
+    Suites,
+}
+
+impl Scope {
+    /// As it is given: `composite` or `suites`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "composite" => Some(Self::Composite),
+            "suites" => Some(Self::Suites),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Judging {
     fn default() -> Self {
-        Self { tolerance: TOLERANCE, weights: BTreeMap::new() }
+        Self { tolerance: TOLERANCE, weights: BTreeMap::new(), decide: None }
     }
 }
 
@@ -74,7 +109,24 @@ impl Judging {
             let what = format!("a tolerance of {tolerance} is not between 0 and 1");
             return Err(refused(place, what, "tolerance is a fraction: 0.02 is two points of a hundred"));
         }
-        Ok(Self { tolerance, weights })
+        Ok(Self { tolerance, weights, decide: None })
+    }
+
+    /// The same, with trials that stop when their answer is known, to `precision` or else to half the tolerance: on which
+    /// side of it a variant lies shall be known, or nearly.
+    ///
+    /// # Errors
+    /// A precision that is not between 0 and 1.
+    pub fn deciding(self, scope: Scope, precision: Option<f64>, place: &str) -> Result<Self, PlanError> {
+        let precision = precision.unwrap_or(self.tolerance / 2.0);
+        if precision > 0.0 && precision < 1.0 {
+            return Ok(Self { decide: Some(Deciding { scope, precision }), ..self });
+        }
+        Err(PlanError::Missing {
+            place: place.to_owned(),
+            what: format!("a precision of {precision} is not between 0 and 1"),
+            hint: "precision is a fraction: 0.02 is two points of a hundred, either way".to_owned(),
+        })
     }
 
     /// What a suite counts.

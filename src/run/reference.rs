@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::analyze::cost::{self, Costs, Reference};
+use crate::analyze::cost::{self, Api, Costs, Reference};
 use crate::analyze::{Metric, metrics};
 use crate::endpoint::EndpointError;
 use crate::endpoint::ask::{Asker, Reply, Usage, grader, score};
@@ -54,15 +54,13 @@ pub struct Question {
     pub unsafe_exec: bool,
 }
 
-/// Dollars a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Price {
-    /// Input.
-    pub usd_per_mtok_in: f64,
-    /// Cached input.
-    pub usd_per_mtok_cached: f64,
-    /// Output.
-    pub usd_per_mtok_out: f64,
+/// What tokens cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Priced {
+    /// The name of the API in a costs file.
+    pub name: String,
+    /// What stands there.
+    pub api: Api,
 }
 
 /// What came of a suite.
@@ -121,34 +119,61 @@ struct Task {
     bodies: Vec<Value>,
 }
 
-/// Prices of a costs file: those of the API of this name, or of the one whose model or name it is.
-pub fn price_of(costs: &Costs, api: Option<&str>, model: &str) -> Result<Option<(String, Price)>, Error> {
-    let found = match api {
-        Some(name) => costs.api.get_key_value(name),
-        None => costs.api.iter().find(|(name, api)| *name == model || api.model == model),
-    };
-    match (found, api) {
-        (None, Some(name)) => Err(Error::Refused {
-            reason: format!("--api {name}: the costs file has no [api.{name}]"),
-            hint: Some(format!("it has {}", costs.api.keys().cloned().collect::<Vec<_>>().join(", "))),
-        }),
-        (found, _) => Ok(found.map(|(name, api)| {
-            let price = Price {
-                usd_per_mtok_in: api.usd_per_mtok_in,
-                usd_per_mtok_cached: api.usd_per_mtok_cached,
-                usd_per_mtok_out: api.usd_per_mtok_out,
-            };
-            (name.clone(), price)
-        })),
+impl Priced {
+    /// Prices that are given with the command, in dollars a million tokens: an API of the model's name.
+    #[must_use]
+    pub fn given(model: &str, [input, cached, output]: [f64; 3]) -> Self {
+        let api = Api {
+            model: model.to_owned(),
+            usd_per_mtok_in: input,
+            usd_per_mtok_cached: cached,
+            usd_per_mtok_out: output,
+            source: "given with `bitfrontier reference`".to_owned(),
+            date: today(),
+        };
+        Self { name: model.to_owned(), api }
+    }
+
+    /// Prices of a costs file: those of the API of this name, or of the one whose name or model it is.
+    pub fn listed(costs: &Costs, api: Option<&str>, model: &str) -> Result<Option<Self>, Error> {
+        let named = |name: &str| costs.api.get_key_value(name);
+        let found = match api {
+            Some(name) => named(name),
+            None => named(model).or_else(|| costs.api.iter().find(|(_, api)| api.model == model)),
+        };
+        match (found, api) {
+            (None, Some(name)) => Err(Error::Refused {
+                reason: format!("--api {name}: the costs file has no [api.{name}]"),
+                hint: Some(format!("it has {}", costs.api.keys().cloned().collect::<Vec<_>>().join(", "))),
+            }),
+            (found, _) => Ok(found.map(|(name, api)| Self { name: name.clone(), api: api.clone() })),
+        }
+    }
+
+    /// Dollars.
+    fn usd(&self, usage: Usage) -> f64 {
+        let fresh = usage.prompt.saturating_sub(usage.cached) as f64;
+        (fresh * self.api.usd_per_mtok_in
+            + usage.cached as f64 * self.api.usd_per_mtok_cached
+            + usage.completion as f64 * self.api.usd_per_mtok_out)
+            / 1e6
+    }
+
+    /// Puts the prices into a costs file, in place of older ones of that name.
+    pub fn keep(&self, path: &Path) -> Result<(), Error> {
+        changed(path, |text, place| cost::with_api(text, place, &self.name, &self.api))
     }
 }
 
-/// Asks one suite. `api` is the costs file's name of the prices, if they are its own; `progress` hears of items done, of
-/// how many.
+fn today() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// Asks one suite. `progress` hears of items done, of how many.
 pub fn measure(
     question: &Question,
     suite: &str,
-    (api, price): (&str, Option<Price>),
+    priced: Option<&Priced>,
     cache: &Cache,
     interrupted: &Arc<AtomicBool>,
     progress: &mut dyn FnMut(u64, u64),
@@ -209,8 +234,9 @@ pub fn measure(
             Some(ItemRecord { index: line.index, id: line.id.clone(), score })
         })
         .collect();
-    let usage = used(lines.values());
-    Ok(told(question, &suite, (&records, all.len() as u64), (usage, api, price), path))
+    let replies: usize = lines.values().map(|line| line.replies.len()).sum();
+    let spent = used(lines.values()).map(|usage| (usage, replies));
+    Ok(told(question, &suite, (&records, all.len() as u64), (spent, priced), path))
 }
 
 /// The suite, if its answers are written.
@@ -369,23 +395,11 @@ fn used<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Usage> {
     Some(sum)
 }
 
-impl Price {
-    /// Dollars.
-    #[must_use]
-    pub fn of(&self, usage: Usage) -> f64 {
-        let fresh = usage.prompt.saturating_sub(usage.cached) as f64;
-        (fresh * self.usd_per_mtok_in
-            + usage.cached as f64 * self.usd_per_mtok_cached
-            + usage.completion as f64 * self.usd_per_mtok_out)
-            / 1e6
-    }
-}
-
 fn told(
     question: &Question,
     suite: &Suite,
     (records, of): (&[ItemRecord], u64),
-    (usage, api, price): (Option<Usage>, &str, Option<Price>),
+    (spent, priced): (Option<(Usage, usize)>, Option<&Priced>),
     path: PathBuf,
 ) -> Referenced {
     let reasons = || {
@@ -393,6 +407,12 @@ fn told(
             ItemScore::Failed { reason } => Some(reason.clone()),
             _ => None,
         })
+    };
+    let usage = spent.map(|(usage, _)| usage);
+    let mean = |tokens: fn(Usage) -> u64| {
+        spent
+            .filter(|(_, replies)| *replies > 0)
+            .map(|(usage, replies)| tokens(usage) as f64 / replies as f64)
     };
     let mut metrics = metrics(records);
     metrics.retain(|metric| usage.is_some() || metric.name != ANSWER_TOKENS);
@@ -402,7 +422,7 @@ fn told(
     let main = metrics.iter().find(|metric| metric.name == suite.main_metric());
     let reference = main.filter(|metric| metric.n > 0).map(|metric| Reference {
         model: asker.model.clone(),
-        api: api.to_owned(),
+        api: priced.map_or(String::new(), |priced| priced.name.clone()),
         suite: suite.name.clone(),
         metric: metric.name.clone(),
         value: metric.value,
@@ -411,10 +431,13 @@ fn told(
             asker.endpoint.url(),
             records.len()
         ),
-        date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        date: today(),
         n: Some(metric.n),
         stderr: metric.stderr,
         suite_version: Some(suite.version),
+        input_tokens: mean(|usage| usage.prompt.saturating_sub(usage.cached)),
+        cached_tokens: mean(|usage| usage.cached),
+        output_tokens: mean(|usage| usage.completion),
     });
     Referenced {
         model: asker.model.clone(),
@@ -426,7 +449,7 @@ fn told(
         reason: reasons().next(),
         metrics,
         usage,
-        usd: usage.zip(price).map(|(usage, price)| price.of(usage)),
+        usd: usage.zip(priced).map(|(usage, priced)| priced.usd(usage)),
         records: path,
         reference,
     }
@@ -434,12 +457,17 @@ fn told(
 
 /// Puts an entry into a costs file, in place of an older one of the same model, suite and metric.
 pub fn keep(entry: &Reference, path: &Path) -> Result<(), Error> {
+    changed(path, |text, place| cost::with_reference(text, place, entry))
+}
+
+/// A costs file with something put in; where there is none, the one that comes with the program.
+fn changed(path: &Path, put_in: impl Fn(&str, &str) -> Result<String, PlanError>) -> Result<(), Error> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => cost::DEFAULT.to_owned(),
         Err(source) => return Err(PlanError::Read { path: path.to_owned(), source }.into()),
     };
-    let text = cost::with_reference(&text, &path.display().to_string(), entry)?;
+    let text = put_in(&text, &path.display().to_string())?;
     files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 

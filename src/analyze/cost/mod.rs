@@ -17,8 +17,8 @@ mod throughput;
 
 pub use claims::{Claim, Flip, claims};
 pub use curves::{Crossing, Curve, CurveKind};
-pub use prices::{Costs, Reference};
-pub use read::{DEFAULT, Setting, parse, with_reference, with_settings};
+pub use prices::{Api, Costs, Reference};
+pub use read::{DEFAULT, Setting, parse, with_api, with_reference, with_settings};
 pub use rows::CostRow;
 pub(super) use sheet::sheet;
 pub use sheet::{CostSheet, ReferencePoint};

@@ -195,6 +195,15 @@ pub struct Reference {
     /// Version of the suite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suite_version: Option<u32>,
+    /// Tokens of an answer on average, as the API counts them: read and not cached; absent if it was not measured here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<f64>,
+    /// Read and cached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<f64>,
+    /// Written, thoughts among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<f64>,
 }
 
 /// What the field's claims are worked on.
@@ -259,6 +268,13 @@ impl Api {
             cached: self.usd_per_mtok_cached,
             output: self.usd_per_mtok_out,
         }
+    }
+}
+
+impl Reference {
+    /// Tokens of an answer: read, read from the cache, written.
+    pub(super) fn tokens(&self) -> Option<[f64; 3]> {
+        Some([self.input_tokens?, self.cached_tokens?, self.output_tokens?])
     }
 }
 
@@ -375,6 +391,12 @@ impl Costs {
         if let Some((name, o)) = hot {
             let what = format!("is more than watts_busy, {}", o.watts_busy);
             return Some(Fault::new(["owned", name, "watts_idle"], what, "are the two swapped?"));
+        }
+        let tokens = |r: &Reference| r.tokens().unwrap_or_default();
+        let odd = |r: &&Reference| tokens(r).iter().any(|tokens| !NotNegative.holds(*tokens));
+        if let Some(reference) = self.reference.iter().find(odd) {
+            let what = format!("of {} on {} are no numbers of tokens", reference.model, reference.suite);
+            return Some(Fault::new(["reference", "input_tokens"], what, "correct the numbers"));
         }
         let odd = |reference: &&Reference| !reference.value.is_finite();
         self.reference.iter().find(odd).map(|reference| {

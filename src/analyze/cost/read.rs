@@ -1,10 +1,13 @@
 //! Reads a costs file, and single values that the user sets on top of it. Every error names the file, the line and the
 //! key, or the setting, and the nearest key that there is.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::prices::{Costs, Fault, Reference};
+use super::prices::{Api, Costs, Fault, Reference};
 use crate::plan::error::{PlanError, nearest, toml_error};
 
 /// The costs file that comes with the program.
@@ -140,39 +143,77 @@ pub fn with_settings(text: &str, place: &str, settings: &[Setting]) -> Result<(C
 /// A costs file's text with a point of reference at its end, in place of one of the same model, suite and metric. All other
 /// lines stay as they are, comments and all.
 pub fn with_reference(text: &str, place: &str, entry: &Reference) -> Result<String, PlanError> {
-    const HEAD: &str = "[[reference]]";
-    let mut wanted = parse(text, place)?;
     let same = |r: &Reference| (&r.model, &r.suite, &r.metric) == (&entry.model, &entry.suite, &entry.metric);
+    let mut wanted = parse(text, place)?;
+    wanted.reference.retain(|r| !same(r));
+    wanted.reference.push(entry.clone());
+    let kept = without(text, |part| part.reference.iter().any(same));
+    let added = Part { reference: vec![entry.clone()], ..Part::default() };
+    put_in(&kept, &added, place, &wanted)
+}
+
+/// A costs file's text with an API at its end, in place of one of the same name. All other lines stay as they are.
+pub fn with_api(text: &str, place: &str, name: &str, api: &Api) -> Result<String, PlanError> {
+    let mut wanted = parse(text, place)?;
+    if wanted.api.get(name) == Some(api) {
+        return Ok(text.to_owned());
+    }
+    wanted.api.insert(name.to_owned(), api.clone());
+    let kept = without(text, |part| part.api.contains_key(name));
+    let added = Part { api: BTreeMap::from([(name.to_owned(), api.clone())]), ..Part::default() };
+    put_in(&kept, &added, place, &wanted)
+}
+
+/// What is put into a costs file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    api: BTreeMap<String, Api>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reference: Vec<Reference>,
+}
+
+/// A text without the tables that are `old`.
+fn without(text: &str, old: impl Fn(&Part) -> bool) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        let mut table = line.to_owned();
+        while let Some(line) = lines.next_if(|line| !line.trim_start().starts_with('[')) {
+            table.push_str(line);
+        }
+        let is_old = toml::from_str::<Part>(&table).is_ok_and(|part| old(&part));
+        kept.push_str(if is_old { last_words(&table) } else { &table });
+    }
+    kept
+}
+
+/// The comments behind the last key, which are of what follows.
+fn last_words(table: &str) -> &str {
+    let is_key = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let length: usize =
+        table.split_inclusive('\n').rev().take_while(|line| !is_key(line)).map(str::len).sum();
+    table.get(table.len() - length..).unwrap_or_default()
+}
+
+/// A text with a part at its end. Texts are cut by lines: that nothing else was touched is seen by reading the whole.
+fn put_in(text: &str, part: &Part, place: &str, wanted: &Costs) -> Result<String, PlanError> {
     let wrong = |what: String| PlanError::Missing {
         place: place.to_owned(),
         what,
         hint: "add the entry by hand".to_owned(),
     };
-    let mut kept = String::with_capacity(text.len());
-    let mut lines = text.split_inclusive('\n').peekable();
-    while let Some(line) = lines.next() {
-        if line.trim() != HEAD {
-            kept.push_str(line);
-            continue;
-        }
-        let mut block = String::new();
-        while let Some(line) = lines.next_if(|line| !line.trim_start().starts_with(['[', '#'])) {
-            block.push_str(line);
-        }
-        if !toml::from_str::<Reference>(&block).is_ok_and(|r| same(&r)) {
-            kept.push_str(line);
-            kept.push_str(&block);
-        }
+    if let Some(fault) = wanted.fault() {
+        return Err(PlanError::Missing { place: place.to_owned(), what: said(&fault), hint: fault.hint });
     }
-    let body = toml::to_string(entry).map_err(|error| wrong(error.to_string()))?;
-    let text = format!("{}\n\n{HEAD}\n{body}", kept.trim_end());
-    wanted.reference.retain(|r| !same(r));
-    wanted.reference.push(entry.clone());
-    // Texts are cut by lines: that nothing else was touched is seen by reading the whole.
-    if parse(&text, place)? != wanted {
-        return Err(wrong("the entry cannot be put in".to_owned()));
+    let part = toml::to_string(part).map_err(|error| wrong(error.to_string()))?;
+    let text = format!("{}\n\n{part}", text.trim_end());
+    if parse(&text, place).ok().as_ref() == Some(wanted) {
+        Ok(text)
+    } else {
+        Err(wrong("an entry cannot be put in".to_owned()))
     }
-    Ok(text)
 }
 
 /// Sets a value in a table that is there. A last key that is not there yet is left to the reader of the whole to judge.
@@ -237,7 +278,43 @@ mod tests {
         assert!(added.starts_with(replaced.trim_end()), "{added}");
         assert_eq!(parse(&added, "").expect("reads").reference.last(), Some(&entry));
         entry.api = "nobody".to_owned();
-        assert!(with_reference(&added, "costs.toml", &entry).is_err());
+        let error = with_reference(&added, "costs.toml", &entry).expect_err("no such API").to_string();
+        assert!(error.contains("names \"nobody\""), "{error}");
+    }
+
+    #[test]
+    fn an_api_is_added_or_replaced_and_comments_stay() {
+        let (name, old) = parse(DEFAULT, "").expect("reads").api.pop_first().expect("one");
+        let dearer = Api { usd_per_mtok_out: 77.0, ..old.clone() };
+        assert_eq!(with_api(DEFAULT, "", &name, &old).expect("as it was"), DEFAULT);
+        let text = with_api(DEFAULT, "", &name, &dearer).expect("replaced");
+        let comments = |text: &str| text.matches('#').count();
+        assert_eq!(comments(&text), comments(DEFAULT));
+        let mut wanted = parse(DEFAULT, "").expect("reads");
+        wanted.api.insert(name, dearer);
+        assert_eq!(parse(&text, "").expect("reads"), wanted);
+        for name in ["org/model-1.5", "a \"b\""] {
+            let mut text = DEFAULT.to_owned();
+            for usd in [1.0, 2.0] {
+                text = with_api(&text, "", name, &Api { usd_per_mtok_in: usd, ..old.clone() }).expect(name);
+            }
+            assert_eq!(parse(&text, "").expect("reads").api[name].usd_per_mtok_in.to_bits(), 2_f64.to_bits());
+        }
+        let wrong = Api { usd_per_mtok_in: -1.0, ..old };
+        let error = with_api(DEFAULT, "mine.toml", "x", &wrong).expect_err("negative").to_string();
+        assert!(error.contains("api.x.usd_per_mtok_in must be 0 or more, not -1"), "{error}");
+    }
+
+    #[test]
+    fn what_stands_in_an_unusual_way_is_left_alone() {
+        let one = "{ model = \"m\", usd_per_mtok_in = 1, usd_per_mtok_cached = 1, usd_per_mtok_out = 1, \
+            source = \"\", date = \"\" }";
+        let two = format!("[api]\nx = {one}\ny = {one}\n\n[electricity]");
+        let inline = DEFAULT.replacen("[electricity]", &two, 1);
+        let api = parse(&inline, "").expect("reads").api["x"].clone();
+        let api = Api { usd_per_mtok_in: 2.0, ..api };
+        let error = with_api(&inline, "mine.toml", "x", &api).expect_err("not by lines");
+        assert_eq!(error.hint().as_deref(), Some("add the entry by hand"));
     }
 
     #[test]

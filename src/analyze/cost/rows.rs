@@ -310,27 +310,27 @@ impl Book<'_> {
         rows
     }
 
-    /// A question put to an API whose score is known, with as many tokens as the base takes.
+    /// A question put to an API whose score is known, with as many tokens as it was measured to take, or else the base.
     fn reference_task(&self, reference: &Reference, rival: &Rival) -> Option<CostRow> {
         let tariff = self
             .costs
             .api
             .get(&reference.api)
             .filter(|_| rival.scenario == format!("api.{}", reference.api))?;
-        let task = self.tasks.iter().find(|t| t.suite == reference.suite)?;
-        let usd = task.input * tariff.usd_per_mtok_in
-            + task.cached * tariff.usd_per_mtok_cached
-            + task.output * tariff.usd_per_mtok_out;
+        let base = || self.tasks.iter().find(|t| t.suite == reference.suite);
+        let (tokens, whose) = match reference.tokens() {
+            Some(tokens) => (tokens, "its own".to_owned()),
+            None => base().map(|t| ([t.input, t.cached, t.output], format!("as of {}", t.variant)))?,
+        };
+        let prices = [tariff.usd_per_mtok_in, tariff.usd_per_mtok_cached, tariff.usd_per_mtok_out];
+        let usd: f64 = tokens.iter().zip(prices).map(|(tokens, price)| tokens * price).sum();
         Some(CostRow {
             scenario: rival.scenario.clone(),
             kind: "task".to_owned(),
             workload: self.costs.workload.clone(),
             suite: reference.suite.clone(),
             usd_per_solved_task: (reference.value > 0.0).then(|| usd / 1e6 / reference.value),
-            source: format!(
-                "{}: {}, {}; tokens as of {}",
-                reference.model, reference.source, reference.date, task.variant
-            ),
+            source: format!("{}: {}, {}; tokens {whose}", reference.model, reference.source, reference.date),
             ..CostRow::default()
         })
     }
