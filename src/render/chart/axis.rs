@@ -119,6 +119,16 @@ impl Axis {
     }
 }
 
+/// A mebibyte.
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
+/// From this size on, GiB read better than MiB.
+const LARGE: f64 = 2048.0 * MIB;
+
+/// The unit in which sizes up to this many bytes are told, and its bytes.
+pub(super) fn size_unit(largest: f64) -> (&'static str, f64) {
+    if largest >= LARGE { ("GiB", 1024.0 * MIB) } else { ("MiB", MIB) }
+}
+
 /// A number for people: three figures, no trailing zeros, thousands set apart.
 pub(super) fn short(value: f64) -> String {
     let size = value.abs();

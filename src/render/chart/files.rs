@@ -2,36 +2,69 @@
 
 use super::error::ChartError;
 use super::scatter::{Figure, Scene, lay_out};
+use super::theme::Tone;
 use super::{
-    bpw_kld, bpw_ppl, bpw_suite, capability, cost_quality, cost_volume, frontier, heat, kv, long_context,
-    memory, paint, signs, speculation, speed, speed_surface, theme,
+    bpw_kld, bpw_ppl, bpw_suite, capability, change, cost_quality, cost_volume, early_stopping, frontier,
+    grid, heat, kv, long_context, memory, memory_stack, paint, signs, speculation, speed, speed_bytes,
+    speed_surface, theme,
 };
 use crate::analyze::report::Report;
+use crate::files;
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Draws every figure the report has data for into `folder` (made if missing), as `NAME.png` and `NAME.svg`,
-/// and returns the files written. Each file appears whole or not at all. The same report gives the same
-/// bytes.
+/// Where figures for a dark page lie, in the folder of the others.
+const DARK: &str = "dark";
+
+/// Draws every figure the report has data for into `folder` (made if missing), as `NAME.png` and `NAME.svg`, and once more
+/// for dark pages in `dark/`, and returns the files written. Each file appears whole or not at all. The same report gives
+/// the same bytes.
 pub fn draw_all(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, ChartError> {
     theme::register_fonts()?;
-    fs::create_dir_all(folder).map_err(|source| ChartError::Write { path: folder.to_owned(), source })?;
-    let mut written = Vec::new();
-    for scene in scenes(report) {
-        written.push(appear(folder, &scene.name, "png", |path| paint::png(&scene, path))?);
-        let text = paint::svg(&scene)?;
-        written.push(appear(folder, &scene.name, "svg", |path| {
-            fs::write(path, &text).map_err(|source| ChartError::Write { path: path.to_owned(), source })
-        })?);
+    let tones = [(Tone::Light, folder.to_owned()), (Tone::Dark, folder.join(DARK))];
+    for (_, folder) in &tones {
+        fs::create_dir_all(folder).map_err(|source| ChartError::Write { path: folder.clone(), source })?;
     }
-    Ok(written)
+    let scenes = scenes(report);
+    // Packing takes most of the time.
+    let all: Vec<_> = tones.iter().flat_map(|tone| scenes.iter().map(move |scene| (tone, scene))).collect();
+    let written = all.par_iter().map(|((tone, folder), scene)| {
+        let png = appear(folder, &scene.name, "png", &paint::png(scene, *tone)?)?;
+        let svg = appear(folder, &scene.name, "svg", paint::svg(scene, *tone)?.as_bytes())?;
+        Ok([png, svg])
+    });
+    Ok(written.collect::<Result<Vec<_>, ChartError>>()?.into_iter().flatten().collect())
 }
 
-/// Every figure laid out, heat maps behind the others.
+/// A figure as it is shown inside a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Name of its files, without extension.
+    pub name: String,
+    /// What is seen.
+    pub title: String,
+    /// The picture.
+    pub svg: String,
+}
+
+/// Every figure the report has data for, as [`draw_all`] draws them.
+pub fn pictures(report: &Report) -> Result<Vec<Picture>, ChartError> {
+    theme::register_fonts()?;
+    let drawn = scenes(report).into_iter().map(|scene| {
+        let svg = paint::svg(&scene, Tone::Light)?;
+        Ok(Picture { name: scene.name, title: scene.title, svg })
+    });
+    drawn.collect()
+}
+
+/// Every figure laid out, heat maps and grids behind the others.
 fn scenes(report: &Report) -> Vec<Scene> {
     let mut scenes: Vec<Scene> = figures(report).iter().map(lay_out).collect();
     scenes.extend(long_context::heats(report).iter().map(heat::lay_out));
+    scenes.extend(memory_stack::scene(report));
+    scenes.extend(change::grids(report).iter().map(grid::lay_out));
     let mut taken = BTreeSet::new();
     for scene in &mut scenes {
         scene.name = free_name(&scene.name, &mut taken);
@@ -48,17 +81,30 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(signs::figure(report));
     figures.extend(frontier::figures(report));
     figures.extend(speed::figure(report));
+    figures.extend(speed_bytes::figure(report));
     figures.extend(speed_surface::figures(report));
     figures.extend(memory::figure(report));
     figures.extend(kv::figure(report));
     figures.extend(speculation::figure(report));
+    figures.extend(early_stopping::figure(report));
     figures.extend(cost_volume::figure(report));
     figures.extend(cost_quality::figures(report));
     let mut taken = BTreeSet::new();
     for figure in &mut figures {
         figure.name = free_name(&figure.name, &mut taken);
+        figure.notes.extend(foreign_note(report, figure));
     }
     figures
+}
+
+/// What rings of foreign measurements are, if there are any in a figure.
+fn foreign_note(report: &Report, figure: &Figure) -> Option<String> {
+    let mut marks = figure.panels.iter().flat_map(|panel| &panel.marks);
+    let is_foreign = |name: &str| report.variants.iter().any(|row| row.is_foreign() && row.variant == name);
+    marks.any(|mark| is_foreign(&mark.name)).then(|| {
+        "Rings with a file in brackets: foreign, measured by another program and imported; machine, build and text may differ."
+            .to_owned()
+    })
 }
 
 /// A file name that is not taken yet: a suite may be called `kld`, and two may differ only in letters that a file name
@@ -74,23 +120,15 @@ fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
     free
 }
 
-/// Writes a file under a temporary name in the same folder, then renames it.
-fn appear(
-    folder: &Path,
-    name: &str,
-    kind: &str,
-    write: impl FnOnce(&Path) -> Result<(), ChartError>,
-) -> Result<PathBuf, ChartError> {
+fn appear(folder: &Path, name: &str, kind: &str, bytes: &[u8]) -> Result<PathBuf, ChartError> {
     let path = folder.join(format!("{name}.{kind}"));
-    let temporary = folder.join(format!(".{name}.{}.{kind}", std::process::id()));
-    let done = write(&temporary).and_then(|()| {
-        fs::rename(&temporary, &path).map_err(|source| ChartError::Write { path: path.clone(), source })
-    });
+    let temporary = files::temporary(&path);
+    let done = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
     if done.is_err() {
         // The error that matters is the first one; a left-over file is harmless.
         let _ = fs::remove_file(&temporary);
     }
-    done.map(|()| path)
+    done.map(|()| path.clone()).map_err(|source| ChartError::Write { path, source })
 }
 
 fn file_name(name: &str) -> String {

@@ -2,7 +2,7 @@
 //! beats on both axes. One figure for the divergence from the base, or else the first suite, and one for each
 //! other suite.
 
-use super::axis::{Axis, short};
+use super::axis::{Axis, short, size_unit};
 use super::floor::Floor;
 use super::scatter::{Figure, Level, LevelKind, Look, Mark, Panel, breadths, heights};
 use super::selection::{BASE, not_shown, select, usable};
@@ -11,9 +11,6 @@ use crate::analyze::report::{FrontierRow, Report, SuiteSummary};
 use crate::units::Bytes;
 
 const DIVERGENCE: &str = "kld_mean";
-const MIB: f64 = 1024.0 * 1024.0;
-/// From this size on, GiB read better than MiB.
-const LARGE: f64 = 2048.0 * MIB;
 
 /// The figures, the main one first.
 pub(super) fn figures(report: &Report) -> Vec<Figure> {
@@ -72,7 +69,7 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
         return None;
     }
     let largest = breadths(&marks).into_iter().fold(0.0, f64::max);
-    let (unit, size) = if largest >= LARGE { ("GiB", 1024.0 * MIB) } else { ("MiB", MIB) };
+    let (unit, size) = size_unit(largest);
     for mark in &mut marks {
         mark.x /= size;
     }

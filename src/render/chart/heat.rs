@@ -2,8 +2,10 @@
 //! nothing was measured.
 
 use super::label::{Lean, Rect};
-use super::scatter::{Scene, Shape, Sheet, Text};
-use super::theme::{AXIS_EM, CAPTION_EM, GRID, INK, MARGIN, MARK, NAME_EM, PAPER, QUIET, WIDTH, text_width};
+use super::scatter::{Key, Scene, Shape, Sheet, Text};
+use super::theme::{
+    AXIS_EM, CAPTION_EM, GRID, INK, MARGIN, MARK, NAME_EM, PAPER, QUIET, WIDTH, mixed, text_width,
+};
 use plotters::style::RGBColor;
 
 /// What a figure shows.
@@ -106,26 +108,17 @@ fn draw(sheet: &mut Sheet, heat: &Heat, map: &Map, (left, top): (f64, f64), (nam
 }
 
 fn legend(sheet: &mut Sheet) {
-    let (mut x, y) = (MARGIN, sheet.y);
-    let mut patch = |color, meaning: &str| {
-        let rect = Rect { x0: x, y0: y, x1: x + 18.0, y1: y + AXIS_EM };
-        sheet.shapes.push(Shape::Block(rect, color));
-        sheet.text(meaning, (x + 23.0, y + AXIS_EM * 0.86), AXIS_EM, QUIET, Lean::Left);
-        x += 23.0 + text_width(meaning, AXIS_EM, false) + 14.0;
-    };
-    for step in 0..=STEPS {
-        let share = f64::from(step) / f64::from(STEPS);
-        patch(shade(share), &format!("{:.0}%", 100.0 * share));
-    }
-    patch(GRID, "not run");
+    let shares = (0..=STEPS).map(|step| f64::from(step) / f64::from(STEPS));
+    let words: Vec<(f64, String)> = shares.map(|share| (share, format!("{:.0}%", 100.0 * share))).collect();
+    let mut keys: Vec<Key> = words.iter().map(|(share, words)| Key::new(shade(*share), words)).collect();
+    keys.push(Key::new(GRID, "not run"));
+    sheet.keys(&keys);
     sheet.y += AXIS_EM + 18.0;
 }
 
 /// The colour of a share.
 fn shade(share: f64) -> RGBColor {
-    let share = share.clamp(0.0, 1.0);
-    let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
-    RGBColor(mix(NONE.0, MARK.0), mix(NONE.1, MARK.1), mix(NONE.2, MARK.2))
+    mixed(NONE, MARK, share)
 }
 
 /// A name cut to a width.

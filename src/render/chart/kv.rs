@@ -1,14 +1,13 @@
 //! `kv`: what quantizing the KV cache saves and costs, beside what quantizing the weights does: divergence from the base
 //! by the memory of weights and cache together. Drawn when a sweep has a variant with another cache than f16.
 
-use super::axis::Axis;
+use super::axis::{Axis, MIB};
 use super::scatter::{Figure, Look, Panel, breadths, heights};
 use super::selection::{BASE, metric_mark, not_shown, select, unfinished, usable};
 use super::wording::{metric_text, origin, rows, sample_size, suite_line, with_direction};
 use crate::analyze::report::{Report, VariantRow};
 
 const METRIC: &str = "kld_mean";
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Whether a variant is run with another KV cache than f16: its name says so.
 fn has_own_cache(variant: &str) -> bool {

@@ -1,15 +1,11 @@
 //! `memory`: what each variant takes on disk and, at its peak, in memory, by size.
 
-use super::axis::Axis;
+use super::axis::{Axis, size_unit};
 use super::scatter::{Figure, Level, LevelKind, Look, Mark, Panel, breadths, heights};
 use super::selection::{base, file_only, not_shown, select, usable};
 use super::wording::{BPW, origin, with_direction};
 use crate::analyze::report::{Report, VariantRow};
 use crate::units::Bytes;
-
-const MIB: f64 = 1024.0 * 1024.0;
-/// From this size on, GiB read better than MiB.
-const LARGE: f64 = 2048.0 * MIB;
 
 /// The figure, if any size was measured.
 pub(super) fn figure(report: &Report) -> Option<Figure> {
@@ -26,7 +22,7 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
         .collect();
     marks.extend(files);
     let largest = heights(&marks).into_iter().fold(0.0, f64::max);
-    let (unit, size) = if largest >= LARGE { ("GiB", 1024.0 * MIB) } else { ("MiB", MIB) };
+    let (unit, size) = size_unit(largest);
     for mark in &mut marks {
         mark.y /= size;
     }

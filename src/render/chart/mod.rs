@@ -8,6 +8,7 @@ mod axis;
 mod error;
 mod files;
 mod floor;
+mod grid;
 mod heat;
 mod kv;
 mod label;
@@ -21,18 +22,22 @@ mod bpw_kld;
 mod bpw_ppl;
 mod bpw_suite;
 mod capability;
+mod change;
 mod cost_quality;
 mod cost_volume;
+mod early_stopping;
 mod frontier;
 mod long_context;
 mod memory;
+mod memory_stack;
 mod signs;
 mod speculation;
 mod speed;
+mod speed_bytes;
 mod speed_surface;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use error::ChartError;
-pub use files::draw_all;
+pub use files::{Picture, draw_all, pictures};

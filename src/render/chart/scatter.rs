@@ -300,6 +300,22 @@ pub(super) struct Sheet {
     pub y: f64,
 }
 
+/// A colour and what it means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub color: RGBColor,
+    pub words: &'a str,
+    /// Whether it is set off from the others.
+    pub is_framed: bool,
+}
+
+impl<'a> Key<'a> {
+    /// A plain colour.
+    pub fn new(color: RGBColor, words: &'a str) -> Self {
+        Self { color, words, is_framed: false }
+    }
+}
+
 /// The plot area of a panel with its axes.
 struct Frame<'a> {
     area: Rect,
@@ -371,6 +387,26 @@ impl Sheet {
     pub fn scene(self, name: &str, title: &str) -> Scene {
         let height = (self.y + MARGIN * 0.6).ceil();
         Scene { name: name.to_owned(), title: title.to_owned(), height, shapes: self.shapes }
+    }
+
+    /// A row of colours and what they mean, with its top where the sheet is.
+    pub fn keys(&mut self, keys: &[Key]) {
+        const WIDE: f64 = 18.0;
+        let (mut x, y) = (MARGIN, self.y);
+        for key in keys {
+            let rect = |inset: f64| Rect {
+                x0: x + inset,
+                y0: y + inset,
+                x1: x + WIDE - inset,
+                y1: y + AXIS_EM - inset,
+            };
+            if key.is_framed {
+                self.shapes.push(Shape::Block(rect(0.0), INK));
+            }
+            self.shapes.push(Shape::Block(rect(if key.is_framed { 1.5 } else { 0.0 }), key.color));
+            self.text(key.words, (x + WIDE + 5.0, y + AXIS_EM * 0.86), AXIS_EM, QUIET, Lean::Left);
+            x += WIDE + 5.0 + text_width(key.words, AXIS_EM, false) + 14.0;
+        }
     }
 
     pub fn text(&mut self, text: &str, at: Point, em: f64, color: RGBColor, lean: Lean) {

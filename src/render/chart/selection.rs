@@ -1,8 +1,9 @@
 //! Which variants have a point in a figure, and why the others have not.
 
+use crate::analyze::foreign::FOREIGN;
 use crate::analyze::report::{MetricRow, Report, VariantRow};
 
-use super::scatter::Mark;
+use super::scatter::{Look, Mark};
 
 /// Name of the variant that all others are compared with.
 pub(super) const BASE: &str = "base";
@@ -25,7 +26,10 @@ pub(super) fn select(report: &Report, mark: impl Fn(&VariantRow) -> Result<Mark,
     let mut selection = Selection { marks: Vec::new(), missing: Vec::new() };
     for row in report.variants.iter().filter(|v| v.variant != BASE) {
         match mark(row) {
+            Ok(mark) if row.is_foreign() => selection.marks.push(Mark { look: Look::Second, ..mark }),
             Ok(mark) => selection.marks.push(mark),
+            // Nobody asked it of another program.
+            Err(_) if row.is_foreign() => {}
             Err(reason) => {
                 let reason = if reason.is_empty() { status_of(row) } else { reason };
                 selection.missing.push((row.variant.clone(), reason));
@@ -77,7 +81,8 @@ pub(super) fn file_only<'a>(rows: impl Iterator<Item = &'a VariantRow>) -> Optio
 pub(super) fn unfinished<'a>(rows: impl Iterator<Item = &'a MetricRow>) -> Option<String> {
     named(
         "From unfinished trials",
-        rows.filter(|m| m.status != "done").map(|m| (m.variant.as_str(), m.status.clone())),
+        rows.filter(|m| m.status != "done" && m.status != FOREIGN)
+            .map(|m| (m.variant.as_str(), m.status.clone())),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Every figure of made-up sweeps, measured: names, labels, bars, bounds, bytes.
 
-mod sample;
+pub(in crate::render) mod sample;
 
 use super::files::{draw_all, figures};
 use super::label::{Lean, Rect};
@@ -91,6 +91,7 @@ fn all_figures_of_a_ladder() {
             "frontier-arc_challenge",
             "frontier-winogrande",
             "speed",
+            "speed-bytes",
             "memory"
         ]
     );
@@ -175,6 +176,128 @@ fn costs_are_lines_over_volume_and_points_beside_quality() {
 }
 
 #[test]
+fn early_stopping_is_a_line_a_variant_that_ends_where_it_was_decided() {
+    let mut report = sample::report(&LADDER);
+    assert!(figures(&report).iter().all(|figure| figure.name != "early-stopping"), "nothing was stopped");
+    sample::looks(&mut report, &[("Q8_0", 2, "equal"), ("Q4_K_M", 5, "precise"), ("Q2_K", 3, "")]);
+    let drawn = scenes(&report);
+    let (figure, scene) = drawn.iter().find(|(figure, _)| figure.name == "early-stopping").expect("a figure");
+    check(figure, scene);
+    let panel = &figure.panels[0];
+    let named: Vec<(&str, Look)> =
+        panel.marks.iter().filter(|m| !m.name.is_empty()).map(|m| (m.name.as_str(), m.look)).collect();
+    assert_eq!(named, [("Q8_0", Look::Solid), ("Q4_K_M", Look::Solid), ("Q2_K", Look::Open)]);
+    let lengths: Vec<usize> = panel.lines.iter().map(Vec::len).filter(|n| *n > 0).collect();
+    assert_eq!(lengths, [2, 5, 3]);
+    let falls = panel.lines.iter().all(|line| line.windows(2).all(|pair| pair[0].1 > pair[1].1));
+    assert!(falls, "intervals only narrow");
+    let levels: Vec<f64> = panel.levels.iter().map(|level| level.y).collect();
+    assert_eq!(levels, [2.0, 1.0]);
+    assert!(
+        figure.notes.iter().any(|note| note.contains("Q8_0 equal (128 of 4000 items)")),
+        "{:?}",
+        figure.notes
+    );
+}
+
+#[test]
+fn changes_and_flips_are_grids_with_what_is_shown_in_frames() {
+    register_fonts().unwrap();
+    for (rungs, suites) in [(&LADDER[..], 6), (&CROWD[..], 20), (&LADDER[..1], 1)] {
+        let mut report = sample::report(rungs);
+        sample::compared(&mut report, suites);
+        let grids = super::change::grids(&report);
+        let names: Vec<&str> = grids.iter().map(|grid| grid.name.as_str()).collect();
+        if rungs.len() == 1 {
+            assert!(names.is_empty(), "the only cell was not measured");
+            continue;
+        }
+        assert_eq!(names, ["change", "flips"]);
+        for grid in &grids {
+            let scene = super::grid::lay_out(grid);
+            let paper = Rect { x0: 0.0, y0: 0.0, x1: WIDTH, y1: scene.height };
+            let all: Vec<Rect> = texts(&scene).map(ink_box).collect();
+            for (i, rect) in all.iter().enumerate() {
+                assert!(paper.contains(rect), "{}", texts(&scene).nth(i).unwrap().words);
+                assert!(all[..i].iter().all(|other| !rect.overlaps(other)), "{:?}", texts(&scene).nth(i));
+            }
+            let grey = |s: &&Shape| matches!(s, Shape::Block(_, color) if *color == super::theme::GRID);
+            assert_eq!(scene.shapes.iter().filter(grey).count(), 2, "the one that failed, and the legend");
+            assert!(texts(&scene).any(|t| t.words == "suite_number_1 (no signal)"));
+        }
+        let cell =
+            |variant: usize, suite: usize| grids[0].columns[variant].1[suite].as_ref().expect("a cell");
+        assert_eq!((cell(4, 0).words.as_str(), cell(4, 0).is_framed), ("-1.0", false));
+        assert_eq!((cell(6, 2).words.as_str(), cell(6, 2).is_framed), ("-4.5", true));
+        assert_eq!(cell(0, 0).words, "0");
+        assert_eq!(grids[1].columns[4].1[0].as_ref().expect("a cell").words, "4/3");
+        assert!(grids[1].columns[0].1[suites - 1].is_none());
+    }
+}
+
+/// Words lie on the paper and not over each other.
+fn apart(scene: &Scene) {
+    let paper = Rect { x0: 0.0, y0: 0.0, x1: WIDTH, y1: scene.height };
+    let all: Vec<(Rect, &str)> = texts(scene).map(|t| (ink_box(t), t.words.as_str())).collect();
+    for (i, (rect, words)) in all.iter().enumerate() {
+        assert!(paper.contains(rect), "{}: {words}", scene.name);
+        let over = all[..i].iter().find(|(other, _)| rect.overlaps(other));
+        assert!(over.is_none(), "{}: {words} over {over:?}", scene.name);
+    }
+}
+
+#[test]
+fn memory_is_stacked_beside_the_cards_it_fits() {
+    const GIB: u64 = 1 << 30;
+    register_fonts().unwrap();
+    for (rungs, scale, cards) in
+        [(&LADDER[..], GIB, 8), (&CROWD[..], 8 * GIB, 11), (&LADDER[..3], 1 << 20, 0)]
+    {
+        let mut report = sample::report(rungs);
+        for row in &mut report.variants {
+            let bits = row.bpw.unwrap_or(8.0) as u64;
+            row.model_buffer_bytes = Some(bits * scale);
+            row.context_buffer_bytes = Some(scale / 2);
+            row.compute_buffer_bytes = Some(scale / 4);
+        }
+        report.variants[1].model_buffer_bytes = None;
+        let scene = super::memory_stack::scene(&report).expect("a scene");
+        apart(&scene);
+        let count = |wanted: &dyn Fn(&Shape) -> bool| scene.shapes.iter().filter(|s| wanted(s)).count();
+        assert_eq!(count(&|s| matches!(s, Shape::Line(_, _, FAINT))), cards, "{scale}");
+        assert_eq!(
+            count(&|s| matches!(s, Shape::Block(..))),
+            3 * (report.variants.len() - 1 + 1),
+            "parts and the legend"
+        );
+        let said = |words: &str| texts(&scene).any(|t| t.words.contains(words));
+        assert!(said("Not shown: ") && (cards > 0 || said("fits a card of 2 GiB")));
+    }
+    assert!(
+        super::memory_stack::scene(&{
+            let mut report = sample::report(&LADDER);
+            for row in &mut report.variants {
+                row.model_buffer_bytes = None;
+            }
+            report
+        })
+        .is_none()
+    );
+}
+
+#[test]
+fn the_limit_of_memory_runs_through_the_variant_that_read_most() {
+    let report = sample::report(&LADDER);
+    let drawn = scenes(&report);
+    let (figure, scene) = drawn.iter().find(|(figure, _)| figure.name == "speed-bytes").expect("a figure");
+    check(figure, scene);
+    let panel = &figure.panels[0];
+    let most = panel.marks.iter().map(|m| m.x * m.y).fold(0.0, f64::max);
+    assert!(panel.curves[0].points.iter().all(|(x, y)| (x * y / most - 1.0).abs() < 1e-9));
+    assert!(panel.marks.iter().any(|mark| mark.look == Look::Second && mark.name == "base"));
+}
+
+#[test]
 fn twenty_variants_have_room() {
     for (figure, scene) in &scenes(&sample::report(&CROWD)) {
         check(figure, scene);
@@ -185,7 +308,7 @@ fn twenty_variants_have_room() {
 #[test]
 fn one_variant_is_enough() {
     let all = scenes(&sample::report(&LADDER[4..5]));
-    assert_eq!(all.len(), 9);
+    assert_eq!(all.len(), 10);
     for (figure, scene) in &all {
         check(figure, scene);
     }
@@ -256,7 +379,7 @@ fn names_of_any_kind() {
     let files: Vec<&str> = all.iter().map(|(_, s)| s.name.as_str()).collect();
     assert!(files.contains(&"bpw-kld-2") && files.contains(&"bpw-.._etc_x_y"), "{files:?}");
     for (_, scene) in &all {
-        let svg = paint::svg(scene).unwrap();
+        let svg = paint::svg(scene, super::theme::Tone::Light).unwrap();
         assert!(!svg.chars().any(|c| c.is_control() && c != '\n'));
         assert!(!svg.contains("<Q"));
     }
@@ -297,7 +420,7 @@ fn capabilities_fall_one_after_the_other_and_signs_move() {
 #[test]
 fn svg_texts_are_text_and_names_stand_once() {
     for (figure, scene) in &scenes(&sample::report(&CROWD)) {
-        let svg = paint::svg(scene).unwrap();
+        let svg = paint::svg(scene, super::theme::Tone::Light).unwrap();
         assert!(
             svg.starts_with("<svg role=\"img\"") && svg.contains("font-family=\"sans-serif\""),
             "{}",
@@ -408,7 +531,7 @@ fn a_surface_is_a_line_a_variant() {
 fn a_surface_of_one_point_is_not_drawn_and_a_lost_point_is_said() {
     let mut report = sample::report(&LADDER);
     surface(&mut report, &[0], &[1]);
-    assert!(figures(&report).iter().all(|f| !f.name.starts_with("speed-")));
+    assert!(figures(&report).iter().all(|f| !["speed-depth", "speed-parallel"].contains(&f.name.as_str())));
     let mut report = sample::report(&LADDER);
     surface(&mut report, &[0, 8192], &[1, 8]);
     let lost = report.speed.iter_mut().filter(|r| r.variant == "Q8_0" && r.depth == 8192 && r.kind == "tg");
@@ -469,10 +592,11 @@ fn same_report_same_bytes() {
     };
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = read(one.path());
-    assert_eq!(first.len(), 18);
+    assert_eq!(first.len(), 40);
     assert!(first.iter().all(|(name, bytes)| !name.ends_with("png") || bytes.starts_with(b"\x89PNG")));
     assert!(first == read(two.path()) && first == read(one.path()));
-    assert_eq!(fs::read_dir(one.path()).unwrap().count(), 18, "no temporary files are left");
+    assert_eq!(fs::read_dir(one.path()).unwrap().count(), 21, "no temporary files are left");
+    assert_eq!(fs::read_dir(one.path().join("dark")).unwrap().count(), 20);
 }
 
 #[test]

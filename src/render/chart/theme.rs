@@ -39,6 +39,57 @@ pub(super) const BASE: RGBColor = RGBColor(0, 116, 84);
 /// The base model's interval.
 pub(super) const BASE_BAND: RGBColor = RGBColor(227, 243, 237);
 
+/// On what a figure is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// On white.
+    Light,
+    /// On black, or nearly: every colour keeps its hue, and its lightness is mirrored.
+    Dark,
+}
+
+/// What is left of a lightness when it is mirrored: white becomes not quite black.
+const MIRRORED: f64 = 0.92;
+
+impl Tone {
+    /// A colour of the light theme as it is in this one.
+    pub(super) fn of(self, color: RGBColor) -> RGBColor {
+        match self {
+            Self::Light => color,
+            Self::Dark => mirrored(color),
+        }
+    }
+}
+
+/// Mirrors the lightness of a colour (as HSL has it): red, green and blue keep their distances, as far as there is room.
+fn mirrored(RGBColor(r, g, b): RGBColor) -> RGBColor {
+    let channels = [r, g, b].map(|channel| f64::from(channel) / 255.0);
+    let (least, most) = channels.iter().fold((1.0_f64, 0.0_f64), |(l, m), c| (l.min(*c), m.max(*c)));
+    let lightness = f64::midpoint(least, most);
+    let room = |lightness: f64| 1.0 - (2.0 * lightness - 1.0).abs();
+    let to = 1.0 - MIRRORED * lightness;
+    let stretch = if room(lightness) > 0.0 { room(to) / room(lightness) } else { 0.0 };
+    let channel = |c: f64| ((to + (c - lightness) * stretch).clamp(0.0, 1.0) * 255.0).round() as u8;
+    let [r, g, b] = channels.map(channel);
+    RGBColor(r, g, b)
+}
+
+/// A colour on the way from one to another: at 0 the first, at 1 the second.
+pub(super) fn mixed(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u8;
+    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
+
+/// Relative luminance, as WCAG 2 has it.
+pub(super) fn luminance(RGBColor(r, g, b): RGBColor) -> f64 {
+    let linear = |channel: u8| {
+        let c = f64::from(channel) / 255.0;
+        if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+}
+
 /// Em of the title, design units.
 pub(super) const TITLE_EM: f64 = 17.0;
 /// Em of the line under the title.
@@ -114,6 +165,23 @@ pub(super) fn wrap(text: &str, em: f64, bold: bool, width: f64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By the contrasts that WCAG 2 asks of text, and of what is no text.
+    #[test]
+    fn words_and_marks_can_be_seen_on_both_papers() {
+        for tone in [Tone::Light, Tone::Dark] {
+            let paper = luminance(tone.of(PAPER)) + 0.05;
+            for (color, least) in
+                [(INK, 7.0), (QUIET, 4.5), (MARK, 3.0), (SECOND, 3.0), (BASE, 3.0), (AXIS, 1.5), (GRID, 1.05)]
+            {
+                let other = luminance(tone.of(color)) + 0.05;
+                let contrast = (paper / other).max(other / paper);
+                assert!(contrast >= least, "{tone:?} {color:?}: {contrast}");
+            }
+        }
+        assert_eq!(Tone::Dark.of(RGBColor(255, 255, 255)), RGBColor(20, 20, 20));
+        assert_eq!(Tone::Light.of(MARK), MARK);
+    }
 
     #[test]
     fn wrapped_lines_fit_and_lose_nothing() {

@@ -2,8 +2,8 @@
 
 use crate::analyze::report::{
     About, CapabilityRow, ComparisonRow, CostRow, CostSheet, Crossing, Curve, CurveKind, FrontierRow,
-    LongContextRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow, SuiteSummary,
-    VariantRow,
+    LongContextRow, LookRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow,
+    SuiteSummary, VariantRow,
 };
 
 /// Name, bpw, mean KL divergence, accuracy.
@@ -73,6 +73,7 @@ pub fn report(rungs: &[Rung]) -> Report {
         capabilities: Vec::new(),
         long_context: Vec::new(),
             cliffs: Vec::new(),
+            looks: Vec::new(),
             costs: CostSheet::default(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
@@ -141,6 +142,9 @@ pub(super) fn costs(report: &mut Report) {
                 n: None,
                 stderr: None,
                 suite_version: None,
+                input_tokens: None,
+                cached_tokens: None,
+                output_tokens: None,
             },
             usd_per_mtok_out: Some(3.0),
         }],
@@ -455,4 +459,57 @@ pub fn crash(report: &mut Report, name: &str, status: &str) {
         metric.n = 0;
     }
     report.frontier.retain(|f| f.variant != name);
+}
+
+/// Looks of variants that were decided, or not, at the last of so many.
+pub fn looks(report: &mut Report, variants: &[(&str, u64, &str)]) {
+    for look in 1..=variants.iter().map(|(_, last, _)| *last).max().unwrap_or(0) {
+        for (variant, last, rule) in variants.iter().filter(|(_, last, _)| look <= *last) {
+            let half = 0.08 / look as f64;
+            report.looks.push(LookRow {
+                variant: (*variant).to_owned(),
+                scope: "composite".to_owned(),
+                look,
+                items: 64 * look,
+                of: 4000,
+                delta: Some(-0.01),
+                ci_low: Some(-0.01 - half),
+                ci_high: Some(-0.01 + half),
+                rule: if look == *last { (*rule).to_owned() } else { String::new() },
+                suites: "arc_challenge hellaswag".to_owned(),
+                tolerance: 0.02,
+                precision: 0.01,
+                ..LookRow::default()
+            });
+        }
+    }
+}
+
+/// Suites of questions, each variant compared with the base on them; the first variant failed on the last.
+pub fn compared(report: &mut Report, count: usize) {
+    let template = report.suites.iter().find(|suite| suite.n_unit == "items").cloned().expect("a suite");
+    report.suites.retain(|suite| suite.n_unit != "items");
+    for number in 0..count {
+        let name = format!("suite_number_{number}");
+        report.suites.push(SuiteSummary { name: name.clone(), no_signal: number == 1, ..template.clone() });
+        let variants = report.variants.iter().map(|v| v.variant.clone()).filter(|v| v != "base");
+        for (place, variant) in variants.enumerate().collect::<Vec<_>>() {
+            if number + 1 == count && place == 0 {
+                continue;
+            }
+            let (lost, won) = (place as u64 * (4 + number as u64), place as u64 * 3);
+            report.comparisons.push(ComparisonRow {
+                variant,
+                suite: name.clone(),
+                metric: template.main_metric.clone(),
+                delta: Some((won as f64 - lost as f64) / 400.0),
+                flips_lost: Some(lost),
+                flips_won: Some(won),
+                n: 400,
+                p: Some(0.01),
+                p_holm: Some(if place > 5 { 0.02 } else { 1.0 }),
+                ..ComparisonRow::default()
+            });
+        }
+    }
 }
