@@ -1,5 +1,6 @@
 //! What was measured, on disk: the truth everything else is derived from.
 
+pub mod foreign;
 pub mod kept;
 pub mod reader;
 pub mod record;
