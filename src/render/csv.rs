@@ -88,6 +88,24 @@ const CLIFFS: [&str; 14] = [
     "says",
     "partial",
 ];
+const LOOKS: [&str; 16] = [
+    "variant",
+    "scope",
+    "look",
+    "items",
+    "of",
+    "delta",
+    "ci_low",
+    "ci_high",
+    "rule",
+    "by",
+    "more_low",
+    "more_high",
+    "shown",
+    "suites",
+    "tolerance",
+    "precision",
+];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
 const SPEED: [&str; 12] = [
     "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
@@ -117,7 +135,7 @@ const SPECULATION: [&str; 22] = [
     "status",
     "reason",
 ];
-const TRIALS: [&str; 14] = [
+const TRIALS: [&str; 16] = [
     "id",
     "kind",
     "variant",
@@ -132,6 +150,8 @@ const TRIALS: [&str; 14] = [
     "decode_s",
     "tokens_decoded",
     "tokens_naive",
+    "stopped",
+    "looks",
 ];
 const CAPABILITIES: [&str; 12] = [
     "variant",
@@ -197,6 +217,7 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("capabilities.csv"), &CAPABILITIES, &report.capabilities)?;
     write_table(&folder.join("long_context.csv"), &LONG_CONTEXT, &report.long_context)?;
     write_table(&folder.join("cliffs.csv"), &CLIFFS, &report.cliffs)?;
+    write_table(&folder.join("looks.csv"), &LOOKS, &report.looks)?;
     write_table(&folder.join("costs.csv"), &COSTS, &report.costs.rows)
 }
 
@@ -360,6 +381,8 @@ mod tests {
             decode_s: Some(1.25),
             tokens_decoded: Some(100),
             tokens_naive: None,
+            stopped: String::new(),
+            looks: None,
         }
     }
 
@@ -413,6 +436,7 @@ mod tests {
             capabilities: vec![capability()],
             long_context: Vec::new(),
             cliffs: Vec::new(),
+            looks: Vec::new(),
             costs: CostSheet::default(),
         }
     }
@@ -469,7 +493,7 @@ mod tests {
         );
         assert_eq!(
             read("trials.csv"),
-            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,\n"
+            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,\n"
         );
         assert!(
             read("variants.csv")
