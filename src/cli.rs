@@ -57,7 +57,30 @@ pub enum Command {
     Report {
         /// The results folder.
         results: PathBuf,
+        /// In what form beside the charts the tables are written.
+        #[arg(long, value_name = "FORMAT", default_value = "csv")]
+        format: FormatArg,
     },
+    /// Show what is known of a sweep, also while it runs; writes nothing.
+    Show {
+        /// The results folder.
+        results: PathBuf,
+        /// Print everything as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write what a results folder is shared by: a section for a model's card on a hub, and an archive of all records, from
+    /// which `report` makes the same tables again.
+    Export {
+        /// The results folder.
+        results: PathBuf,
+        /// Where to [default: `export` in the results folder].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Take what llama-bench and llama-perplexity printed into a results folder, beside its own measurements and marked as
+    /// foreign.
+    Import(ImportArgs),
     /// Say which variant of a results folder to run, why, how sure that is, and what was ruled out.
     Recommend(RecommendArgs),
     /// Compare two variants, or two sweeps, on the items both have: which suites moved, and which items flipped.
@@ -107,6 +130,15 @@ pub enum Command {
         #[arg(long)]
         parent: u32,
     },
+}
+
+/// The form of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// CSV files.
+    Csv,
+    /// The same as Parquet beside them.
+    Parquet,
 }
 
 /// What to do with suites.
@@ -258,6 +290,24 @@ pub struct PlaceArgs {
     pub margin: u64,
 }
 
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The results folder of a sweep.
+    pub results: PathBuf,
+    /// Output of llama-bench (-o csv, json or jsonl), or all that one run of llama-perplexity printed. A file of the same
+    /// name takes the place of an earlier one.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The suite of texts that llama-perplexity's numbers stand beside: that the text and the context are the same is your
+    /// word, the log does not tell [default: a suite of their own].
+    #[arg(long, value_name = "SUITE")]
+    pub suite: Option<String>,
+    /// The model that llama-perplexity ran, for its name and bits per weight: new versions do not print them.
+    #[arg(long, value_name = "GGUF")]
+    pub model: Option<PathBuf>,
+}
+
 /// Arguments of `recommend`.
 #[derive(Debug, Args)]
 pub struct RecommendArgs {
@@ -361,6 +411,9 @@ pub struct SweepArgs {
     /// Print one JSON object a line for every event on stdout.
     #[arg(long, conflicts_with = "quiet")]
     pub json_events: bool,
+    /// In what form the tables are written at the end.
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    pub format: FormatArg,
 }
 
 /// Arguments of `plan`.
@@ -588,14 +641,14 @@ pub struct ReferenceArgs {
     /// The costs file's name of the API that prices the tokens [default: the one of this model, if there is one].
     #[arg(long, value_name = "NAME", conflicts_with_all = ["price_in", "price_cached", "price_out"])]
     pub api: Option<String>,
-    /// Dollars a million input tokens.
-    #[arg(long, value_name = "USD", requires = "price_out")]
+    /// Dollars a million input tokens; the costs file gets an [api.NAME] of them, after the model.
+    #[arg(long, value_name = "USD", requires = "price_out", value_parser = not_negative)]
     pub price_in: Option<f64>,
     /// Dollars a million cached input tokens [default: --price-in].
-    #[arg(long, value_name = "USD", requires = "price_in")]
+    #[arg(long, value_name = "USD", requires = "price_in", value_parser = not_negative)]
     pub price_cached: Option<f64>,
     /// Dollars a million output tokens.
-    #[arg(long, value_name = "USD", requires = "price_in")]
+    #[arg(long, value_name = "USD", requires = "price_in", value_parser = not_negative)]
     pub price_out: Option<f64>,
     /// Folder of the answers, one JSON line an item; what is there is not asked again.
     #[arg(long, value_name = "DIR", default_value = "references")]
@@ -668,7 +721,7 @@ pub struct SpeculateArgs {
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
     pub min_probability: f32,
     /// Largest distance of two logits that may change places between plain and speculative decoding.
-    #[arg(long, value_name = "LOGITS", default_value_t = 0.1, value_parser = distance)]
+    #[arg(long, value_name = "LOGITS", default_value_t = 0.1, value_parser = not_negative)]
     pub tolerance: f64,
     /// Timed repetitions.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -686,7 +739,7 @@ fn probability(text: &str) -> Result<f32, String> {
     if (0.0..=1.0).contains(&p) { Ok(p) } else { Err("not between 0 and 1".to_owned()) }
 }
 
-fn distance(text: &str) -> Result<f64, String> {
+fn not_negative(text: &str) -> Result<f64, String> {
     let x: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if x >= 0.0 && x.is_finite() { Ok(x) } else { Err("not a number of at least 0".to_owned()) }
 }
@@ -781,6 +834,19 @@ pub struct WhatArgs {
     /// A score shown to lie within so much of the base's counts as equal; a fraction [default: 0.02].
     #[arg(long, value_name = "FRACTION")]
     pub tolerance: Option<f64>,
+    /// Stop a trial when its answer is known: the variant is equal to the base within the tolerance, worse, outdone by a
+    /// smaller one, or known to the precision. About the composite of all suites, or about each of the suites.
+    #[arg(long, value_name = "SCOPE", num_args = 0..=1, require_equals = true, default_missing_value = "composite",
+          value_parser = ["composite", "suites"])]
+    pub decide: Option<String>,
+    /// With --decide: a difference known within so much, either way, is known well enough; a fraction [default: half
+    /// the tolerance].
+    #[arg(long, value_name = "FRACTION")]
+    pub precision: Option<f64>,
+    /// Time that this run may take, as in 8h: items of all variants are evaluated in rounds, so that what is there when it
+    /// ends can be compared. The same command goes on.
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
     /// What a suite counts in the composite score [default: 1].
     #[arg(long, value_name = "SUITE=WEIGHT", value_delimiter = ',')]
     pub weight: Vec<String>,

@@ -24,6 +24,7 @@ use crate::endpoint::EndpointError;
 use crate::fetch::FetchError;
 use crate::gguf::GgufError;
 use crate::gguf::imatrix::ImatrixError;
+use crate::journal::foreign::record::ForeignError;
 use crate::journal::reader::JournalError;
 use crate::plan::error::PlanError;
 use crate::render::RenderError;
@@ -59,6 +60,9 @@ pub enum Error {
     /// A results folder cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Measurements of another program cannot be read or kept.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// Tables or charts cannot be written.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -164,6 +168,7 @@ impl Error {
             Self::Endpoint(error) => error.hint(),
             Self::ItemsFailed { .. } => Some("the same command asks them again".to_owned()),
             Self::Journal(error) => error.hint(),
+            Self::Foreign(error) => error.hint(),
             Self::Render(error) => error.hint(),
             Self::Quantized { .. } => Some(
                 "use a full-precision GGUF (F32, F16, BF16), or --allow-requantize if you mean it".to_owned(),
@@ -203,12 +208,16 @@ impl Error {
             | Self::Quantized { .. }
             | Self::Base { .. }
             | Self::Refused { .. }
+            | Self::Render(RenderError::Read { .. })
+            | Self::Foreign(
+                ForeignError::Read { .. } | ForeignError::Bad { .. } | ForeignError::Damaged { .. },
+            )
             | Self::Fetch(FetchError::NoSuchFile(_) | FetchError::Malformed { .. }) => 3,
             Self::Journal(error) => match error {
                 JournalError::Write { .. } => 7,
                 _ => 3,
             },
-            Self::Render(_) | Self::NoSpace(_) => 7,
+            Self::Render(_) | Self::NoSpace(_) | Self::Foreign(ForeignError::Write { .. }) => 7,
             Self::NotFetched { .. } | Self::Fetch(FetchError::NotMade { .. }) => 4,
             Self::Fetch(FetchError::Io { source, .. }) | Self::Io { source, .. }
                 if source.kind() == ErrorKind::StorageFull =>

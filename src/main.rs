@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::cli::{
-    Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, ImatrixArgs, ModelArgs, PerplexityArgs,
-    PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs, ScoredArg, ScoringArg,
-    SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs, WhatArgs, WritingArgs,
+    Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, FormatArg, ImatrixArgs, ImportArgs, ModelArgs,
+    PerplexityArgs, PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs,
+    ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs,
+    WhatArgs, WritingArgs,
 };
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
@@ -20,6 +21,7 @@ use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
+use bitfrontier::plan::judging::Scope;
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, KvTypes, Recipe};
 use bitfrontier::plan::speed::SpeedGrid;
@@ -30,17 +32,18 @@ use bitfrontier::plan::{catalogue, speculation, suite};
 use bitfrontier::progress::{Chunks, Progress, Stages, Tensors};
 use bitfrontier::render::terminal::summary_table;
 use bitfrontier::render::{
-    cost as cost_lines, fit as fit_table, recommend as recommend_lines, speculation as speculation_lines,
-    text_report, versus,
+    cost as cost_lines, fit as fit_table, parquet, recommend as recommend_lines,
+    speculation as speculation_lines, text_report, versus,
 };
 use bitfrontier::run::event::Event;
 use bitfrontier::run::fit;
 use bitfrontier::run::perplexity::{self, Base, Question};
 use bitfrontier::run::quantize::{Order, quantize};
+use bitfrontier::run::reference::Priced;
 use bitfrontier::run::study;
 use bitfrontier::run::{
-    check, compare, cost, data, derive, eval, forecast, found, imatrix, import, machine, prepare, recommend,
-    reference, show, speculate, speed,
+    check, compare, cost, data, derive, eval, export, forecast, foreign, found, imatrix, import, machine,
+    prepare, recommend, reference, show, speculate, speed,
 };
 use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
@@ -67,7 +70,10 @@ fn main() -> ExitCode {
             show_recipe(&recipe, base.as_deref())
         }
         Command::Fit(args) => run_fit(args),
-        Command::Report { results } => run_report(&results),
+        Command::Report { results, format } => run_report(&results, format),
+        Command::Show { results, json } => run_show(&results, json),
+        Command::Export { results, out } => run_export(&results, out.as_deref()),
+        Command::Import(args) => run_import(args),
         Command::Recommend(args) => run_recommend(args),
         Command::Compare { a, b, items, json } => run_compare(&a, &b, items, json),
         Command::Cost(args) => run_cost(args),
@@ -132,6 +138,7 @@ fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
     let result = sweep(config, &interrupted, &mut |event| progress.hear(event));
     progress.finish();
     let swept = result.map_err(with_resume)?;
+    write_parquet(&folder, args.format)?;
     if !args.quiet && !args.json_events {
         show_report(&swept.report, &folder);
     }
@@ -143,6 +150,14 @@ fn run_sweep(args: &SweepArgs) -> Result<(), Error> {
     }
     if swept.failed > 0 {
         return Err(Error::TrialsFailed { failed: swept.failed, trials: swept.trials });
+    }
+    Ok(())
+}
+
+/// Tables that are written take the Parquet files beside them away; here they come back, if they are asked for.
+fn write_parquet(folder: &Path, format: FormatArg) -> Result<(), Error> {
+    if format == FormatArg::Parquet {
+        parquet::write_all(folder)?;
     }
     Ok(())
 }
@@ -172,7 +187,19 @@ fn show_report(report: &Report, folder: &Path) {
     if !report.about.base_note.is_empty() {
         print(&format!("\nbase: {}. {}\n", report.about.base, report.about.base_note));
     }
-    print(&format!("\ntables: {0}/*.csv\ncharts: {0}/charts/\n", folder.display()));
+    print(&format!("\ntables: {0}/*.csv\ncharts: {0}/charts/\npage:   {0}/report.html\n", folder.display()));
+}
+
+/// Tells what is known of a sweep, and writes nothing.
+fn run_show(results: &Path, json: bool) -> Result<(), Error> {
+    let (manifest, trials) = derive::read(results)?;
+    let report = derive::report(results, &manifest, &trials)?;
+    if json {
+        print_json(&report)?;
+    } else {
+        show_report(&report, results);
+    }
+    Ok(())
 }
 
 fn terminal_width() -> Option<usize> {
@@ -516,9 +543,30 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     Ok(())
 }
 
-fn run_report(results: &Path) -> Result<(), Error> {
+fn run_report(results: &Path, format: FormatArg) -> Result<(), Error> {
     let report = derive::all(results)?;
+    write_parquet(results, format)?;
     show_report(&report, results);
+    Ok(())
+}
+
+fn run_export(results: &Path, out: Option<&Path>) -> Result<(), Error> {
+    let exported = export::export(results, out)?;
+    print(&format!("card: {}\nrecords: {}\n", exported.card.display(), exported.archive.display()));
+    if !exported.told.is_empty() {
+        say(&format!("note: the records tell paths of this machine: {}", exported.told.join(", ")));
+    }
+    Ok(())
+}
+
+fn run_import(args: ImportArgs) -> Result<(), Error> {
+    let order =
+        foreign::Order { results: args.results, files: args.files, suite: args.suite, model: args.model };
+    let (files, report) = foreign::import(&order)?;
+    for file in &files {
+        print(&foreign::told(file));
+    }
+    show_report(&report, &order.results);
     Ok(())
 }
 
@@ -590,23 +638,26 @@ fn run_reference(args: &ReferenceArgs) -> Result<(), Error> {
     let order =
         cost::Order { costs: costs_file.clone().filter(|path| path.exists()), ..cost::Order::default() };
     let (costs, _) = cost::costs(&order, None)?;
-    let given = args.price_in.zip(args.price_out).map(|(usd_in, usd_out)| reference::Price {
-        usd_per_mtok_in: usd_in,
-        usd_per_mtok_cached: args.price_cached.unwrap_or(usd_in),
-        usd_per_mtok_out: usd_out,
-    });
-    let listed = reference::price_of(&costs, args.api.as_deref(), &args.model)?;
-    let (api, listed) = listed.map_or((String::new(), None), |(api, price)| (api, Some(price)));
+    let given = args.price_in.zip(args.price_out);
+    let given = given.map(|(usd_in, usd_out)| [usd_in, args.price_cached.unwrap_or(usd_in), usd_out]);
+    let priced = match given {
+        Some(given) => Some(Priced::given(&args.model, given)),
+        None => Priced::listed(&costs, args.api.as_deref(), &args.model)?,
+    };
     let question = reference_question(args)?;
     say(&format!("asking {} over the network", question.asker.endpoint.url()));
     if question.asker.endpoint.tells_its_key() {
         say("warning: the key travels unencrypted (hint: use https)");
     }
+    // A file that does not take them is told of before anything is paid.
+    if let (Some(_), Some(priced), Some(path)) = (given, &priced, &costs_file) {
+        priced.keep(path)?;
+    }
     let (mut told, mut failed, mut of) = (Vec::new(), 0, 0);
     for suite in &args.suites {
         let items = Chunks::counting("item");
-        let price = (api.as_str(), given.or(listed));
-        let result = reference::measure(&question, suite, price, &cache, &interrupted, &mut |done, all| {
+        let priced = priced.as_ref();
+        let result = reference::measure(&question, suite, priced, &cache, &interrupted, &mut |done, all| {
             items.tell(done, Some(all));
         });
         items.finish();
@@ -790,6 +841,9 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         unsafe_exec: what.unsafe_exec,
         hang_seconds: what.hang_seconds,
         time_minutes: what.time,
+        budget: what.budget.clone(),
+        decide: what.decide.as_deref().and_then(Scope::parse),
+        precision: what.precision,
         repetitions: what.repetitions,
         tolerance: what.tolerance,
         weights: what.weight.clone(),

@@ -42,13 +42,22 @@ pub struct Clock {
     work_done: f64,
     /// Work that was done when this invocation began.
     work_before: f64,
+    /// It may come to less.
+    stops_early: bool,
 }
 
 impl Progress {
     /// Bars if stderr is a terminal, lines otherwise.
     pub fn new(quiet: bool, json: bool) -> Self {
-        let clock =
-            Clock { begun: Instant::now(), trials: 0, done: 0, work: 0.0, work_done: 0.0, work_before: 0.0 };
+        let clock = Clock {
+            begun: Instant::now(),
+            trials: 0,
+            done: 0,
+            work: 0.0,
+            work_done: 0.0,
+            work_before: 0.0,
+            stops_early: false,
+        };
         if quiet {
             Self::Quiet
         } else if json {
@@ -92,10 +101,11 @@ impl Progress {
 impl Clock {
     fn hear(&mut self, event: &Event) {
         match event {
-            Event::SweepStarted { trials, done, work, work_done, .. } => {
+            Event::SweepStarted { trials, done, work, work_done, stops_early, .. } => {
                 self.begun = Instant::now();
                 (self.trials, self.done, self.work) = (*trials, *done, *work);
                 (self.work_done, self.work_before) = (*work_done, *work_done);
+                self.stops_early = *stops_early;
             }
             Event::TrialEnded { work, .. } => {
                 self.done += 1;
@@ -109,6 +119,12 @@ impl Clock {
     fn left(&self) -> Option<Seconds> {
         let pace = (self.work_done - self.work_before) / self.begun.elapsed().as_secs_f64();
         (pace > 0.0).then(|| Seconds((self.work - self.work_done).max(0.0) / pace))
+    }
+
+    /// Time left in words.
+    fn left_text(&self) -> Option<String> {
+        let how = if self.stops_early { "at most" } else { "about" };
+        self.left().map(|left| format!("{how} {left} left"))
     }
 }
 
@@ -229,9 +245,11 @@ fn line(event: &Event, clock: &Clock) -> Option<String> {
         }
         Event::TrialEnded { variant, suite, kind, status, reason, .. } => {
             let what = what(*kind, suite);
-            let left = clock.left().map_or(String::new(), |left| format!(", about {left} left"));
-            let how = if *status == Status::Done {
+            let left = clock.left_text().map_or(String::new(), |left| format!(", {left}"));
+            let how = if *status == Status::Done && reason.is_empty() {
                 "done".to_owned()
+            } else if *status == Status::Done {
+                reason.clone()
             } else {
                 format!("{}: {reason}", status.word())
             };
@@ -278,7 +296,7 @@ impl Bars {
         let clock = &self.clock;
         self.overall.set_prefix(format!("{} of {} trials", clock.done, clock.trials));
         self.overall.set_position((1000.0 * clock.work_done / clock.work.max(1e-9)) as u64);
-        self.overall.set_message(clock.left().map_or_else(String::new, |left| format!("about {left} left")));
+        self.overall.set_message(clock.left_text().unwrap_or_default());
     }
 
     fn print(&self, event: &Event) {

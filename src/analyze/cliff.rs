@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::comparison::{Shown, shown};
 use super::composite::{COMPOSITE, Step, pooled, telling};
 use super::planned::Sheet;
-use super::report::{CliffRow, ComparisonRow, SuiteSummary, VariantRow};
+use super::report::{CliffRow, ComparisonRow, LookRow, SuiteSummary, VariantRow};
+use super::stopping;
 use crate::journal::record::{Capability, SuiteRecord};
 
 /// Rows of `cliffs.csv`: suites in plan order, capabilities, the composite. Only suites with a signal.
@@ -17,9 +18,10 @@ pub(super) fn rows(
     suites: &[SuiteSummary],
     variants: &[VariantRow],
     comparisons: &[ComparisonRow],
+    looks: &[LookRow],
 ) -> Vec<CliffRow> {
     let telling = telling(sheet, suites);
-    let cliffs = Cliffs { sheet, variants, comparisons };
+    let cliffs = Cliffs { sheet, variants, comparisons, looks };
     let mut rows: Vec<CliffRow> =
         telling.iter().map(|suite| cliffs.row("suite", &suite.name, &[(suite, 1.0)])).collect();
     let mut by_capability: BTreeMap<Capability, Vec<(&SuiteRecord, f64)>> = BTreeMap::new();
@@ -42,12 +44,13 @@ struct Cliffs<'a> {
     sheet: &'a Sheet<'a>,
     variants: &'a [VariantRow],
     comparisons: &'a [ComparisonRow],
+    looks: &'a [LookRow],
 }
 
 impl Cliffs<'_> {
     fn row(&self, scope: &str, name: &str, suites: &[(&SuiteRecord, f64)]) -> CliffRow {
         let tolerance = self.sheet.manifest.judging.tolerance;
-        let mut steps = self.steps(suites);
+        let mut steps = self.steps(name, suites);
         steps.sort_by(|a, b| a.1.total_cmp(&b.1));
         let shown: Vec<(&str, f64, Shown)> =
             steps.iter().map(|(name, bpw, step)| (*name, *bpw, shown(step.interval, tolerance))).collect();
@@ -83,7 +86,7 @@ impl Cliffs<'_> {
     }
 
     /// Variants with the base's KV types that have a comparison on each of the suites, with their bits per weight.
-    fn steps(&self, suites: &[(&SuiteRecord, f64)]) -> Vec<(&str, f64, Step)> {
+    fn steps(&self, scope: &str, suites: &[(&SuiteRecord, f64)]) -> Vec<(&str, f64, Step)> {
         let records = &self.sheet.manifest.variants;
         let base = records.first().map(|v| &v.kv);
         let ours = records.iter().skip(1).filter(|v| Some(&v.kv) == base);
@@ -92,7 +95,11 @@ impl Cliffs<'_> {
                 .iter()
                 .filter_map(|(suite, weight)| Some((*weight, self.comparison(name, suite)?)))
                 .collect();
-            if rows.len() == suites.len() { pooled(&rows) } else { None }
+            let step = pooled(&rows).filter(|_| rows.len() == suites.len())?;
+            Some(Step {
+                interval: stopping::interval(self.looks, name, scope).unwrap_or(step.interval),
+                ..step
+            })
         };
         ours.filter_map(|v| {
             let bpw = self.variants.iter().find(|row| row.variant == v.name)?.bpw?;

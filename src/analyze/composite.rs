@@ -60,9 +60,13 @@ pub(super) fn composite(
     let partial =
         if partial.is_empty() { String::new() } else { format!("{} only in part", partial.join(" ")) };
     let names: Vec<&str> = parts.iter().map(|(suite, _)| suite.name.as_str()).collect();
-    let n = parts.iter().map(|(suite, _)| suite.items_planned).sum();
-    let row =
-        |(column, variant): (usize, &String)| metric_row(&whole, column, variant, (chance, n, &partial));
+    let n = |variant: &str| -> u64 {
+        let trials = parts.iter().filter_map(|(suite, _)| sheet.suite_trial(variant, &suite.name));
+        trials.map(|trial| trial.items().len() as u64).sum()
+    };
+    let row = |(column, variant): (usize, &String)| {
+        metric_row(&whole, column, variant, (chance, n(variant), &partial))
+    };
     let metrics = joint.variants.iter().enumerate().filter_map(row).collect();
     let paired = |variant: &str| {
         let row = |(suite, weight): &(&SuiteRecord, f64)| {

@@ -21,29 +21,44 @@ pub(super) struct Joint {
     /// Variants, in plan order: the columns of every [`Resampled`].
     pub variants: Vec<String>,
     suites: BTreeMap<String, Resampled>,
+    /// By suite and variant: scores of those that have other items than the base, as they would be on the base's.
+    carried: BTreeMap<(String, String), f64>,
 }
 
 impl Joint {
     /// Resamples each suite on the metric that stands for its quality.
     pub fn new(sheet: &Sheet, suites: &[SuiteSummary]) -> Self {
         let variants: Vec<String> = sheet.manifest.variants.iter().map(|v| v.name.clone()).collect();
-        let mut found = BTreeMap::new();
+        let (mut found, mut carried) = (BTreeMap::new(), BTreeMap::new());
         for (place, suite) in sheet.manifest.suites.iter().enumerate() {
             let Some(summary) = suites.iter().find(|s| s.name == suite.name && !s.no_signal) else {
                 continue;
             };
-            let strata = strata(sheet, suite, quality_metric(summary), &variants);
+            let (strata, shadows) = strata(sheet, suite, quality_metric(summary), &variants);
             let clusters: usize = strata.iter().map(Vec::len).sum();
             if clusters == 0 {
                 continue;
             }
-            let most = MOST_SUMS / (clusters * variants.len().max(1));
+            let columns = variants.len() + shadows.len();
+            let most = MOST_SUMS / (clusters * columns.max(1));
             // Suites are drawn independently of each other.
             let seed = sheet.manifest.seed.wrapping_add(place as u64);
-            let drawn = stats::resampled(&strata, variants.len(), seed, most.clamp(LEAST, RESAMPLES));
+            let mut drawn = stats::resampled(&strata, columns, seed, most.clamp(LEAST, RESAMPLES));
+            carry(&mut drawn, &shadows, variants.len());
+            for column in shadows {
+                if let Some((name, point)) = variants.get(column).zip(drawn.points.get(column)) {
+                    carried.insert((suite.name.clone(), name.clone()), *point);
+                }
+            }
             found.insert(suite.name.clone(), drawn);
         }
-        Self { variants, suites: found }
+        Self { variants, suites: found, carried }
+    }
+
+    /// The score of a variant that has other items than the base, as it would be on the base's: the base's own plus the
+    /// mean difference on the items both have.
+    pub fn carried(&self, suite: &str, variant: &str) -> Option<f64> {
+        self.carried.get(&(suite.to_owned(), variant.to_owned())).copied().filter(|score| score.is_finite())
     }
 
     /// The resamples of a suite; nothing where it has no signal or no items.
@@ -62,20 +77,67 @@ impl Joint {
     }
 }
 
-fn strata(sheet: &Sheet, suite: &SuiteRecord, metric: &str, variants: &[String]) -> Vec<Vec<Cluster>> {
+/// Clusters by stratum, and the columns of variants that have other items than the base. Behind the columns of the
+/// variants each of those has another, of the base on the items both have.
+fn strata(
+    sheet: &Sheet,
+    suite: &SuiteRecord,
+    metric: &str,
+    variants: &[String],
+) -> (Vec<Vec<Cluster>>, Vec<usize>) {
     let items = |variant: &String| sheet.suite_trial(variant, &suite.name).map_or(&[][..], Planned::items);
     let kind = sheet.kind_of(suite);
     if kind != SuiteKind::Text {
-        let each: Vec<BTreeMap<u64, f64>> =
+        let mut each: Vec<BTreeMap<u64, f64>> =
             variants.iter().map(|v| scores::of(kind, items(v), metric)).collect();
-        return vec![of_questions(suite, &each)];
+        let shadows = shadowed(&mut each);
+        return (vec![of_questions(suite, &each)], shadows);
     }
     let parts: Vec<_> = variants.iter().map(|v| texts(suite, items(v))).collect();
     let corpora = parts.iter().map(Vec::len).max().unwrap_or(0);
     let corpus = |place: usize| -> Vec<Vec<&ItemRecord>> {
         parts.iter().map(|p| p.get(place).map(|(_, items)| items.clone()).unwrap_or_default()).collect()
     };
-    (0..corpora).map(|place| of_text(&corpus(place))).collect()
+    ((0..corpora).map(|place| of_text(&corpus(place))).collect(), Vec::new())
+}
+
+/// Adds the base's scores on the items of each variant that has others than the base, as a variant has that was stopped
+/// early. Returns whose they are.
+fn shadowed(each: &mut Vec<BTreeMap<u64, f64>>) -> Vec<usize> {
+    let Some(base) = each.first().cloned() else { return Vec::new() };
+    let (mut shadows, mut columns) = (Vec::new(), Vec::new());
+    for (column, own) in each.iter_mut().enumerate().skip(1) {
+        if own.is_empty() || own.keys().eq(base.keys()) {
+            continue;
+        }
+        own.retain(|index, _| base.contains_key(index));
+        let shadow = base.iter().filter(|(index, _)| own.contains_key(index));
+        columns.push(shadow.map(|(index, score)| (*index, *score)).collect());
+        shadows.push(column);
+    }
+    each.extend(columns);
+    shadows
+}
+
+/// Puts variants with other items than the base on the base's: the base's mean plus the mean difference. What is left are
+/// the columns of the variants.
+fn carry(drawn: &mut Resampled, shadows: &[usize], variants: usize) {
+    let before = drawn.clone();
+    for (place, column) in shadows.iter().enumerate() {
+        let shadow = variants + place;
+        if let (Some(own), Some(base), Some(other)) =
+            (drawn.points.get_mut(*column), before.points.first(), before.points.get(shadow))
+        {
+            *own += base - other;
+        }
+        if let (Some(own), Some(base), Some(other)) =
+            (drawn.draws.get_mut(*column), before.draws.first(), before.draws.get(shadow))
+        {
+            own.iter_mut().zip(base.iter().zip(other)).for_each(|(own, (base, other))| *own += base - other);
+        }
+    }
+    drawn.points.truncate(variants);
+    drawn.draws.truncate(variants);
 }
 
 /// Items that share something are one cluster.
@@ -114,4 +176,33 @@ fn of_text(each: &[Vec<&ItemRecord>]) -> Vec<Cluster> {
         }
     }
     chunks.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A variant that was stopped after the items the base finds easy is not better for it.
+    #[test]
+    fn a_variant_with_fewer_items_is_put_on_the_base_s() {
+        let scores = |range: std::ops::Range<u64>, right: &dyn Fn(u64) -> bool| -> BTreeMap<u64, f64> {
+            range.map(|index| (index, f64::from(u8::from(right(index))))).collect()
+        };
+        // The base is right on the first half; the variant had only that, and lost one in ten of it.
+        let base = scores(0..100, &|index| index < 50);
+        let whole = scores(0..100, &|index| index < 50);
+        let stopped = scores(0..50, &|index| index % 10 != 0);
+        let mut each = vec![base, whole, stopped];
+        let shadows = shadowed(&mut each);
+        assert_eq!((shadows.clone(), each.len(), each[3].len()), (vec![2], 4, 50));
+        let clusters: Vec<Cluster> = (0..100)
+            .map(|index| each.iter().map(|s| s.get(&index).map_or((0.0, 0.0), |s| (*s, 1.0))).collect())
+            .collect();
+        let mut drawn = stats::resampled(&[clusters], each.len(), 1, 500);
+        carry(&mut drawn, &shadows, 3);
+        assert_eq!((drawn.points.len(), drawn.draws.len()), (3, 3));
+        assert!((drawn.points[2] - 0.4).abs() < 1e-12 && (drawn.points[1] - 0.5).abs() < 1e-12);
+        let lost: Vec<f64> = drawn.draws[2].iter().zip(&drawn.draws[0]).map(|(v, b)| v - b).collect();
+        assert!(lost.iter().all(|d| (-0.35..=0.0).contains(d)), "paired draws");
+    }
 }

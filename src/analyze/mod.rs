@@ -10,6 +10,8 @@ mod composite;
 pub mod cost;
 pub mod device;
 pub mod fit;
+mod flips;
+pub mod foreign;
 mod frontier;
 mod generated;
 mod joint;
@@ -17,6 +19,7 @@ mod long_context;
 mod loops;
 mod measure;
 mod noise;
+pub mod page;
 mod perplexity;
 mod planned;
 pub mod recommend;
@@ -24,6 +27,7 @@ pub mod report;
 mod scores;
 pub mod speculation;
 mod speed;
+pub mod stopping;
 mod summary;
 mod text;
 mod text_report;
@@ -39,10 +43,11 @@ pub use crate::journal::record::{
     ChoiceScore, ChoiceScoring, ChunkScore, Extracted, F32Array, GeneratedAnswer, GeneratedScore, Grade,
     ItemRecord, ItemScore, Stop, Verdict,
 };
+pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;
 pub use speed::rows_of;
-pub use summary::{report, report_with_costs};
+pub use summary::{Analysis, analysis, report};
 pub use text::Figure;
 pub use text_report::{StoreUsed, TextReport};

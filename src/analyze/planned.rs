@@ -3,7 +3,7 @@
 
 use crate::journal::reader::TrialData;
 use crate::journal::record::{
-    ItemRecord, ItemScore, Manifest, Outcome, Status, SuiteRecord, TrialKind, TrialSpec,
+    ItemRecord, ItemScore, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialKind, TrialSpec,
 };
 use std::collections::HashMap;
 
@@ -120,6 +120,16 @@ impl<'a> Planned<'a> {
     /// Pieces of its work that failed, over all invocations.
     pub fn failures(&self) -> u32 {
         self.data.map_or(0, |d| d.failures)
+    }
+
+    /// Items there were at each look.
+    pub fn looks(&self) -> &'a [u64] {
+        self.data.map_or(&[], |d| d.looks.as_slice())
+    }
+
+    /// Why it was stopped before its last item.
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.data.and_then(|d| d.stopped)
     }
 
     /// Its result beside the items.

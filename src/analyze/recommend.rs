@@ -9,9 +9,7 @@ use serde::Serialize;
 use super::frontier::quality_metric;
 use super::joint::Joint;
 use super::report::{ComparisonRow, Report, SuiteSummary, VariantRow};
-use super::summary;
-use crate::analyze::cost::Costs;
-use crate::journal::reader::TrialData;
+use super::summary::Analysis;
 use crate::journal::record::Manifest;
 use crate::units::Bytes;
 
@@ -101,18 +99,13 @@ struct Candidate<'a> {
     draws: Vec<f64>,
 }
 
-/// Recommends a variant of a sweep. `costs` are priced at the volume asked for.
+/// Recommends a variant of a sweep, whose costs are those of the volume asked for.
 #[must_use]
-pub fn recommend(
-    manifest: &Manifest,
-    trials: &[TrialData],
-    costs: &Costs,
-    limits: &Limits,
-) -> Recommendation {
-    let (report, joint) = summary::with_joint(manifest, trials, costs);
-    let Some(suite) = quality(&report, &joint) else { return nothing_measured() };
-    let asked = Asked { report: &report, suite, limits, allowed: allowed(suite, limits, manifest) };
-    let (candidates, mut ruled_out) = asked.candidates(&joint);
+pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> Recommendation {
+    let Analysis { report, joint } = analysis;
+    let Some(suite) = quality(report, joint) else { return nothing_measured() };
+    let asked = Asked { report, suite, limits, allowed: allowed(suite, limits, manifest) };
+    let (candidates, mut ruled_out) = asked.candidates(joint);
     let (kept, dropped): (Vec<&Candidate>, Vec<&Candidate>) =
         candidates.iter().partition(|c| c.drop <= asked.allowed);
     ruled_out.extend(dropped.iter().map(|c| asked.drops(c)));
@@ -288,9 +281,7 @@ impl<'a> Asked<'a> {
 
     fn comparison(&self, variant: &str) -> Option<&ComparisonRow> {
         let metric = quality_metric(self.suite);
-        let own =
-            |c: &&ComparisonRow| c.variant == variant && c.suite == self.suite.name && c.metric == metric;
-        self.report.comparisons.iter().find(own)
+        self.report.comparison(variant, &self.suite.name, metric)
     }
 
     /// The reason in three sentences, and what makes it unsure.

@@ -37,6 +37,45 @@ pub struct Report {
     pub cliffs: Vec<CliffRow>,
     /// What it costs to run each variant.
     pub costs: CostSheet,
+    /// What a sweep that stops early knew at each of its looks.
+    pub looks: Vec<LookRow>,
+}
+
+/// A row of `looks.csv`: what was known of a variant at one look of a sweep that stops early.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct LookRow {
+    /// Variant.
+    pub variant: String,
+    /// `composite`, or the suite that was decided for itself.
+    pub scope: String,
+    /// Which look, from 1.
+    pub look: u64,
+    /// Items of the variant at that look, over the suites of the scope.
+    pub items: u64,
+    /// Items of those suites in all.
+    pub of: u64,
+    /// Mean difference from the base on them.
+    pub delta: Option<f64>,
+    /// Lower end of an interval of the difference over *all* planned items that holds at all looks together.
+    pub ci_low: Option<f64>,
+    /// Its upper end.
+    pub ci_high: Option<f64>,
+    /// What stopped the variant here: `equal`, `worse`, `better`, `dominated` or `precise`; empty before.
+    pub rule: String,
+    /// Where it is dominated, by which variant.
+    pub by: String,
+    /// Lower end of an interval of the difference over other items of the same kind, at all looks together.
+    pub more_low: Option<f64>,
+    /// Its upper end.
+    pub more_high: Option<f64>,
+    /// What that interval shows: `equal`, `worse`, `better` or `open`: not enough items.
+    pub shown: String,
+    /// The suites of the scope at that look.
+    pub suites: String,
+    /// What may be lost for a variant to count as equal.
+    pub tolerance: f64,
+    /// Half the width of an interval that is narrow enough.
+    pub precision: f64,
 }
 
 /// Who, what, when and where: for captions.
@@ -378,6 +417,10 @@ pub struct TrialRow {
     pub tokens_decoded: Option<u64>,
     /// Tokens that item-by-item, choice-by-choice work would have decoded; empty where nothing is shared.
     pub tokens_naive: Option<u64>,
+    /// What stopped it before its last item; empty if nothing did.
+    pub stopped: String,
+    /// The look at which it was stopped, or those it had; empty of a sweep that does not go on in rounds.
+    pub looks: Option<u64>,
 }
 
 /// A row of `capabilities.csv`: what a variant has left of what the base can do.
@@ -415,6 +458,12 @@ impl Report {
     pub fn partial_suites(&self) -> Vec<&str> {
         let partial = self.suites.iter().filter(|suite| !suite.partial.is_empty());
         partial.map(|suite| suite.name.as_str()).collect()
+    }
+
+    /// A variant against the base on a suite and metric.
+    #[must_use]
+    pub fn comparison(&self, variant: &str, suite: &str, metric: &str) -> Option<&ComparisonRow> {
+        self.comparisons.iter().find(|c| c.variant == variant && c.suite == suite && c.metric == metric)
     }
 
     /// The metric row of a variant, suite and metric, if there is one with a value.

@@ -5,24 +5,32 @@ use super::joint::Joint;
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
 use super::{
-    capability, cliff, comparison, composite, frontier, long_context, measure, speculation, speed, trial,
-    variant,
+    capability, cliff, comparison, composite, frontier, long_context, measure, speculation, speed, stopping,
+    trial, variant,
 };
 use crate::journal::reader::TrialData;
 use crate::journal::record::{Machine, Manifest, SuiteRecord};
 
-/// As [`report`], with what it costs to run each variant.
-#[must_use]
-pub fn report_with_costs(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> Report {
-    with_joint(manifest, trials, costs).0
+/// A report with the resamples of all variants together that it was made with, which a recommendation is made from.
+pub struct Analysis {
+    /// What is shown.
+    pub report: Report,
+    pub(super) joint: Joint,
 }
 
-/// The report, with the resamples of all variants together that it was made with.
-pub(super) fn with_joint(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> (Report, Joint) {
+impl std::fmt::Debug for Analysis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Analysis").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+/// As [`report`], with what it costs to run each variant.
+#[must_use]
+pub fn analysis(manifest: &Manifest, trials: &[TrialData], costs: &Costs) -> Analysis {
     let sheet = Sheet::new(manifest, trials);
     let (plain, joint) = without_costs(&sheet);
     let costs = cost::sheet(&sheet, &plain, costs);
-    (Report { costs, ..plain }, joint)
+    Analysis { report: Report { costs, ..plain }, joint }
 }
 
 /// Everything that is shown of a sweep but costs, from its plan and what has been measured of it so far. Trials that the
@@ -52,13 +60,15 @@ fn without_costs(sheet: &Sheet) -> (Report, Joint) {
         metrics.extend(whole.metrics);
         comparisons.extend(whole.comparisons);
     }
+    let looks = stopping::rows(sheet);
+    stopping::widen(&mut comparisons, &looks, &suites);
     let judged = comparisons.iter_mut().map(|row| {
         let is_main = suites.iter().any(|s| s.name == row.suite && s.main_metric == row.metric);
         (is_main, row)
     });
     comparison::judge_all(judged, manifest.judging.tolerance);
     let frontier = frontier::rows(&suites, &variants, &metrics, &comparisons, &joint);
-    let cliffs = cliff::rows(sheet, &suites, &variants, &comparisons);
+    let cliffs = cliff::rows(sheet, &suites, &variants, &comparisons, &looks);
     let report = Report {
         fallbacks: variant::fallbacks(sheet),
         speed: speed::rows(sheet),
@@ -74,6 +84,7 @@ fn without_costs(sheet: &Sheet) -> (Report, Joint) {
         metrics,
         frontier,
         costs: CostSheet::default(),
+        looks,
     };
     (report, joint)
 }

@@ -1,6 +1,7 @@
 //! Whole reports of small invented sweeps, and the numbers of texts against llama-perplexity's formulas.
 
 mod costs;
+mod flips;
 
 use super::report::{MetricRow, Report};
 use super::{perplexity, report};
@@ -100,6 +101,8 @@ fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> 
         failures: 0,
         outcome: None,
         items,
+        looks: Vec::new(),
+        stopped: None,
         damaged: 0,
     }
 }

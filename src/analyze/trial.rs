@@ -31,5 +31,10 @@ fn row(trial: &Planned) -> TrialRow {
         decode_s: cost.map(|cost| cost.decode_s),
         tokens_decoded: cost.map(|cost| cost.tokens_decoded),
         tokens_naive: cost.map(|cost| cost.tokens_naive).filter(|tokens| *tokens > 0),
+        stopped: trial.stopped().map_or("", |stopped| stopped.rule.word()).to_owned(),
+        looks: trial
+            .stopped()
+            .map(|stopped| stopped.look)
+            .or(Some(trial.looks().len() as u64).filter(|n| *n > 0)),
     }
 }

@@ -285,36 +285,47 @@ fn clusters(a: &[&ItemRecord], b: &[&ItemRecord]) -> Vec<[f64; 5]> {
     alike.map(|(one, two)| [one.tokens as f64, one.q, two.q, one.kld, two.kld]).collect()
 }
 
-/// The items that are right in one and wrong in the other.
+/// The items that are right in one and wrong in the other, with their texts.
 fn flipped<'a>(
     kind: SuiteKind,
     metric: &'a str,
     first: &'a Planned<'a>,
     second: &'a Planned<'a>,
 ) -> impl Iterator<Item = Flipped> + use<'a> {
+    flips(kind, metric, first, second).map(move |(item, other, lost)| Flipped {
+        variant_a: first.spec.variant.clone(),
+        variant_b: second.spec.variant.clone(),
+        suite: first.spec.suite.clone(),
+        id: item.id.clone(),
+        lost,
+        prompt: prompt(&item.score),
+        answer_a: answer(&item.score, metric),
+        answer_b: answer(&other.score, metric),
+        right: right(&item.score),
+    })
+}
+
+/// The items that are right in one and wrong in the other: the first's record, the second's, and whether the first had it
+/// right.
+pub(super) fn flips<'a>(
+    kind: SuiteKind,
+    metric: &str,
+    first: &'a Planned<'a>,
+    second: &'a Planned<'a>,
+) -> impl Iterator<Item = (&'a ItemRecord, &'a ItemRecord, bool)> + use<'a> {
     let score = |items: &[ItemRecord]| scores::of(kind, items, metric);
     let (one, two) = (score(first.items()), score(second.items()));
     let items: BTreeMap<u64, &ItemRecord> = second.items().iter().map(|item| (item.index, item)).collect();
     first.items().iter().filter_map(move |item| {
         let (a, b) = (*one.get(&item.index)?, *two.get(&item.index)?);
-        let other = items.get(&item.index)?;
         // Of what is neither right nor wrong, nothing flips.
         let is_flip = (a - b).abs() >= 1.0 - 1e-9;
-        is_flip.then(|| Flipped {
-            variant_a: first.spec.variant.clone(),
-            variant_b: second.spec.variant.clone(),
-            suite: first.spec.suite.clone(),
-            id: item.id.clone(),
-            lost: a > b,
-            prompt: prompt(&item.score),
-            answer_a: answer(&item.score, metric),
-            answer_b: answer(&other.score, metric),
-            right: right(&item.score),
-        })
+        is_flip.then_some((item, *items.get(&item.index)?, a > b))
     })
 }
 
-fn prompt(score: &ItemScore) -> String {
+/// What was asked.
+pub(super) fn prompt(score: &ItemScore) -> String {
     match score {
         ItemScore::Choice { prompt, .. } => prompt.clone(),
         ItemScore::Generated(score) => score.prompt.clone(),
@@ -322,7 +333,8 @@ fn prompt(score: &ItemScore) -> String {
     }
 }
 
-fn answer(score: &ItemScore, metric: &str) -> String {
+/// What was answered.
+pub(super) fn answer(score: &ItemScore, metric: &str) -> String {
     match score {
         ItemScore::Choice { choices, .. } => {
             let picked = choice::picked(score, metric).and_then(|place| choices.get(place));
@@ -333,7 +345,8 @@ fn answer(score: &ItemScore, metric: &str) -> String {
     }
 }
 
-fn right(score: &ItemScore) -> String {
+/// What is right, where that is one text.
+pub(super) fn right(score: &ItemScore) -> String {
     match score {
         ItemScore::Choice { choices, answer, .. } => {
             choices.get(*answer as usize).map_or(String::new(), |choice| choice.text.clone())

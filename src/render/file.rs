@@ -27,9 +27,25 @@ pub enum RenderError {
         /// What the formatter said.
         source: csv::Error,
     },
+    /// A table that was written before cannot be read as what it should be.
+    #[error("{} cannot be read as a table: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
     /// A chart cannot be drawn or written.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// The page's template and what it is filled with do not fit.
+    #[error("{} could not be put together: {source}", path.display())]
+    Page {
+        /// The file.
+        path: PathBuf,
+        /// What the template engine said.
+        source: minijinja::Error,
+    },
     /// A trial's id cannot be the name of a file.
     #[error("the trial id {id:?} is not a file name")]
     TrialId {
@@ -51,7 +67,8 @@ impl RenderError {
                 ),
                 _ => Some("the files can be rebuilt with `bitfrontier report`; no measurement is lost".to_owned()),
             },
-            Self::Format { .. } => None,
+            Self::Format { .. } | Self::Page { .. } => None,
+            Self::Read { .. } => Some("`bitfrontier report` makes the tables again".to_owned()),
             Self::Chart(error) => error.hint(),
             Self::TrialId { .. } => Some("the manifest of this sweep was changed by hand".to_owned()),
         }

@@ -30,7 +30,8 @@ pub fn lines(answer: &Recommendation) -> String {
     lines.join("\n") + "\n"
 }
 
-fn why(out: &RuledOut) -> String {
+/// Why a variant is ruled out, with what it has and what is allowed.
+pub(super) fn why(out: &RuledOut) -> String {
     let value = |unit: fn(f64) -> String| {
         let (own, limit) =
             (out.value.map_or("unknown".to_owned(), unit), out.allowed.map_or(String::new(), unit));

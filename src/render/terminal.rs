@@ -17,9 +17,13 @@ const GAP: &str = "  ";
 /// Terminals narrower than this get lines of this width.
 const NARROWEST: usize = 24;
 
+/// Width of a bar.
+const BAR: usize = 8;
+
 /// Columns in the order in which a narrow terminal loses them; `Keep` never goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
+    Bar,
     PromptSpeed,
     Memory,
     Speed,
@@ -120,13 +124,43 @@ fn columns(report: &Report, width: usize) -> Vec<Column> {
         column(Rank::Size, "size", "", &|v| size(v.file_bytes)),
     ];
     columns.extend(suites);
+    let left = yardstick(report);
+    columns.extend(left.map(|suite| Column {
+        left: true,
+        ..column(Rank::Bar, "left of", &suite.name, &|v| Some(bar(kept(report, v, suite)?)))
+    }));
+    let fastest = report.variants.iter().filter_map(|v| v.tg128_tps).fold(0.0, f64::max);
+    let speed = |v: &VariantRow| v.tg128_tps.filter(|_| fastest > 0.0).map(|tps| bar(tps / fastest));
     columns.extend([
         column(Rank::PromptSpeed, "pp512", "tokens/s", &|v| v.pp512_tps.map(|t| format!("{t:.1}"))),
         column(Rank::Speed, "tg128", "tokens/s", &|v| v.tg128_tps.map(|t| format!("{t:.1}"))),
+        Column { left: true, ..column(Rank::Bar, "", "", &speed) },
         column(Rank::Memory, "peak", "memory", &|v| size(v.peak_rss_bytes)),
         column(Rank::Frontier, "frontier", "", &mark),
     ]);
     columns
+}
+
+/// The accuracy that bars are drawn of: the composite's, or that of the first suite with a signal.
+fn yardstick(report: &Report) -> Option<&SuiteSummary> {
+    let telling = || report.suites.iter().filter(|suite| suite.n_unit == "items" && !suite.no_signal);
+    telling().find(|suite| suite.main_metric == "mean_score").or_else(|| telling().next())
+}
+
+/// What is left of the base's accuracy above chance.
+fn kept(report: &Report, variant: &VariantRow, suite: &SuiteSummary) -> Option<f64> {
+    let value = |name: &str| report.metric(name, &suite.name, &suite.main_metric)?.value;
+    let chance = suite.chance.unwrap_or(0.0);
+    let whole = value(&report.variants.first()?.variant)? - chance;
+    Some((value(&variant.variant)? - chance) / whole).filter(|_| whole > 0.0)
+}
+
+/// A bar of eighths of a character; what is beyond the whole is cut off.
+fn bar(share: f64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * PARTS.len()) as f64).round() as usize;
+    let part = PARTS.get(eighths % PARTS.len()).copied().unwrap_or_default();
+    format!("{}{part}", "█".repeat(eighths / PARTS.len()))
 }
 
 /// A variant's main metric on a suite with half of its 95% interval.
@@ -189,7 +223,8 @@ fn trouble(report: &Report, variant: &VariantRow) -> Option<(String, Paint)> {
     if status == "done" || status.is_empty() {
         return None;
     }
-    let paint = if status.ends_with("pending") { Paint::Yellow } else { Paint::Red };
+    let waits = status.ends_with("pending") || variant.is_foreign();
+    let paint = if waits { Paint::Yellow } else { Paint::Red };
     let suite = variant.status.rsplit_once(": ").map_or("", |(work, _)| work);
     let rows = || report.metrics.iter().filter(|m| m.variant == variant.variant && m.status != "done");
     // A variant whose file could not be made says why in the suites that were skipped for it.
@@ -328,6 +363,7 @@ mod tests {
             capabilities: Vec::new(),
             long_context: Vec::new(),
             cliffs: Vec::new(),
+            looks: Vec::new(),
             costs: CostSheet::default(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),
@@ -346,12 +382,12 @@ mod tests {
     #[test]
     fn a_wide_terminal_has_all_columns() {
         let expected = "\
-variant   bpw       size         moby-dick     hellaswag     pp512     tg128       peak  frontier
-                                  kld_mean      acc_norm  tokens/s  tokens/s     memory
-base     4.85  432.0 MiB  0.00000 ±0.00000  0.431 ±0.021    1234.6      45.7  512.0 MiB         *
-Q4_K_M   4.85  140.0 MiB  0.18235 ±0.00456  0.425 ±0.021    1234.6      45.7  512.0 MiB         *
-Q4_1     4.85  150.0 MiB                 -             -    1234.6      45.7  512.0 MiB
-Q2_K     4.85   90.0 MiB                 -             -         -         -          -
+variant   bpw       size         moby-dick     hellaswag  left of       pp512     tg128                 peak  frontier
+                                  kld_mean      acc_norm  hellaswag  tokens/s  tokens/s               memory
+base     4.85  432.0 MiB  0.00000 ±0.00000  0.431 ±0.021  ████████     1234.6      45.7  ████████  512.0 MiB         *
+Q4_K_M   4.85  140.0 MiB  0.18235 ±0.00456  0.425 ±0.021  ███████▉     1234.6      45.7  ████████  512.0 MiB         *
+Q4_1     4.85  150.0 MiB                 -             -  -            1234.6      45.7  ████████  512.0 MiB
+Q2_K     4.85   90.0 MiB                 -             -  -                 -         -  -                 -
   moby-dick: crashed (the worker died of signal 6)
 ";
         assert_eq!(summary_table(&report(), 140, false), expected);

@@ -67,7 +67,5 @@ pub fn cost(order: &Order, folder: &Path) -> Result<Report, Error> {
         let path = folder.join(derive::COSTS);
         files::replace(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })?;
     }
-    let report = derive::tables(folder, &manifest, &trials)?;
-    derive::charts(folder, &report)?;
-    Ok(report)
+    derive::shown(folder, &manifest, &trials)
 }

@@ -1,6 +1,7 @@
-//! Tables, item files and charts, derived from manifest and trials and from nothing else, so that they can be
+//! Tables, item files, charts and the page of them, derived from manifest and trials and from nothing else, so that they can be
 //! made again byte for byte.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,6 +10,7 @@ use crate::analyze;
 use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
+use crate::journal::foreign::record as foreign;
 use crate::journal::reader::{JournalError, TrialData, read_manifest, read_trial};
 use crate::journal::record::{Manifest, TrialKind};
 use crate::render::{self, RenderError};
@@ -41,12 +43,31 @@ pub fn costs(folder: &Path) -> Result<Costs, Error> {
     }
 }
 
+/// The name of a results folder's foreign measurements.
+pub const FOREIGN: &str = foreign::FILE;
+
+/// Everything there is to show, what was imported last.
+pub fn report(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
+    with_foreign(folder, analyze::analysis(manifest, trials, &costs(folder)?).report)
+}
+
+/// Adds what was imported.
+pub fn with_foreign(folder: &Path, mut report: Report) -> Result<Report, Error> {
+    analyze::foreign::join(&mut report, &foreign::kept(folder)?);
+    Ok(report)
+}
+
 /// Rewrites the tables; cheap enough after every trial.
 pub fn tables(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
-    let costs = costs(folder)?;
-    let report = analyze::report_with_costs(manifest, trials, &costs);
-    render::csv::write_all(&report, folder)?;
+    let report = report(folder, manifest, trials)?;
+    write_tables(folder, &report)?;
     Ok(report)
+}
+
+fn write_tables(folder: &Path, report: &Report) -> Result<(), Error> {
+    // They would be older than the tables.
+    render::parquet::remove_all(folder)?;
+    Ok(render::csv::write_all(report, folder)?)
 }
 
 /// Rewrites the item file of one trial.
@@ -62,8 +83,11 @@ pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
 pub fn charts(folder: &Path, report: &Report) -> Result<(), Error> {
     let charts = folder.join("charts");
     let drawn = render::draw_all(report, &charts).map_err(RenderError::from)?;
-    for entry in fs::read_dir(&charts).into_iter().flatten().flatten() {
-        let path = entry.path();
+    // Those for dark pages have a folder of their own.
+    let folders: BTreeSet<&Path> =
+        drawn.iter().filter_map(|path| path.parent()).chain([charts.as_path()]).collect();
+    let entries = folders.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    for path in entries.map(|entry| entry.path()) {
         let ours = path.extension().is_some_and(|e| e == "png" || e == "svg");
         if ours && !drawn.contains(&path) {
             // Best effort: an old chart more is no harm to the new ones.
@@ -73,13 +97,22 @@ pub fn charts(folder: &Path, report: &Report) -> Result<(), Error> {
     Ok(())
 }
 
+/// Rewrites tables, charts and the page.
+pub fn shown(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
+    let analysis = analyze::analysis(manifest, trials, &costs(folder)?);
+    let background = analyze::page::background(manifest, trials, &analysis);
+    let report = with_foreign(folder, analysis.report)?;
+    write_tables(folder, &report)?;
+    charts(folder, &report)?;
+    render::html::write(&report, &background, folder)?;
+    Ok(report)
+}
+
 /// Rebuilds everything that is derived.
 pub fn all(folder: &Path) -> Result<Report, Error> {
     let (manifest, trials) = read(folder)?;
-    let report = tables(folder, &manifest, &trials)?;
     for trial in &trials {
         items(folder, trial)?;
     }
-    charts(folder, &report)?;
-    Ok(report)
+    shown(folder, &manifest, &trials)
 }

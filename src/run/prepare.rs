@@ -131,6 +131,7 @@ pub fn prepare(
     shallow_enough(&config, &base)?;
     let mut inputs = Inputs::locate(&config, &cache)?;
     let mut suites = config.suites.iter().map(suite::parse).collect::<Result<Vec<_>, _>>()?;
+    decidable(&config, &suites)?;
     // What is missing is told before anything takes time.
     for suite in &suites {
         data::locate_all(suite, &cache, config.fetch)?;
@@ -197,6 +198,19 @@ pub fn prepare(
     prepared.files = file_plans(&prepared, &mut inspector)?;
     prepared.trials = trials(&prepared);
     Ok(prepared)
+}
+
+/// Refuses to stop early where there is nothing that could be decided.
+fn decidable(config: &SweepConfig, suites: &[Suite]) -> Result<(), Error> {
+    let has_questions = suites.iter().any(|suite| !matches!(suite.scoring, Scoring::Text(_)));
+    if config.judging.decide.is_none() || has_questions {
+        return Ok(());
+    }
+    Err(Error::Plan(PlanError::Missing {
+        place: "decide".to_owned(),
+        what: "trials are to stop when their answer is known, and there is no suite of questions".to_owned(),
+        hint: "texts are always read whole: add a suite of questions, or leave --decide out".to_owned(),
+    }))
 }
 
 /// Refuses depths of the speed surface that the model's context cannot hold.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use crate::analyze::analysis;
 use crate::analyze::fit::Fit;
 use crate::analyze::recommend::{Limits, Memory, Recommendation, recommend as choose};
 use crate::error::Error;
@@ -51,7 +52,7 @@ pub fn recommend(question: &Question, interrupted: &AtomicBool) -> Result<Recomm
         max_drop: question.max_drop,
         monthly_tokens: question.monthly_tokens,
     };
-    Ok(choose(&manifest, &trials, &costs, &limits))
+    Ok(choose(&manifest, &analysis(&manifest, &trials, &costs), &limits))
 }
 
 /// What every variant needs, if memory was asked for.

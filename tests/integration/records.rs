@@ -19,6 +19,8 @@ pub struct Trial {
     pub status: String,
     pub reason: String,
     pub failures: u64,
+    /// Whether it was stopped because its answer was known.
+    pub stopped: bool,
     /// Intact journal lines of each item.
     pub lines: BTreeMap<u64, u64>,
     /// Journal lines that are not whole.
@@ -64,6 +66,7 @@ fn trial(out: &Path, spec: &Value) -> Trial {
         kind: text(&spec["kind"]),
         suite: text(&spec["suite"]),
         planned: spec["items_planned"].as_u64().unwrap_or(0),
+        stopped: file["stopped"].is_object(),
         status: file["status"].as_str().unwrap_or("pending").to_owned(),
         reason: text(&file["reason"]),
         failures: file["failures"].as_u64().unwrap_or(0),
@@ -110,7 +113,7 @@ pub fn losses(out: &Path) -> Vec<String> {
         if trial.status != "done" {
             wrong.push(format!("{name} is {}: {}", trial.status, trial.reason));
         }
-        if trial.lines.len() as u64 != trial.planned {
+        if !trial.stopped && trial.lines.len() as u64 != trial.planned {
             wrong.push(format!("{name} has {} items of {}", trial.lines.len(), trial.planned));
         }
         for (index, count) in trial.lines.iter().filter(|(_, count)| **count != 1) {

@@ -241,6 +241,8 @@ fn charts_are_images(sandbox: &Sandbox) {
 
 fn derived_files_are_rebuilt_byte_for_byte(sandbox: &Sandbox) {
     let before = contents(sandbox, "out");
+    let page = String::from_utf8_lossy(&before["report.html"]);
+    assert!(page.contains("id=\"packed-flips-0\"") && page.trim_end().ends_with("</html>"), "{}", page.len());
     for name in before.keys() {
         let is_record = name == "manifest.json" || name.starts_with("trials/") || name.starts_with("logs/");
         if !is_record {
@@ -472,6 +474,10 @@ fn the_default_words_on_a_pipe_are_plain_lines() {
     assert_eq!(lines.len(), 8, "a line a trial: {lines:?}");
     assert!(lines[7].starts_with("[7/7] Q8_0 speed: done"), "{lines:?}");
     assert!(swept.stdout.starts_with("variant"), "{}", swept.stdout);
-    assert!(swept.stdout.ends_with("tables: out/*.csv\ncharts: out/charts/\n"), "{}", swept.stdout);
+    assert!(
+        swept.stdout.ends_with("tables: out/*.csv\ncharts: out/charts/\npage:   out/report.html\n"),
+        "{}",
+        swept.stdout
+    );
     assert!(!swept.stdout.contains('\u{1b}') && !swept.stderr.contains('\u{1b}'), "no colours in a pipe");
 }

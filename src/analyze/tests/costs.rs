@@ -1,9 +1,9 @@
 //! Rows of `costs.csv` of a small invented sweep, against numbers worked by hand.
 
 use super::*;
+use crate::analyze::analysis;
 use crate::analyze::cost::{Costs, parse};
 use crate::analyze::report::{CostRow, CostSheet};
-use crate::analyze::report_with_costs;
 use crate::journal::record::{GeneratedAnswer, GeneratedScore, Grade, Stop};
 
 /// 4 input tokens to an output token, three quarters cached, 5 Mtok a month; a box as in the tests of the formulas.
@@ -98,7 +98,7 @@ fn sheet(costs: &Costs) -> CostSheet {
         TrialData { outcome: Some(Outcome::Speed(speed)), ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) };
     let sums = done(TrialKind::Suite, "Q4_0", "sums", vec![written(0, true), written(1, false)]);
     let trials = [quantized("Q4_0", 2_000_000_000), timed, sums];
-    report_with_costs(&manifest, &trials, costs).costs
+    analysis(&manifest, &trials, costs).report.costs
 }
 
 fn find<'a>(
@@ -183,6 +183,18 @@ fn a_solved_question_by_hand() {
     assert_eq!(api.source, "M: paper, 2026-05; tokens as of Q4_0");
 }
 
+/// (600 x 0.3 + 400 x 0.03 + 200 x 3.2)/1e6/0.8 = $0.00104, whatever the sweep's own variants take.
+#[test]
+fn a_measured_reference_costs_what_its_own_tokens_do() {
+    let tokens = "value = 0.8\ninput_tokens = 600\ncached_tokens = 400\noutput_tokens = 200";
+    let sheet = sheet(&costs(&[("value = 0.8", tokens)]));
+    let api = find(&sheet, "api.it", "task", |r| r.suite == "sums");
+    about(api.usd_per_solved_task, 0.001_04);
+    assert_eq!(api.source, "M: paper, 2026-05; tokens its own");
+    let wrong = COSTS.replacen("value = 0.8", &tokens.replace("200", "-200"), 1);
+    assert!(parse(&wrong, "").unwrap_err().to_string().contains("of M on sums are no numbers of tokens"));
+}
+
 /// At an eighth of a month it makes 12.6346 Mtok; electricity at $0.10: 33.3 - 3.65 = 29.65 and 0.252778.
 #[test]
 fn sensitivities_by_hand() {
@@ -213,12 +225,12 @@ fn capacity_caps() {
 #[test]
 fn what_was_not_timed_or_does_not_fit_has_no_cost() {
     let manifest = manifest(&["Q4_0"]);
-    let none = report_with_costs(&manifest, &[], &costs(&[])).costs;
+    let none = analysis(&manifest, &[], &costs(&[])).report.costs;
     assert!(none.rows.iter().all(|row| row.variant.is_empty()) && !none.rows.is_empty());
     let speed = Speed { pp512_tps: vec![9.0], tg128_tps: vec![9.0], ..Speed::default() };
     let timed =
         TrialData { outcome: Some(Outcome::Speed(speed)), ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) };
-    let large = report_with_costs(&manifest, &[quantized("Q4_0", 30 << 30), timed], &costs(&[])).costs;
+    let large = analysis(&manifest, &[quantized("Q4_0", 30 << 30), timed], &costs(&[])).report.costs;
     let row = find(&large, "rented.card", "price", |_| true);
     assert_eq!(
         (row.usd_per_mtok_out, row.verdict.as_str()),
