@@ -42,18 +42,24 @@ fn commit() {
 
 /// The folder of a package that this one is built with.
 fn package(name: &str) -> Result<PathBuf, Box<dyn Error>> {
-    // Packages of other platforms are not there, and need not be.
-    let platform = env::var("TARGET")?;
-    let output = Command::new(env::var("CARGO")?)
-        .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", &platform])
-        .output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
-    }
-    let about: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    // `cargo build` brings no packages that only tests need, but the question cannot be asked without them.
+    let about = metadata(&["--offline"]).or_else(|_| metadata(&[]))?;
     let packages = about["packages"].as_array().ok_or("cargo metadata names no packages")?;
     let found = packages.iter().find(|package| package["name"] == name);
     let manifest = found.and_then(|package| package["manifest_path"].as_str());
     let folder = manifest.and_then(|path| Path::new(path).parent());
     Ok(folder.ok_or_else(|| format!("{name} is not among the packages"))?.to_owned())
+}
+
+/// What cargo knows of the packages; those of other platforms are left out.
+fn metadata(options: &[&str]) -> Result<serde_json::Value, Box<dyn Error>> {
+    let platform = env::var("TARGET")?;
+    let output = Command::new(env::var("CARGO")?)
+        .args(["metadata", "--format-version", "1", "--filter-platform", &platform])
+        .args(options)
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
