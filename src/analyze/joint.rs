@@ -13,6 +13,8 @@ use crate::stats::{self, Cluster, RESAMPLES, Resampled};
 
 /// Sums that are made for all resamples of a suite, at most: beyond it there are fewer resamples.
 const MOST_SUMS: usize = 400_000_000;
+/// Means that are kept of all resamples of all suites together, at most: 256 MiB.
+const MOST_DRAWS: usize = 32 << 20;
 /// Fewer resamples than this tell nothing of the ends of an interval.
 const LEAST: usize = 400;
 
@@ -30,6 +32,8 @@ impl Joint {
     pub fn new(sheet: &Sheet, suites: &[SuiteSummary]) -> Self {
         let variants: Vec<String> = sheet.manifest.variants.iter().map(|v| v.name.clone()).collect();
         let (mut found, mut carried) = (BTreeMap::new(), BTreeMap::new());
+        // The composite is one suite more.
+        let most_draws = MOST_DRAWS / (variants.len().max(1) * (sheet.manifest.suites.len() + 1));
         for (place, suite) in sheet.manifest.suites.iter().enumerate() {
             let Some(summary) = suites.iter().find(|s| s.name == suite.name && !s.no_signal) else {
                 continue;
@@ -40,7 +44,7 @@ impl Joint {
                 continue;
             }
             let columns = variants.len() + shadows.len();
-            let most = MOST_SUMS / (clusters * columns.max(1));
+            let most = (MOST_SUMS / (clusters * columns.max(1))).min(most_draws);
             // Suites are drawn independently of each other.
             let seed = sheet.manifest.seed.wrapping_add(place as u64);
             let mut drawn = stats::resampled(&strata, columns, seed, most.clamp(LEAST, RESAMPLES));

@@ -15,6 +15,7 @@ pub mod foreign;
 mod frontier;
 mod generated;
 mod joint;
+mod lean;
 mod long_context;
 mod loops;
 mod measure;
@@ -44,6 +45,7 @@ pub use crate::journal::record::{
     ItemRecord, ItemScore, Stop, Verdict,
 };
 pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
+pub use lean::{Reread, lean};
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;

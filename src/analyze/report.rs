@@ -95,6 +95,8 @@ pub struct About {
     pub base: String,
     /// What a stand-in base is; empty for an ordinary model.
     pub base_note: String,
+    /// What of the sweep figures show, if not all of it.
+    pub drawn: String,
 }
 
 /// A suite as shown.

@@ -106,6 +106,7 @@ fn about(manifest: &Manifest) -> About {
         bitfrontier: manifest.software.bitfrontier.clone(),
         base: if base.name.is_empty() { file_name.to_owned() } else { base.name.clone() },
         base_note: base.description.clone(),
+        drawn: String::new(),
     }
 }
 

@@ -151,7 +151,11 @@ fn chunks() -> Vec<ItemRecord> {
         }
     };
     (0..3)
-        .map(|c| ItemRecord { index: c.into(), id: c.to_string(), score: ItemScore::Chunk(chunk(c)) })
+        .map(|c| ItemRecord {
+            index: c.into(),
+            id: c.to_string(),
+            score: ItemScore::Chunk(Box::new(chunk(c))),
+        })
         .collect()
 }
 
@@ -610,7 +614,7 @@ proptest! {
         };
         let items: Vec<Vec<ItemRecord>> = texts.iter().map(|text| {
             let item = |(i, tokens)| ItemRecord {
-                index: i as u64, id: String::new(), score: ItemScore::Chunk(chunk(tokens)),
+                index: i as u64, id: String::new(), score: ItemScore::Chunk(Box::new(chunk(tokens))),
             };
             text.iter().enumerate().map(item).collect()
         }).collect();

@@ -414,6 +414,7 @@ mod tests {
                 bitfrontier: String::new(),
                 base: String::new(),
                 base_note: String::new(),
+                drawn: String::new(),
             },
             suites: vec![SuiteSummary {
                 name: "book".to_owned(),

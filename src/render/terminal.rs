@@ -340,6 +340,7 @@ mod tests {
                 bitfrontier: String::new(),
                 base: String::new(),
                 base_note: String::new(),
+                drawn: String::new(),
             },
             metrics: vec![
                 metric("base", &text, Some(0.0), 0.0, ""),

@@ -194,7 +194,8 @@ fn killed_at_random_moments_a_sweep_ends_as_if_undisturbed() {
 
 #[test]
 fn whenever_it_is_stopped_the_tables_are_whole() {
-    const TABLES: [&str; 5] = ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"];
+    const TABLES: [&str; 5] =
+        ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"];
     let sandbox = Sandbox::new();
     let mut program = sandbox.start(&sweep_args(&WHAT));
     // The moment at which the first tables stand: each comes whole, one after the other.

@@ -60,6 +60,7 @@ pub fn report(rungs: &[Rung]) -> Report {
             bitfrontier: "0.1.0".into(),
             base: "SmolLM2-135M-Instruct, rotated, F16".into(),
             base_note: "a stand-in: the Q4_1 file of SmolLM2-135M-Instruct, dequantized and mapped to a width of 768 by a rotation that leaves its function as it was, as widths that do not divide by 256 keep K-quants from being what they are called.".into(),
+            drawn: String::new(),
         },
         suites: suites(),
         variants: Vec::new(),
