@@ -9,6 +9,7 @@ mod comparison;
 mod composite;
 pub mod cost;
 pub mod device;
+mod energy;
 pub mod fit;
 mod flips;
 pub mod foreign;

@@ -175,6 +175,12 @@ pub struct VariantRow {
     pub imatrix_from: String,
     /// Source of somebody else's file; empty for what was made here.
     pub gguf: String,
+    /// Joules a token of a prompt of 512, the median of the repetitions; empty where no energy was measured.
+    pub pp512_joules_per_token: Option<f64>,
+    /// Joules a token of 128 that are generated, likewise.
+    pub tg128_joules_per_token: Option<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    pub energy_meter: String,
 }
 
 /// A row of `fallbacks.csv`: a tensor whose columns the type asked for does not divide.
@@ -195,7 +201,7 @@ pub struct FallbackRow {
 }
 
 /// A row of `speed.csv`: a point of a variant's speed surface.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct SpeedRow {
     /// Variant.
     pub variant: String,
@@ -221,6 +227,10 @@ pub struct SpeedRow {
     pub status: String,
     /// Why it is not `done`.
     pub reason: String,
+    /// Joules a token, the median of the repetitions; empty where no energy was measured.
+    pub joules_per_token: Option<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    pub energy_meter: String,
 }
 
 /// A row of `long_context.csv`: a variant's prompts of one kind, length and depth.

@@ -27,6 +27,7 @@ use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
 use crate::worker::bench::{Bench, BenchError};
 use crate::worker::choice;
+use crate::worker::energy::{self, Meter};
 use crate::worker::generate::{self, GenerateError};
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::layout;
@@ -415,7 +416,9 @@ fn set_pool(threads: u32) {
 
 fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> Result<Finished, Failure> {
     let template = template(model, spec, work.prompt.max(work.generate))?;
-    let speed = throughput::measure(model, work, template, |done, total| progress(replies, done, total))?;
+    let speed = throughput::measure(model, work, template, &meter(spec), |done, total| {
+        progress(replies, done, total);
+    })?;
     Ok(Finished::Speed(speed))
 }
 
@@ -426,8 +429,16 @@ fn surface(
     replies: &Replies,
 ) -> Result<Finished, Failure> {
     let template = template(model, spec, work.shape.n_ctx())?;
-    let points = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
+    let points = throughput::surface(model, work, template, &meter(spec), |done, total| {
+        progress(replies, done, total);
+    })?;
     Ok(Finished::Surface { points })
+}
+
+/// The energy counters of what this model may run on.
+fn meter(spec: &LoadSpec) -> Meter {
+    let gpu = spec.offload.gpu_layers != 0 && !ffi::devices().is_empty();
+    Meter::open(Path::new(energy::POWERCAP), gpu)
 }
 
 fn speculate(

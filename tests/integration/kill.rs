@@ -23,8 +23,18 @@ const SEED: &str = "BITFRONTIER_KILL_SEED";
 const WHAT: [&str; 7] = ["--recipes", "Q8_0", "Q4_K_M", "TQ2_0", "--suites", "prose.toml", "quiz.toml"];
 
 /// What depends on the machine's mood.
-const TIMED: [&str; 7] =
-    ["quantize_s", "load_s", "pp512_tps", "pp512_tps_sd", "tg128_tps", "tg128_tps_sd", "peak_rss_bytes"];
+const TIMED: [&str; 10] = [
+    "quantize_s",
+    "load_s",
+    "pp512_tps",
+    "pp512_tps_sd",
+    "tg128_tps",
+    "tg128_tps_sd",
+    "peak_rss_bytes",
+    "pp512_joules_per_token",
+    "tg128_joules_per_token",
+    "energy_meter",
+];
 
 /// A run needs the same command at most this often after its last kill: once to end, once more for trials that
 /// failed because their worker was killed twice.

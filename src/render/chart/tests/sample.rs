@@ -352,7 +352,7 @@ pub fn surface(report: &mut Report, depths: &[u32], parallel: &[u32]) {
                 n: 5,
                 unit: if kind == "ttft" { "s" } else { "tokens/s" }.into(),
                 status: "done".into(),
-                reason: String::new(),
+                ..SpeedRow::default()
             });
         };
         for depth in depths {
