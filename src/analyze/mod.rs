@@ -18,6 +18,7 @@ mod generated;
 mod joint;
 mod lean;
 mod long_context;
+pub mod lookup;
 mod loops;
 mod measure;
 mod noise;

@@ -2,6 +2,7 @@
 
 use super::cost::{self, CostSheet, Costs};
 use super::joint::Joint;
+use super::lookup::Places;
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
 use super::{
@@ -85,6 +86,8 @@ fn without_costs(sheet: &Sheet) -> (Report, Joint) {
         frontier,
         costs: CostSheet::default(),
         looks,
+        metric_places: Places::default(),
+        comparison_places: Places::default(),
     };
     (report, joint)
 }

@@ -12,7 +12,6 @@ use crate::journal::record::{
     TrialKind, TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
-use serde_json::Value;
 
 fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
     SuiteRecord {
@@ -52,7 +51,7 @@ fn spec(kind: TrialKind, variant: &str, suite: &str) -> TrialSpec {
         variant: variant.to_owned(),
         suite: suite.to_owned(),
         items_planned: 10,
-        settings: Value::Null,
+        settings: std::sync::Arc::default(),
     }
 }
 

@@ -259,7 +259,7 @@ mod tests {
             variant: "base".to_owned(),
             suite: "piqa".to_owned(),
             items_planned: 3,
-            settings: serde_json::Value::Null,
+            settings: std::sync::Arc::default(),
         }
     }
 

@@ -291,6 +291,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyze::lookup::Places;
     use crate::analyze::report::{
         About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow,
         MetricRow, SpeculationRow, SpeedRow, TrialRow,
@@ -469,6 +470,8 @@ mod tests {
             long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
         }
     }

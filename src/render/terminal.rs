@@ -262,6 +262,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyze::lookup::Places;
     use crate::analyze::report::{About, ComparisonRow, CostSheet, FrontierRow};
     use proptest::prelude::*;
 
@@ -365,6 +366,8 @@ mod tests {
             long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),

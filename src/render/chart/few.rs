@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::selection::BASE;
+use crate::analyze::lookup::Places;
 use crate::analyze::report::{Report, SuiteSummary, VariantRow};
 
 /// Variants in a figure beside the base, at most.
@@ -55,6 +56,8 @@ pub(super) fn few(report: &Report) -> Cow<'_, Report> {
         cliffs: report.cliffs.clone(),
         costs,
         looks: of_kept!(looks),
+        metric_places: Places::default(),
+        comparison_places: Places::default(),
     })
 }
 

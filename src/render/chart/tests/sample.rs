@@ -1,5 +1,6 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
+use crate::analyze::lookup::Places;
 use crate::analyze::report::{
     About, CapabilityRow, ComparisonRow, CostRow, CostSheet, Crossing, Curve, CurveKind, FrontierRow,
     LongContextRow, LookRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow,
@@ -75,6 +76,8 @@ pub fn report(rungs: &[Rung]) -> Report {
         long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
