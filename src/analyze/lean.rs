@@ -3,18 +3,29 @@
 
 use std::collections::BTreeSet;
 
-use super::choice;
+use super::{choice, long_context};
 use crate::journal::record::{ItemRecord, ItemScore, Picks};
 
 /// Reads some items of a trial again, whole: of the trial with this id those at these places in the data. Items that cannot
 /// be read are left out.
 pub type Reread<'a> = dyn Fn(&str, &BTreeSet<u64>) -> Vec<ItemRecord> + Sync + 'a;
 
-/// Takes the texts out of records. Log-probabilities stay where `exact` asks for them, as of the base, whose noise is
-/// measured by them, and where a metric is made of them.
-pub fn lean(items: &mut [ItemRecord], exact: bool) {
+/// What of a suite's items has to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Log-probabilities, as of the base, whose noise is measured by them. They stay anyway where a metric is made of them.
+    pub logprobs: bool,
+    /// Ids, where an item's text or group is seen on its id. Where an item stands in a haystack is told by its id too, which stays.
+    pub ids: bool,
+}
+
+/// Takes the texts out of records.
+pub fn lean(items: &mut [ItemRecord], keep: Keep) {
     for item in items {
-        let picks = if exact { None } else { picks(&item.score) };
+        if !keep.ids && !long_context::has_cell(item) {
+            item.id = String::new();
+        }
+        let picks = if keep.logprobs { None } else { picks(&item.score) };
         match &mut item.score {
             score if picks.is_some() => {
                 if let Some(picks) = picks {

@@ -47,7 +47,7 @@ pub use crate::journal::record::{
     ItemRecord, ItemScore, Stop, Verdict,
 };
 pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
-pub use lean::{Reread, lean};
+pub use lean::{Keep, Reread, lean};
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;

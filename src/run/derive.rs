@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::analyze;
 use crate::analyze::cost::{self, Costs};
+use crate::analyze::Keep;
 use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::journal::foreign::record as foreign;
@@ -46,7 +47,9 @@ pub fn lean_trials(folder: &Path, manifest: &Manifest) -> Result<Vec<TrialData>,
 /// Takes from a trial's items what analysis does not need.
 pub fn lean(manifest: &Manifest, trial: &mut TrialData) {
     let is_base = manifest.variants.first().is_none_or(|base| base.name == trial.spec.variant);
-    analyze::lean(&mut trial.items, is_base);
+    let suite = manifest.suites.iter().find(|suite| suite.name == trial.spec.suite);
+    let has_parts = suite.is_none_or(|suite| !suite.corpora.is_empty());
+    analyze::lean(&mut trial.items, Keep { logprobs: is_base, ids: has_parts });
     trial.items.shrink_to_fit();
 }
 
