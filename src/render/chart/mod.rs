@@ -41,3 +41,4 @@ pub(super) mod tests;
 
 pub use error::ChartError;
 pub use files::{Picture, draw_all, pictures};
+pub use theme::register_fonts;
