@@ -208,7 +208,7 @@ fn show_report(report: &Report, folder: &Path) {
 
 /// Tells what is known of a sweep, and writes nothing.
 fn run_show(results: &Path, json: bool) -> Result<(), Error> {
-    let (manifest, trials) = derive::read(results)?;
+    let (manifest, trials) = derive::read_lean(results)?;
     let report = derive::report(results, &manifest, &trials)?;
     if json {
         print_json(&report)?;

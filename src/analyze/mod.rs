@@ -16,7 +16,9 @@ pub mod foreign;
 mod frontier;
 mod generated;
 mod joint;
+mod lean;
 mod long_context;
+pub mod lookup;
 mod loops;
 mod measure;
 mod noise;
@@ -45,6 +47,7 @@ pub use crate::journal::record::{
     ItemRecord, ItemScore, Stop, Verdict,
 };
 pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
+pub use lean::{Reread, lean};
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;

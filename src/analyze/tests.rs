@@ -12,7 +12,6 @@ use crate::journal::record::{
     TrialKind, TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
-use serde_json::Value;
 
 fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
     SuiteRecord {
@@ -52,7 +51,7 @@ fn spec(kind: TrialKind, variant: &str, suite: &str) -> TrialSpec {
         variant: variant.to_owned(),
         suite: suite.to_owned(),
         items_planned: 10,
-        settings: Value::Null,
+        settings: std::sync::Arc::default(),
     }
 }
 
@@ -151,7 +150,11 @@ fn chunks() -> Vec<ItemRecord> {
         }
     };
     (0..3)
-        .map(|c| ItemRecord { index: c.into(), id: c.to_string(), score: ItemScore::Chunk(chunk(c)) })
+        .map(|c| ItemRecord {
+            index: c.into(),
+            id: c.to_string(),
+            score: ItemScore::Chunk(Box::new(chunk(c))),
+        })
         .collect()
 }
 
@@ -610,7 +613,7 @@ proptest! {
         };
         let items: Vec<Vec<ItemRecord>> = texts.iter().map(|text| {
             let item = |(i, tokens)| ItemRecord {
-                index: i as u64, id: String::new(), score: ItemScore::Chunk(chunk(tokens)),
+                index: i as u64, id: String::new(), score: ItemScore::Chunk(Box::new(chunk(tokens))),
             };
             text.iter().enumerate().map(item).collect()
         }).collect();

@@ -1,7 +1,7 @@
 //! Reading what was measured. Torn or flipped lines are left out and counted, never half believed; that item is
 //! then missing and is measured again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,9 @@ impl JournalError {
     }
 }
 
+/// Checksum and space before the JSON text of a journal line.
+const LINE_HEAD: usize = 9;
+
 /// All that is known of one trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialData {
@@ -138,7 +141,7 @@ pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
 pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
     let place = trial_folder(folder, &spec.id);
     let file = read_trial_file(&place.join("trial.json"))?;
-    let (items, damaged) = read_items(&place)?;
+    let (items, damaged) = read_items(&place, |_| true)?;
     let fresh = TrialData {
         spec: spec.clone(),
         status: Status::Pending,
@@ -155,6 +158,11 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
     Ok(TrialData { status, reason, failures, outcome, looks, stopped, ..fresh })
 }
 
+/// The items of a trial at these places, whole; those that are not there or damaged are left out.
+pub fn read_some(folder: &Path, id: &str, wanted: &BTreeSet<u64>) -> Result<Vec<ItemRecord>, JournalError> {
+    Ok(read_items(&trial_folder(folder, id), |index| wanted.contains(&index))?.0)
+}
+
 /// A trial file that is damaged counts as none: its trial is run again.
 fn read_trial_file(path: &Path) -> Result<Option<TrialFile>, JournalError> {
     match fs::read_to_string(path) {
@@ -166,7 +174,7 @@ fn read_trial_file(path: &Path) -> Result<Option<TrialFile>, JournalError> {
 }
 
 /// Items of all writers, by position. Of an item that two writers measured the first journal's counts.
-fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
+fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     let mut journals = Vec::new();
     match fs::read_dir(place) {
         Ok(entries) => {
@@ -187,6 +195,10 @@ fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     for path in journals {
         let bytes = fs::read(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
         for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            // What is not wanted need not be taken apart.
+            if place_of(line).is_some_and(|index| !is_wanted(index)) {
+                continue;
+            }
             match parse_line(line) {
                 Some(item) => _ = items.entry(item.index).or_insert(item),
                 None => damaged += 1,
@@ -194,6 +206,13 @@ fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
         }
     }
     Ok((items.into_values().collect(), damaged))
+}
+
+/// The place of a journal line's item, which stands at its beginning.
+fn place_of(line: &[u8]) -> Option<u64> {
+    let digits = line.get(LINE_HEAD..)?.strip_prefix(br#"{"index":"#)?;
+    let end = digits.iter().position(|b| !b.is_ascii_digit())?;
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
 /// The item of a journal line; nothing if it is torn or damaged.
@@ -240,7 +259,7 @@ mod tests {
             variant: "base".to_owned(),
             suite: "piqa".to_owned(),
             items_planned: 3,
-            settings: serde_json::Value::Null,
+            settings: std::sync::Arc::default(),
         }
     }
 

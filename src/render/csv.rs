@@ -291,6 +291,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyze::lookup::Places;
     use crate::analyze::report::{
         About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow,
         MetricRow, SpeculationRow, SpeedRow, TrialRow,
@@ -435,6 +436,7 @@ mod tests {
                 bitfrontier: String::new(),
                 base: String::new(),
                 base_note: String::new(),
+                drawn: String::new(),
             },
             suites: vec![SuiteSummary {
                 name: "book".to_owned(),
@@ -468,6 +470,8 @@ mod tests {
             long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
         }
     }

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use self::rounds::Rounds;
 use self::sink::Sink;
 use crate::error::Error;
-use crate::journal::reader::{JournalError, TrialData, read_trial};
+use crate::journal::reader::{JournalError, TrialData};
 use crate::journal::record::Manifest;
 use crate::journal::writer::writer_name;
 use crate::plan::matrix::{self, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
+use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
 use crate::run::file_plan::FilePlan;
@@ -64,6 +65,10 @@ pub struct Executor<'a> {
     rounds: Option<Rounds>,
     /// When the charts were drawn last.
     drawn: Option<Instant>,
+    /// When the tables were written last, and how long that took.
+    told: Option<(Instant, Duration)>,
+    /// Whether a trial has ended since.
+    is_stale: bool,
 }
 
 impl std::fmt::Debug for Executor<'_> {
@@ -87,8 +92,7 @@ impl<'a> Executor<'a> {
         interrupted: &'a AtomicBool,
         events: &'a mut dyn FnMut(&Event),
     ) -> Result<Self, Error> {
-        let trials =
-            manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
+        let trials = derive::lean_trials(folder, manifest)?;
         let damaged: u64 = trials.iter().map(|t| t.damaged).sum();
         if damaged > 0 {
             let message =
@@ -107,6 +111,8 @@ impl<'a> Executor<'a> {
             planned: prepared.trials.iter().map(|t| t.id.clone()).collect(),
             rounds: Rounds::asked(prepared),
             drawn: None,
+            told: None,
+            is_stale: false,
         };
         executor.judge_stops()?;
         executor.announce();
@@ -132,6 +138,18 @@ impl<'a> Executor<'a> {
     /// Carries out all trials that are not done. Returns what is known of every trial.
     pub fn run(mut self) -> Result<Vec<TrialData>, Error> {
         variant_file::sweep_up(&self.prepared.cache);
+        let done = self.run_all();
+        if self.is_stale {
+            let told = self.tell_all();
+            // Why the sweep ended counts for more.
+            done.and(told)?;
+        } else {
+            done?;
+        }
+        Ok(self.trials)
+    }
+
+    fn run_all(&mut self) -> Result<(), Error> {
         if self.rounds.is_some() {
             self.run_rounds()?;
         } else {
@@ -141,7 +159,7 @@ impl<'a> Executor<'a> {
         for file in self.prepared.files.iter().filter(|file| !self.waits_for(file)) {
             self.release(file)?;
         }
-        Ok(self.trials)
+        Ok(())
     }
 
     /// File by file, each with all its trials.

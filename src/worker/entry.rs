@@ -296,7 +296,7 @@ fn text(
     let subject = text.subject(&work.base_sha256, model.vocabulary());
     let corpus = if work.label.is_empty() { String::new() } else { format!("{}/", work.label) };
     let scored = |chunk: u64, score| {
-        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(score))
+        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(Box::new(score)))
     };
     if work.is_base {
         let keeper = Keeper::new(keep(work, subject, spec.threads));
@@ -386,7 +386,7 @@ fn batched(
     while first < chunks {
         let end = chunks.min(first + together);
         for (chunk, score) in (first..end).zip(scorer.group(first, end)?) {
-            item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score))?;
+            item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(Box::new(score)))?;
         }
         first = end;
     }

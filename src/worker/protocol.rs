@@ -24,7 +24,7 @@ pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::generate::Stop;
 pub use crate::score::item::{
-    ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore,
+    ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore, Picks,
 };
 
 /// Version of this language. Raised whenever a line changes its meaning.

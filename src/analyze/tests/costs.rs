@@ -85,7 +85,7 @@ fn written(index: u64, right: bool) -> ItemRecord {
         outcomes: Vec::new(),
         grades: vec![Grade { metric: "exact_match".to_owned(), right: f64::from(u8::from(right)), of: 1.0 }],
     };
-    ItemRecord { index, id: index.to_string(), score: ItemScore::Generated(score) }
+    ItemRecord { index, id: index.to_string(), score: ItemScore::Generated(Box::new(score)) }
 }
 
 /// One variant that writes 40 tokens a second, reads 1,000, and has half the sums right.

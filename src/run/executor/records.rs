@@ -16,6 +16,9 @@ use crate::worker::protocol::Status;
 /// Charts are drawn again at the earliest after this long, and at the end of the sweep.
 const REDRAW: Duration = Duration::from_mins(1);
 
+/// Tables that are written in less than this are written after every trial.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 impl Executor<'_> {
     pub(super) fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
         self.set(index, Status::Skipped, reason, 0, None)?;
@@ -60,6 +63,7 @@ impl Executor<'_> {
             let fresh = read_trial(self.folder, &trial.spec)
                 .map_err(|e| bad_protocol(&format!("the journal cannot be read back: {e}")))?;
             trial.items = fresh.items;
+            derive::lean(self.manifest, trial);
         }
         Ok(())
     }
@@ -89,8 +93,8 @@ impl Executor<'_> {
         if self.rounds.is_some() && trial.status == Status::Pending {
             return Ok(());
         }
-        derive::items(self.folder, trial)?;
-        self.tell_all()?;
+        derive::items(self.folder, &trial.spec)?;
+        self.tell_soon()?;
         self.tell_end(index);
         Ok(())
     }
@@ -111,9 +115,19 @@ impl Executor<'_> {
         (self.events)(&event);
     }
 
+    /// Rewrites the tables, unless that would take more than a tenth of the time, as with tens of thousands of trials.
+    fn tell_soon(&mut self) -> Result<(), Error> {
+        self.is_stale = true;
+        let is_due = |(last, took): (Instant, Duration)| took < AT_ONCE || last.elapsed() >= took * 9;
+        if self.told.is_none_or(is_due) { self.tell_all() } else { Ok(()) }
+    }
+
     /// Rewrites the tables, and now and then the charts, which take some seconds.
     pub(super) fn tell_all(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
         let report = derive::tables(self.folder, self.manifest, &self.trials)?;
+        self.told = Some((Instant::now(), begun.elapsed()));
+        self.is_stale = false;
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
             derive::charts(self.folder, &report)?;
             self.drawn = Some(Instant::now());

@@ -331,7 +331,7 @@ impl Executor<'_> {
     /// Rewrites what is derived, with the items of these trials.
     fn derive(&mut self, indices: &[usize]) -> Result<(), Error> {
         for trial in indices.iter().filter_map(|i| self.trials.get(*i)) {
-            derive::items(self.folder, trial)?;
+            derive::items(self.folder, &trial.spec)?;
         }
         self.tell_all()
     }
