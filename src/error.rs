@@ -12,7 +12,7 @@
 //! | 5 | fetching failed, or an endpoint does not answer as it should |
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
-//! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` found something |
+//! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` or `doctor` found something |
 //! | 130 | interrupted; the same command goes on |
 
 use std::io::ErrorKind;
@@ -135,6 +135,14 @@ pub enum Error {
         /// The suites, by name.
         suites: String,
     },
+    /// Something keeps sweeps from running on this machine.
+    #[error("{failed} of {checks} checks failed")]
+    Unfit {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        checks: usize,
+    },
     /// Some trials failed.
     #[error("{failed} of {trials} trials failed; they are rows with their reason in the tables")]
     TrialsFailed {
@@ -189,6 +197,7 @@ impl Error {
             Self::Found { .. } => Some(
                 "correct the data, or know what they are; nothing keeps such a suite from being evaluated".to_owned(),
             ),
+            Self::Unfit { .. } => Some("their lines say what to do".to_owned()),
             Self::Diverged { .. } => Some(
                 "the kernels for one row and for several differ by more than rounding, or --tolerance is too small for this model".to_owned(),
             ),
@@ -230,6 +239,7 @@ impl Error {
             Self::TrialsFailed { .. }
             | Self::ItemsFailed { .. }
             | Self::Diverged { .. }
+            | Self::Unfit { .. }
             | Self::Found { .. } => 8,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,

@@ -8,17 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
+use bitfrontier::child;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, FormatArg, ImatrixArgs, ImportArgs, ModelArgs,
     PerplexityArgs, PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs,
     ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs,
     WhatArgs, WritingArgs,
 };
+use bitfrontier::doctor;
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
+use bitfrontier::manual;
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::judging::Scope;
@@ -45,17 +48,15 @@ use bitfrontier::run::{
     check, compare, cost, data, derive, eval, export, forecast, foreign, found, imatrix, import, machine,
     prepare, recommend, reference, show, speculate, speed,
 };
-use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::sweep::{Swept, sweep};
-use bitfrontier::worker;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Worker { parent } => return run_worker(parent),
-        Command::SandboxStage { setting } => return run_stage(&setting),
+        Command::Worker { parent } => return child::run_worker(parent),
+        Command::SandboxStage { setting } => return child::run_stage(&setting),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
         Command::Eval(args) => run_eval(&args),
@@ -80,6 +81,12 @@ fn main() -> ExitCode {
         Command::Reference(args) => run_reference(&args),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command } => run_suites(command),
+        Command::Doctor { network, json } => run_doctor(network, json),
+        Command::Completions { shell } => {
+            print_bytes(&manual::completions(shell));
+            Ok(())
+        }
+        Command::Man { out } => run_man(out.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,24 +98,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_worker(parent: u32) -> ExitCode {
-    match worker::entry::run(parent) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: the worker cannot go on: {error}"));
-            ExitCode::FAILURE
-        }
+fn run_doctor(network: bool, json: bool) -> Result<(), Error> {
+    let examined = doctor::examine::examine(network, &interruption());
+    if json {
+        print_json(&examined)?;
+    } else {
+        print(&examined.text());
+    }
+    match examined.failed {
+        0 => Ok(()),
+        failed => Err(Error::Unfit { failed, checks: examined.checks.len() }),
     }
 }
 
-fn run_stage(setting: &str) -> ExitCode {
-    match sandbox::stage::run(setting) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: the sandbox cannot go on: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn run_man(out: Option<&Path>) -> Result<(), Error> {
+    let Some(folder) = out else {
+        let page = manual::page().map_err(|error| Error::Worker(error.to_string()))?;
+        print_bytes(&page);
+        return Ok(());
+    };
+    let pages =
+        manual::write_pages(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    print(&format!("man pages: {}/*.1 ({pages})\n", folder.display()));
+    Ok(())
 }
 
 /// A line on stderr; nobody left to read it is no reason to fail.
@@ -118,7 +130,11 @@ fn say(line: &str) {
 
 /// Text on stdout; a closed pipe (`| head`) is the reader's wish.
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    print_bytes(text.as_bytes());
+}
+
+fn print_bytes(bytes: &[u8]) {
+    let _ = std::io::stdout().lock().write_all(bytes);
 }
 
 /// Set by Ctrl-C and SIGTERM.

@@ -7,7 +7,7 @@
 //! taken off; on a machine that does something else at the same time the figure is too high.
 //!
 //! A counter that is not there, that may not be read (most systems keep RAPL's to root), or that does not move is not
-//! offered, and no error: costs are then computed from watts.
+//! offered, and no error: costs are then computed from watts. So are they where layers are on a GPU that NVML does not know.
 
 use std::fs;
 use std::io;
@@ -60,12 +60,23 @@ impl Meter {
     /// What there is below `powercap` (on a real machine [`POWERCAP`]) and, if layers may be on a GPU, of NVIDIA's cards.
     #[must_use]
     pub fn open(powercap: &Path, gpu: bool) -> Self {
-        let cards = if gpu { Nvml::init().ok().and_then(Cards::new) } else { None };
-        Self::with(powercap, cards, |path| fs::read_to_string(path))
+        let read: Read = |path| fs::read_to_string(path);
+        if !gpu {
+            return Self::of_packages(powercap, read);
+        }
+        Self::with_cards(powercap, Nvml::init().ok().and_then(Cards::new), read)
     }
 
-    fn with(powercap: &Path, cards: Option<Cards>, read: Read) -> Self {
-        Self { packages: packages(powercap, read).unwrap_or_default(), cards, read }
+    fn of_packages(powercap: &Path, read: Read) -> Self {
+        Self { packages: packages(powercap, read).unwrap_or_default(), cards: None, read }
+    }
+
+    /// With layers on a GPU that counts nothing there is no figure: the packages' alone would be taken for the whole.
+    fn with_cards(powercap: &Path, cards: Option<Cards>, read: Read) -> Self {
+        if cards.is_none() {
+            return Self { packages: Vec::new(), cards, read };
+        }
+        Self { cards, ..Self::of_packages(powercap, read) }
     }
 
     /// `rapl`, `nvml`, `rapl+nvml`, or empty if there is no counter.

@@ -131,7 +131,7 @@ pub fn run(parent: u32) -> io::Result<()> {
         Arc::new(Mutex::new(File::options().write(true).open(format!("/dev/fd/{REPLY_FD}"))?));
     ffi::init();
     let native = NativeBuild {
-        llama_cpp: format!("{} (llama-cpp-sys-2 0.1.161)", ffi::version()),
+        llama_cpp: format!("{} {}", ffi::version(), package()),
         system_info: ffi::system_info().trim().to_owned(),
         devices: ffi::devices().into_iter().map(|d| d.name).collect(),
     };
@@ -183,6 +183,12 @@ pub fn run(parent: u32) -> io::Result<()> {
         send(&replies, &reply)?;
     }
     Ok(())
+}
+
+/// The package that llama.cpp comes in: `(llama-cpp-sys-2 0.1.161)`.
+fn package() -> &'static str {
+    let built = env!("BITFRONTIER_LLAMA_CPP");
+    built.split_once(' ').map_or("", |(_, package)| package)
 }
 
 #[cfg(target_os = "linux")]

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 23] = [
+const TABLE: [(&str, &[&str]); 26] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
     ("stats", &[]),
     ("cli", &["units"]),
+    ("manual", &["cli"]),
     // The rooms, in the order of the pipeline.
     ("sandbox", &[]),
     ("answers", &["sandbox"]),
@@ -61,11 +62,29 @@ const TABLE: [(&str, &[&str]); 23] = [
             "units",
         ],
     ),
+    // The processes that a program starts as itself again.
+    ("child", &["sandbox", "worker"]),
+    // Of the worker, only that it starts.
+    (
+        "doctor",
+        &[
+            "fetch",
+            "files",
+            "render::chart",
+            "run::machine",
+            "sandbox",
+            "units",
+            "worker::client",
+            "worker::protocol",
+        ],
+    ),
     (
         "main",
         &[
             "cli",
-            "sandbox",
+            "manual",
+            "child",
+            "doctor",
             "score::base_store",
             "sweep",
             "plan",
@@ -73,7 +92,6 @@ const TABLE: [(&str, &[&str]); 23] = [
             "endpoint",
             "gguf",
             "run",
-            "worker",
             "journal",
             "analyze",
             "render",
@@ -85,10 +103,10 @@ const TABLE: [(&str, &[&str]); 23] = [
     ("lib", &[]),
 ];
 
-/// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 18] = [
-    "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal", "analyze",
-    "render", "stats", "sweep", "progress", "error", "files", "units", "main",
+/// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, through `child`, and nothing of llama.
+const PARENT: [&str; 20] = [
+    "manual", "doctor", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search",
+    "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -42,3 +42,4 @@ pub(super) mod tests;
 
 pub use error::ChartError;
 pub use files::{Drawing, Picture};
+pub use theme::register_fonts;

@@ -112,7 +112,7 @@ fn what_may_not_be_read_is_not_offered() {
         fs::read_to_string(path)
     }
     let root = two_packages();
-    let meter = Meter::with(root.path(), None, denied);
+    let meter = Meter::of_packages(root.path(), denied);
     assert_eq!(meter.name(), "");
     assert!(meter.reading().is_none() && meter.joules_since(None).is_none());
 }
@@ -162,4 +162,8 @@ fn cards_and_packages_add_up() {
 fn nvidia_cards_that_are_not_there_are_not_offered() {
     let absent = Nvml::builder().lib_path("libnvidia-ml-that-is-not-there.so".as_ref()).init();
     assert!(absent.ok().and_then(Cards::new).is_none());
+    // Then the packages would be only a part of what layers on a GPU take.
+    let root = two_packages();
+    let meter = Meter::with_cards(root.path(), None, |path| fs::read_to_string(path));
+    assert_eq!((meter.name(), meter.reading().is_none()), ("", true));
 }
