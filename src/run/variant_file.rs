@@ -192,7 +192,10 @@ pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
     let_go(cache, plan);
     let path = path(cache, plan);
     match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { path, source }),
+        // A folder that can only be read says so whether the file is there or not.
+        Err(source) if path.exists() => {
+            Err(Error::NoSpace(format!("{} cannot be deleted: {source}", path.display())))
+        }
         _ => Ok(()),
     }
 }

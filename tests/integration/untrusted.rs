@@ -17,7 +17,7 @@ const WORDS: &str = "\u{1b}[2J\u{9b}31m\u{202e}<script>alert(1)</script><img src
 fn hostile() -> Sandbox {
     let sandbox = Sandbox::new();
     let tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
-    sandbox.write("tiny.gguf", with_text(&tiny, "general.description", WORDS));
+    sandbox.write("tiny.gguf", with_text(&tiny, "general.organization", WORDS));
     let questions: Vec<String> = (0..8)
         .map(|number| {
             let choices = [format!("{WORDS}{number}"), "=cmd()".to_owned()];
