@@ -13,7 +13,7 @@
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
 //! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` or `doctor` found something |
-//! | 130 | interrupted; the same command goes on |
+//! | 130 | interrupted by Ctrl-C, or by SIGTERM as schedulers send it; the same command goes on |
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ use crate::journal::foreign::record::ForeignError;
 use crate::journal::reader::JournalError;
 use crate::plan::error::PlanError;
 use crate::render::RenderError;
+
+/// How the system's error begins when no more files may be open.
+const TOO_MANY_FILES: &str = "Too many open files";
 
 /// Anything that ends a command.
 #[derive(Debug, Error)]
@@ -181,6 +184,9 @@ impl Error {
             Self::Quantized { .. } => Some(
                 "use a full-precision GGUF (F32, F16, BF16), or --allow-requantize if you mean it".to_owned(),
             ),
+            Self::Base { reason, .. } if reason.contains(TOO_MANY_FILES) => {
+                Some("let the program open more files (ulimit -n)".to_owned())
+            }
             Self::Base { .. } => {
                 Some("is the file whole, and of a kind that this llama.cpp knows?".to_owned())
             }
@@ -188,6 +194,10 @@ impl Error {
             Self::DoesNotFit(_) => {
                 Some("free some space, move the cache with BITFRONTIER_CACHE, or ask for less".to_owned())
             }
+            Self::NoSpace(what) if what.contains(TOO_MANY_FILES) => Some(
+                "let the program open more files (ulimit -n); the same command then goes on where it stopped"
+                    .to_owned(),
+            ),
             Self::NoSpace(_) => {
                 Some("free some space; the same command then goes on where it stopped".to_owned())
             }

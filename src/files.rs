@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Replaces `path` by `bytes`, making its folder where needed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -20,10 +21,38 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     result
 }
 
-/// A temporary name beside `path`, of its own for each process, so that two that write one folder do not meet.
+/// A temporary name beside `path`, of its own for each process on whatever machine, so that two that write one folder do
+/// not meet: containers and nodes of a cluster often have the same process ids.
 pub fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+    path.with_file_name(format!(".{name}{}", temporary_suffix()))
+}
+
+/// How this process's temporary files end: `.PID-HOST.tmp`.
+pub fn temporary_suffix() -> String {
+    format!(".{}-{:08x}.tmp", std::process::id(), host())
+}
+
+/// Whether a name is that of a temporary file which a process of this very machine left behind when it was killed. Of
+/// other machines that share the folder nothing is known, so that theirs are left alone.
+pub fn is_orphan(name: &str) -> bool {
+    let owner = || name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit('.').next()?.split_once('-');
+    let Some((pid, named)) = owner() else { return false };
+    let here = u32::from_str_radix(named, 16) == Ok(host());
+    let is_gone = |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+    here && pid.parse().is_ok_and(is_gone)
+}
+
+/// Tells machines, and containers, that number their processes by themselves.
+fn host() -> u32 {
+    static HOST: OnceLock<u32> = OnceLock::new();
+    *HOST.get_or_init(|| {
+        let read = |path: &str| fs::read(path).unwrap_or_default();
+        let numbers = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let numbers = numbers.into_os_string().into_encoded_bytes();
+        let parts = [read("/etc/machine-id"), read("/proc/sys/kernel/hostname"), numbers];
+        crc32fast::hash(&parts.join(&b'\n'))
+    })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -61,6 +90,19 @@ mod tests {
         fs::create_dir(&path).expect("made");
         assert!(replace(&path, b"x").is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn only_what_a_dead_process_of_this_machine_left_is_an_orphan() {
+        let name = |pid: u32, host: u32| format!(".a.gguf.{pid}-{host:08x}.tmp");
+        let mine = temporary(Path::new("b/a.gguf"));
+        assert_eq!(mine, Path::new("b").join(name(std::process::id(), host())));
+        // Beyond the largest that there can be.
+        let dead = 1 << 30;
+        assert!(is_orphan(&name(dead, host())));
+        for other in [name(std::process::id(), host()), name(dead, !host()), format!(".a.gguf.{dead}.tmp")] {
+            assert!(!is_orphan(&other), "{other}");
+        }
     }
 
     #[test]

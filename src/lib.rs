@@ -91,4 +91,5 @@ pub mod render;
 pub mod error;
 pub mod files;
 pub mod progress;
+pub mod shown;
 pub mod units;

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
@@ -49,6 +49,7 @@ use bitfrontier::run::{
     prepare, recommend, reference, show, speculate, speed,
 };
 use bitfrontier::score::base_store::StoreChoice;
+use bitfrontier::shown;
 use bitfrontier::sweep::{Swept, sweep};
 use clap::Parser as _;
 
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
         }
         Command::Man { out } => run_man(out.as_deref()),
     };
-    match result {
+    match result.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let hint = error.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
@@ -123,18 +124,41 @@ fn run_man(out: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A line on stderr; nobody left to read it is no reason to fail.
+/// A line on stderr, in which nothing that a stranger wrote steers the terminal; nobody left to read it is no reason to
+/// fail.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown::line(line));
 }
 
-/// Text on stdout; a closed pipe (`| head`) is the reader's wish.
+/// Text on stdout, in which nothing that a stranger wrote steers the terminal.
 fn print(text: &str) {
+    print_as_it_is(&shown::lines(text));
+}
+
+/// Why stdout could not be written.
+static UNPRINTED: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Text on stdout with its colours, or JSON.
+fn print_as_it_is(text: &str) {
     print_bytes(text.as_bytes());
 }
 
 fn print_bytes(bytes: &[u8]) {
-    let _ = std::io::stdout().lock().write_all(bytes);
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        // The first is the one that matters.
+        let _ = UNPRINTED.set(error);
+    }
+}
+
+/// Whether all that was to be printed was; a closed pipe (`| head`) is the reader's wish, a full disk is not.
+fn printed() -> Result<(), Error> {
+    match UNPRINTED.get() {
+        Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::NoSpace(format!("what was to be printed could not be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Set by Ctrl-C and SIGTERM.
@@ -199,7 +223,7 @@ fn show_report(report: &Report, folder: &Path) {
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let width =
         std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(terminal_width).unwrap_or(120);
-    print(&summary_table(report, width, colour));
+    print_as_it_is(&summary_table(report, width, colour));
     if !report.about.base_note.is_empty() {
         print(&format!("\nbase: {}. {}\n", report.about.base, report.about.base_note));
     }
@@ -236,7 +260,7 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
-        print(&format!("{json}\n"));
+        print_as_it_is(&format!("{json}\n"));
     } else {
         print(&forecast.text());
     }
@@ -283,7 +307,7 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     let report = report.map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| Error::Worker(e.to_string()))?;
-        print(&format!("{json}\n"));
+        print_as_it_is(&format!("{json}\n"));
     } else {
         print(&text_report::lines(&report));
     }
@@ -555,7 +579,7 @@ fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
-    print(&format!("{json}\n"));
+    print_as_it_is(&format!("{json}\n"));
     Ok(())
 }
 

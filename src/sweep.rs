@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::fetch::Cache;
 use crate::journal::reader::{JournalError, read_manifest};
 use crate::journal::record::{CorpusRecord, FORMAT, Manifest, Status, SuiteRecord, VariantRecord};
-use crate::journal::writer::write_manifest;
+use crate::journal::sealed::set_aside;
+use crate::journal::writer::{write_manifest, writer_name};
 use crate::plan::config::SweepConfig;
 use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
@@ -45,13 +46,14 @@ pub fn sweep(
     // A costs file that somebody changed by hand is told before anything long begins.
     derive::costs(&folder)?;
     let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
-    let manifest = manifest(&prepared, read_manifest(&folder)?)?;
+    let manifest = manifest(&prepared, earlier(&folder, events)?)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {
         return Err(Error::DoesNotFit(refusal));
     }
     write_manifest(&folder, &manifest)
         .map_err(|source| JournalError::Write { path: folder.join("manifest.json"), source })?;
     let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
+    complete(&folder, &manifest)?;
     let report = derive::all(&folder)?;
     let planned = prepared.trials.len();
     let count =
@@ -67,6 +69,25 @@ fn writable(folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(cannot)?;
     tempfile::Builder::new().prefix(".probe-").tempfile_in(folder).map_err(cannot)?;
     Ok(())
+}
+
+/// The plan that the folder holds. A damaged one is set aside: trials are known by their content, so that what they
+/// measured is found again by whoever asks for it.
+fn earlier(folder: &Path, events: &mut dyn FnMut(&Event)) -> Result<Option<Manifest>, Error> {
+    let (path, reason) = match read_manifest(folder) {
+        Err(JournalError::Manifest { path, reason }) => (path, reason),
+        read => return Ok(read?),
+    };
+    let aside = set_aside(&path, &writer_name())
+        .map_err(|source| JournalError::Write { path: path.clone(), source })?
+        .map_or_else(String::new, |aside| format!(" as {}", aside.display()));
+    let message = format!(
+        "{} is damaged ({reason}) and was set aside{aside}; it is written anew from this plan, and trials of earlier \
+         plans come back when they are asked for again",
+        path.display()
+    );
+    events(&Event::Note { message });
+    Ok(None)
 }
 
 /// The manifest of this plan, in a folder that may hold an earlier one of the same base.
@@ -99,6 +120,21 @@ fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, 
         keep_earlier(&mut manifest, earlier);
     }
     Ok(manifest)
+}
+
+/// Puts this plan back into the folder's manifest, if another sweep that began at the same time has written its own over it.
+fn complete(folder: &Path, ours: &Manifest) -> Result<(), Error> {
+    let there = read_manifest(folder)?;
+    let has = |trial: &TrialSpec| there.iter().any(|m| m.trials.iter().any(|t| t.id == trial.id));
+    if ours.trials.iter().all(has) {
+        return Ok(());
+    }
+    let mut whole = ours.clone();
+    if let Some(there) = there {
+        keep_earlier(&mut whole, there);
+    }
+    write_manifest(folder, &whole)
+        .map_err(|source| Error::Journal(JournalError::Write { path: folder.join("manifest.json"), source }))
 }
 
 /// What an earlier plan of the same folder measured stays in the tables, unless this plan measures it anew.

@@ -5,7 +5,7 @@ mod flips;
 
 use super::report::{MetricRow, Report};
 use super::{perplexity, report};
-use crate::journal::reader::TrialData;
+use crate::journal::reader::{Damage, TrialData};
 use crate::journal::record::{
     BaseModel, Capability, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord,
     ItemScore, Judging, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord,
@@ -102,7 +102,7 @@ fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> 
         items,
         looks: Vec::new(),
         stopped: None,
-        damaged: 0,
+        damaged: Damage::default(),
     }
 }
 

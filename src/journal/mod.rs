@@ -4,4 +4,5 @@ pub mod foreign;
 pub mod kept;
 pub mod reader;
 pub mod record;
+pub mod sealed;
 pub mod writer;

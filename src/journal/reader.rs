@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::journal::record::{FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, TrialFile, TrialSpec};
+use crate::journal::record::{
+    FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
+};
+use crate::journal::sealed::{self, Unreadable};
+
+/// Most items of a suite: as many rows as a data file may have.
+const MOST_ITEMS: u64 = 10_000_000;
 
 /// A results folder that cannot be read.
 #[derive(Debug, Error)]
@@ -29,8 +35,8 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// Not what it should be.
-    #[error("{path} is not a manifest of bitfrontier: {reason}")]
+    /// Torn, changed since it was written, or something else.
+    #[error("{path} is damaged, or not a manifest of bitfrontier: {reason}")]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -74,9 +80,10 @@ impl JournalError {
                 Some("install a newer bitfrontier, or choose another folder with --out".to_owned())
             }
             Self::OtherBase { .. } => Some("choose another folder with --out".to_owned()),
-            Self::Manifest { .. } => {
-                Some("choose another folder with --out, or move this one away".to_owned())
-            }
+            Self::Manifest { .. } => Some(
+                "the command that swept into this folder sets it aside and writes it anew; what was measured is kept"
+                    .to_owned(),
+            ),
             Self::Read { .. } => None,
         }
     }
@@ -109,8 +116,27 @@ pub struct TrialData {
     pub looks: Vec<u64>,
     /// Why it was stopped before its last item.
     pub stopped: Option<Stopped>,
-    /// Journal lines that were torn or damaged and left out.
-    pub damaged: u64,
+    /// What was damaged and is left out.
+    pub damaged: Damage,
+}
+
+/// Records that were torn or changed since they were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Lines of item journals.
+    pub lines: u64,
+    /// Whether the trial file is among them.
+    pub file: bool,
+}
+
+/// Where a trial's file lies.
+pub fn trial_file(folder: &Path, id: &str) -> PathBuf {
+    trial_folder(folder, id).join("trial.json")
+}
+
+/// Where the plan of a results folder lies.
+pub fn manifest_file(folder: &Path) -> PathBuf {
+    folder.join("manifest.json")
 }
 
 /// Where a trial's records lie.
@@ -120,28 +146,40 @@ pub fn trial_folder(folder: &Path, id: &str) -> PathBuf {
 
 /// Reads `manifest.json`; `None` if the folder has none.
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
-    let path = folder.join("manifest.json");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let path = manifest_file(folder);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path, source }),
     };
-    let value: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|e| JournalError::Manifest { path: path.clone(), reason: e.to_string() })?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    if found > u64::from(FORMAT) {
-        return Err(JournalError::Newer { path, found });
+    let manifest = sealed::open(&bytes, FORMAT).map_err(|why| match why {
+        Unreadable::Newer(found) => JournalError::Newer { path: path.clone(), found },
+        Unreadable::Damaged(reason) => JournalError::Manifest { path: path.clone(), reason },
+    })?;
+    match nonsense(&manifest) {
+        None => Ok(Some(manifest)),
+        Some(reason) => Err(JournalError::Manifest { path, reason }),
     }
-    serde_json::from_value(value)
-        .map(Some)
-        .map_err(|e| JournalError::Manifest { path, reason: e.to_string() })
+}
+
+/// What no plan of this program has: results may come from strangers. An id names a folder; orders of so many items are
+/// computed.
+fn nonsense(manifest: &Manifest) -> Option<String> {
+    let is_plain =
+        |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if let Some(trial) = manifest.trials.iter().find(|trial| !is_plain(&trial.id)) {
+        return Some(format!("{:?} is no trial's id", trial.id));
+    }
+    let most = |suite: &&SuiteRecord| suite.items_total.max(suite.items_planned) > MOST_ITEMS;
+    let suite = manifest.suites.iter().find(most)?;
+    Some(format!("suite {:?} has more than {MOST_ITEMS} items", suite.name))
 }
 
 /// Reads what is known of a trial; one that was never begun is pending.
 pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
     let place = trial_folder(folder, &spec.id);
-    let file = read_trial_file(&place.join("trial.json"))?;
-    let (items, damaged) = read_items(&place, |_| true)?;
+    let read = read_trial_file(&trial_file(folder, &spec.id))?;
+    let (items, lines) = read_items(&place, |_| true)?;
     let fresh = TrialData {
         spec: spec.clone(),
         status: Status::Pending,
@@ -151,9 +189,9 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
         items,
         looks: Vec::new(),
         stopped: None,
-        damaged,
+        damaged: Damage { lines, file: read.is_err() },
     };
-    let Some(file) = file else { return Ok(fresh) };
+    let Ok(Some(file)) = read else { return Ok(fresh) };
     let TrialFile { status, reason, failures, outcome, looks, stopped, .. } = file;
     Ok(TrialData { status, reason, failures, outcome, looks, stopped, ..fresh })
 }
@@ -163,12 +201,14 @@ pub fn read_some(folder: &Path, id: &str, wanted: &BTreeSet<u64>) -> Result<Vec<
     Ok(read_items(&trial_folder(folder, id), |index| wanted.contains(&index))?.0)
 }
 
-/// A trial file that is damaged counts as none: its trial is run again.
-fn read_trial_file(path: &Path) -> Result<Option<TrialFile>, JournalError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(serde_json::from_str(&text).ok().filter(|f: &TrialFile| f.format <= FORMAT)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+/// A trial file, if there is one; one that is damaged counts as none, so that its trial is run again.
+fn read_trial_file(path: &Path) -> Result<Result<Option<TrialFile>, Unreadable>, JournalError> {
+    match fs::read(path) {
+        Ok(bytes) => match sealed::open(&bytes, FORMAT) {
+            Err(Unreadable::Newer(found)) => Err(JournalError::Newer { path: path.to_owned(), found }),
+            read => Ok(read.map(Some)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(None)),
         Err(source) => Err(JournalError::Read { path: path.to_owned(), source }),
     }
 }
@@ -275,7 +315,7 @@ mod tests {
         }
         let data = read_trial(folder.path(), &spec()).expect("read");
         assert_eq!(data.items, vec![item(0), item(1), item(2)]);
-        assert_eq!((data.status, data.damaged), (Status::Pending, 0));
+        assert_eq!((data.status, data.damaged), (Status::Pending, Damage::default()));
     }
 
     #[test]
@@ -288,7 +328,8 @@ mod tests {
         fs::write(place.join("items-w.jsonl"), format!("{whole}{torn}")).expect("written");
         fs::write(place.join("trial.json"), "{\"format\": 1, \"spec\"").expect("written");
         let data = read_trial(folder.path(), &spec()).expect("read");
-        assert_eq!((data.items, data.damaged, data.status), (vec![item(7)], 1, Status::Pending));
+        let damaged = Damage { lines: 1, file: true };
+        assert_eq!((data.items, data.damaged, data.status), (vec![item(7)], damaged, Status::Pending));
     }
 
     #[test]

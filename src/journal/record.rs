@@ -13,8 +13,9 @@ pub use crate::worker::protocol::{
     Speed, SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost, Verdict,
 };
 
-/// Version of the records below. A folder written by a newer version is refused, never half read.
-pub const FORMAT: u32 = 1;
+/// Version of the records below. A folder written by a newer version is refused, never half read. From 2 on manifests and
+/// trial files carry a checksum.
+pub const FORMAT: u32 = 2;
 
 /// `manifest.json`: every input of the sweep, with its content hash, and where and when it ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

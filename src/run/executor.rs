@@ -77,6 +77,14 @@ impl std::fmt::Debug for Executor<'_> {
     }
 }
 
+impl Drop for Executor<'_> {
+    fn drop(&mut self) {
+        for file in &self.prepared.files {
+            variant_file::let_go(&self.prepared.cache, file);
+        }
+    }
+}
+
 /// How a piece of work ended.
 type Outcomes<T> = Result<T, WorkFailure>;
 
@@ -93,12 +101,6 @@ impl<'a> Executor<'a> {
         events: &'a mut dyn FnMut(&Event),
     ) -> Result<Self, Error> {
         let trials = derive::lean_trials(folder, manifest)?;
-        let damaged: u64 = trials.iter().map(|t| t.damaged).sum();
-        if damaged > 0 {
-            let message =
-                format!("{damaged} damaged journal lines were set aside; their items are measured again");
-            events(&Event::Note { message });
-        }
         let mut executor = Self {
             prepared,
             manifest,
@@ -115,6 +117,7 @@ impl<'a> Executor<'a> {
             is_stale: false,
         };
         executor.judge_stops()?;
+        executor.tell_damage()?;
         executor.announce();
         Ok(executor)
     }
@@ -146,7 +149,7 @@ impl<'a> Executor<'a> {
         } else {
             done?;
         }
-        Ok(self.trials)
+        Ok(std::mem::take(&mut self.trials))
     }
 
     fn run_all(&mut self) -> Result<(), Error> {
@@ -193,14 +196,14 @@ impl<'a> Executor<'a> {
     fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
         let variants = self.variants_of(file);
         let ids = self.trials_of(&variants);
-        if self.is_spent() || ids.iter().all(|i| !self.is_due(*i)) {
+        if self.is_spent() || !self.is_any_due(&ids)? {
             return Ok(());
         }
         let path = self.file(file, &ids)?;
         for recipe in variants {
             for index in &ids {
                 let mine = self.trials.get(*index).is_some_and(|t| t.spec.variant == recipe.variant());
-                if !mine || !self.is_due(*index) || self.is_spent() {
+                if !mine || !self.is_due(*index) || self.is_spent() || self.is_done_elsewhere(*index)? {
                     continue;
                 }
                 match &path {
@@ -214,6 +217,15 @@ impl<'a> Executor<'a> {
         }
         self.give_up(&ids);
         Ok(())
+    }
+
+    /// Whether any of these trials is to be carried out, of which others may have done some meanwhile.
+    fn is_any_due(&mut self, indices: &[usize]) -> Result<bool, Error> {
+        let mut any = false;
+        for index in indices {
+            any |= self.is_due(*index) && !self.is_done_elsewhere(*index)?;
+        }
+        Ok(any)
     }
 
     /// Whether a trial has all that was asked for.

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 26] = [
+const TABLE: [(&str, &[&str]); 27] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
+    ("shown", &[]),
     ("stats", &[]),
     ("cli", &["units"]),
     ("manual", &["cli"]),
@@ -20,7 +21,7 @@ const TABLE: [(&str, &[&str]); 26] = [
     ("gguf", &["units"]),
     // llama.cpp fills and takes importance matrices; the worker reads and writes their files.
     ("llama", &["gguf::imatrix", "units"]),
-    ("score", &["answers", "plan", "llama", "stats", "units"]),
+    ("score", &["answers", "plan", "llama", "stats", "units", "files"]),
     ("worker", &["answers", "sandbox", "score", "plan", "llama", "gguf", "files", "units"]),
     // Answers of a model elsewhere are records like those of one here, and graded by the same graders.
     ("endpoint", &["answers", "sandbox", "plan", "worker::protocol"]),
@@ -28,7 +29,7 @@ const TABLE: [(&str, &[&str]); 26] = [
     ("journal", &["plan", "worker::protocol", "files", "units"]),
     // Costs are read from a file of the user's, whose errors are those of a plan.
     ("analyze", &["plan::error", "journal", "gguf", "stats", "units"]),
-    ("render", &["analyze", "stats", "units", "files"]),
+    ("render", &["analyze", "stats", "units", "files", "shown"]),
     ("error", &["plan", "fetch", "endpoint", "gguf", "journal", "render"]),
     // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.
     (
@@ -53,7 +54,7 @@ const TABLE: [(&str, &[&str]); 26] = [
             "units",
         ],
     ),
-    ("progress", &["run::event", "worker::protocol", "units"]),
+    ("progress", &["run::event", "worker::protocol", "units", "shown"]),
     // The story sees everything but the native library.
     (
         "sweep",
@@ -97,6 +98,7 @@ const TABLE: [(&str, &[&str]); 26] = [
             "render",
             "error",
             "progress",
+            "shown",
             "units",
         ],
     ),
@@ -104,9 +106,9 @@ const TABLE: [(&str, &[&str]); 26] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, through `child`, and nothing of llama.
-const PARENT: [&str; 20] = [
+const PARENT: [&str; 21] = [
     "manual", "doctor", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search",
-    "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "units", "main",
+    "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "shown", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];
