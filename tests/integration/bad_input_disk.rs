@@ -142,7 +142,7 @@ fn a_disk_that_runs_full_while_items_are_journalled() {
 #[test]
 fn disks_with_so_little_left_that_each_write_fails_once() {
     for folder in ["out", "cache"] {
-        for left_kib in [0, 4, 8, 16, 40, 100, 250, 600] {
+        for left_kib in [0, 8, 100, 600] {
             let faulty = Faulty::new();
             let Some(_disk) = Disk::mount(&faulty.sandbox.path(folder), 72) else { return };
             let filler = faulty.sandbox.path(folder).join("filler");
