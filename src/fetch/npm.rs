@@ -119,7 +119,7 @@ mod tests {
             let mut to = tempfile::tempfile().unwrap();
             let _ = extract(&package("package/d/x.txt"), &tarball, &mut to);
             prop_assert!(to.metadata().unwrap().len() <= tarball.limit().unwrap());
-            prop_assert_eq!(std::fs::read_dir(tarball._folder.path()).unwrap().count(), 1);
+            prop_assert_eq!(std::fs::read_dir(tarball.path.parent().unwrap()).unwrap().count(), 1);
         }
     }
 

@@ -130,7 +130,7 @@ mod tests {
             // An empty file is one whose size was changed to 0.
             prop_assert!(taken.is_err() || to.metadata().unwrap().len() <= 300);
             // Beside the archive nothing came.
-            prop_assert_eq!(std::fs::read_dir(wheel._folder.path()).unwrap().count(), 1);
+            prop_assert_eq!(std::fs::read_dir(wheel.path.parent().unwrap()).unwrap().count(), 1);
         }
     }
 

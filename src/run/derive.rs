@@ -9,8 +9,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::analyze;
-use crate::analyze::cost::{self, Costs};
 use crate::analyze::Keep;
+use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::journal::foreign::record as foreign;

@@ -49,12 +49,15 @@ pub struct Target {
     /// Words of its language.
     pub words: &'static [&'static str],
     /// Reads an input and uses what comes out of it; a reason if something is wrong beside a panic.
-    pub run: Box<dyn Fn(&[u8]) -> Result<(), String>>,
+    pub run: Run,
     /// A folder in which nothing may change.
     pub watched: PathBuf,
     /// Folders that live as long as this.
-    pub _folders: Vec<TempDir>,
+    pub folders: Vec<TempDir>,
 }
+
+/// What is done with an input.
+type Run = Box<dyn Fn(&[u8]) -> Result<(), String>>;
 
 /// Keys and types of a GGUF header.
 pub const MODEL_WORDS: &[&str] = &[
@@ -81,7 +84,7 @@ fn plain(
         run(input);
         Ok(())
     });
-    Target { name, seeds, words, run, watched: folder.path().to_owned(), _folders: vec![folder] }
+    Target { name, seeds, words, run, watched: folder.path().to_owned(), folders: vec![folder] }
 }
 
 /// A target that reads a file of this name. Beside the file's folder there is nothing, and nothing may come.
@@ -101,7 +104,7 @@ fn of_file(
         let there = fs::read_dir(&folder).expect("listed").count();
         if there == 1 { Ok(()) } else { Err(format!("{there} files stand where one was read")) }
     });
-    Target { name, seeds, words, run, watched: watched.path().to_owned(), _folders: vec![input, watched] }
+    Target { name, seeds, words, run, watched: watched.path().to_owned(), folders: vec![input, watched] }
 }
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -136,7 +139,7 @@ pub fn gguf() -> Target {
                 use_model(&model);
             }
         });
-    target._folders.push(folder);
+    target.folders.push(folder);
     target
 }
 
@@ -216,7 +219,7 @@ pub fn kld() -> Target {
             let _ = reader.rows(3);
         }
     });
-    target._folders.push(folder);
+    target.folders.push(folder);
     target
 }
 
@@ -260,19 +263,12 @@ pub fn stores() -> Target {
             let _ = reader.is_intact();
         }
     });
-    target._folders.push(folder);
+    target.folders.push(folder);
     target
 }
 
 /// Suite files, and the questions that come of them.
 pub fn suite() -> Target {
-    let mut seeds: Vec<Vec<u8>> = vec![QUIZ.into(), PROSE.into()];
-    for folder in [concat!(env!("CARGO_MANIFEST_DIR"), "/suites"), &format!("{FIXTURES}/suites")] {
-        let entries = fs::read_dir(folder).expect("listed").flatten().map(|entry| entry.path());
-        let tables = entries.filter(|path| path.extension().is_some_and(|e| e == "toml"));
-        seeds.extend(tables.map(|path| fs::read(path).expect("read")));
-    }
-    let questions = Path::new(FIXTURES).join("questions.jsonl");
     const WORDS: &[&str] = &[
         "[choice]\n",
         "[generate]\n",
@@ -289,6 +285,13 @@ pub fn suite() -> Target {
         "(?P<n>a+)+$",
         "shots = 99999999\n",
     ];
+    let mut seeds: Vec<Vec<u8>> = vec![QUIZ.into(), PROSE.into()];
+    for folder in [concat!(env!("CARGO_MANIFEST_DIR"), "/suites"), &format!("{FIXTURES}/suites")] {
+        let entries = fs::read_dir(folder).expect("listed").flatten().map(|entry| entry.path());
+        let tables = entries.filter(|path| path.extension().is_some_and(|e| e == "toml"));
+        seeds.extend(tables.map(|path| fs::read(path).expect("read")));
+    }
+    let questions = Path::new(FIXTURES).join("questions.jsonl");
     plain("suite", seeds, WORDS, move |input| {
         let file = SuiteText { path: "s.toml".to_owned(), text: text(input) };
         if let Ok(suite) = suite::parse(&file) {
@@ -303,6 +306,17 @@ pub fn suite() -> Target {
 
 /// Sweep files and recipe files.
 pub fn plans() -> Target {
+    const WORDS: &[&str] = &[
+        "recipes = []\n",
+        "auto@4.5bpw",
+        "auto@1e300bpw",
+        "/kv=q8_0",
+        "type = \"Q4_0\"\n",
+        "[speed]\n",
+        "[[recipe]]\n",
+        "threads = 4294967296\n",
+        "hang_seconds = nan\n",
+    ];
     let folder = tempfile::tempdir().expect("a folder");
     let sweeps = ["scripts/quickstart.toml", "scripts/example.toml"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -315,34 +329,18 @@ pub fn plans() -> Target {
     );
     seeds.push(b"name = \"r\"\ntype = \"Q4_K_M\"\n[tensors]\n\"blk.*\" = \"Q6_K\"\n".to_vec());
     let path = folder.path().join("p.toml");
-    const WORDS: &[&str] = &[
-        "recipes = []\n",
-        "auto@4.5bpw",
-        "auto@1e300bpw",
-        "/kv=q8_0",
-        "type = \"Q4_0\"\n",
-        "[speed]\n",
-        "[[recipe]]\n",
-        "threads = 4294967296\n",
-        "hang_seconds = nan\n",
-    ];
     let mut target = plain("plans", seeds, WORDS, move |input| {
         fs::write(&path, input).expect("written");
         let flags = SweepFlags { out: Some("out".into()), ..SweepFlags::default() };
         let _ = config::read(Some(&path), &flags, 2);
         let _ = recipe_file::read(&path);
     });
-    target._folders.push(folder);
+    target.folders.push(folder);
     target
 }
 
 /// Task files of lm-eval.
 pub fn tasks() -> Target {
-    let seed = "task: quiz\ndataset_path: json\noutput_type: multiple_choice\ndoc_to_text: \"Q: {{question}}\"\n\
-                doc_to_choice: \"{{choices}}\"\ndoc_to_target: answer\nnum_fewshot: 2\nfewshot_config:\n  sampler: first_n\n\
-                  samples: [{question: a, choices: [b, c], answer: 0}]\nmetric_list:\n  - metric: acc\n    aggregation: mean\n\
-                filter_list:\n  - name: x\n    filter:\n      - function: regex\n        regex_pattern: \"(-?[0-9]+)\"\n\
-                metadata: {version: 1.0}\n";
     const WORDS: &[&str] = &[
         "&a ",
         "*a",
@@ -358,6 +356,11 @@ pub fn tasks() -> Target {
         "doc_to_text: ",
         "generate_until",
     ];
+    let seed = "task: quiz\ndataset_path: json\noutput_type: multiple_choice\ndoc_to_text: \"Q: {{question}}\"\n\
+                doc_to_choice: \"{{choices}}\"\ndoc_to_target: answer\nnum_fewshot: 2\nfewshot_config:\n  sampler: first_n\n\
+                  samples: [{question: a, choices: [b, c], answer: 0}]\nmetric_list:\n  - metric: acc\n    aggregation: mean\n\
+                filter_list:\n  - name: x\n    filter:\n      - function: regex\n        regex_pattern: \"(-?[0-9]+)\"\n\
+                metadata: {version: 1.0}\n";
     of_file("tasks", "t.yaml", vec![seed.into()], WORDS, |path| {
         let read = |path: &Path| fs::read_to_string(path);
         if let Ok(task) = Task::read(path, &mut { read }) {
@@ -431,6 +434,8 @@ pub fn costs() -> Target {
 
 /// Lines of the worker protocol, both ways.
 pub fn protocol() -> Target {
+    const WORDS: &[&str] =
+        &["\"index\":", "\"nll\":\"AAAAAA==\"", "\"kind\":\"chunk\"", "\"kind\":\"generated\""];
     let choice = json!({"text": "a", "logprob": -1.5, "tokens": 2, "chars": 5, "bytes": 5, "greedy": null});
     let seeds = [
         json!({"reply": "progress", "done": 1, "total": 2}),
@@ -443,8 +448,6 @@ pub fn protocol() -> Target {
         json!({"request": "count_tokens", "model": "m.gguf", "texts": []}),
     ];
     let seeds = seeds.iter().map(|line| line.to_string().into_bytes()).collect();
-    const WORDS: &[&str] =
-        &["\"index\":", "\"nll\":\"AAAAAA==\"", "\"kind\":\"chunk\"", "\"kind\":\"generated\""];
     plain("protocol", seeds, WORDS, |input| {
         if let Ok(reply) = serde_json::from_slice::<Reply>(input) {
             let _ = serde_json::to_string(&reply);
@@ -455,16 +458,6 @@ pub fn protocol() -> Target {
 
 /// Chat templates and prompt templates: strangers' programs.
 pub fn chat() -> Target {
-    let mut seeds: Vec<Vec<u8>> = [
-        "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] | trim }}{% endfor %}",
-        "{%- set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% generation %}{{ ns.n }}\
-         {% endgeneration %}{% endfor %}{{ tools | tojson(indent=2) }}{{ strftime_now('%d %b') }}",
-        "{% macro f(x) %}{{ x.split('a')[0] }}{% endmacro %}{{ f(messages[0].content) }}{{ raise_exception('no') }}",
-    ]
-    .map(|text| text.as_bytes().to_vec())
-    .to_vec();
-    seeds.push(QUIZ.into());
-    // Not among them is what takes more memory than a test may: a worker renders such templates, with a bound.
     const WORDS: &[&str] = &[
         "{{ ",
         " }}",
@@ -488,6 +481,16 @@ pub fn chat() -> Target {
         "{% raw %}",
         "{{ messages | tojson(indent=9999999) }}",
     ];
+    let mut seeds: Vec<Vec<u8>> = [
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] | trim }}{% endfor %}",
+        "{%- set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% generation %}{{ ns.n }}\
+         {% endgeneration %}{% endfor %}{{ tools | tojson(indent=2) }}{{ strftime_now('%d %b') }}",
+        "{% macro f(x) %}{{ x.split('a')[0] }}{% endmacro %}{{ f(messages[0].content) }}{{ raise_exception('no') }}",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec();
+    seeds.push(QUIZ.into());
+    // Not among them is what takes more memory than a test may: a worker renders such templates, with a bound.
     plain("chat", seeds, WORDS, |input| {
         let source = text(input);
         if let Ok(template) = ChatTemplate::new(&source, "<s>", "</s>") {
@@ -526,17 +529,6 @@ const FORMATS: [Format; 12] = [
 
 /// Calls in what models write, and what is right about them in what data sets say.
 pub fn calls() -> Target {
-    let recorded = lines("answers/calls.jsonl");
-    let mut references = Vec::new();
-    let mut seeds = Vec::new();
-    for line in &recorded {
-        references.extend(Reference::read(&line["reference"].to_string(), false));
-        seeds.push(line["reference"].to_string().into_bytes());
-        for output in line["outputs"].as_array().into_iter().flatten() {
-            seeds.extend(output["output"].as_str().map(|text| text.as_bytes().to_vec()));
-        }
-    }
-    assert!(!references.is_empty());
     const WORDS: &[&str] = &[
         "<tool_call>",
         "</tool_call>",
@@ -562,13 +554,24 @@ pub fn calls() -> Target {
         "1j",
         "{\"name\": \"f\", \"arguments\": {}}",
     ];
+    let recorded = lines("answers/calls.jsonl");
+    let mut references = Vec::new();
+    let mut seeds = Vec::new();
+    for line in &recorded {
+        references.extend(Reference::read(&line["reference"].to_string(), false));
+        seeds.push(line["reference"].to_string().into_bytes());
+        for output in line["outputs"].as_array().into_iter().flatten() {
+            seeds.extend(output["output"].as_str().map(|text| text.as_bytes().to_vec()));
+        }
+    }
+    assert!(!references.is_empty());
     plain("calls", seeds, WORDS, move |input| {
         let text = text(input);
         let first = &references[text.len() % references.len()];
         for format in FORMATS {
             let _ = judge(first, format, &text);
         }
-        if let Ok(reference) = Reference::read(&text, text.len() % 2 == 0) {
+        if let Ok(reference) = Reference::read(&text, text.len().is_multiple_of(2)) {
             let _ =
                 judge(&reference, Format::Json, r#"[{"name": "weather.at", "arguments": {"town": "x"}}]"#);
         }
@@ -577,6 +580,26 @@ pub fn calls() -> Target {
 
 /// What models write, graded; and the patterns and instructions by which it is.
 pub fn answers() -> Target {
+    const WORDS: &[&str] = &[
+        "<think>",
+        "</think>",
+        "####",
+        "(a+)+$",
+        "(?=",
+        "\\1",
+        "[^",
+        "{2,99999}",
+        "(?i)",
+        "\u{301}",
+        "\u{1f600}",
+        "relation",
+        "num_words",
+        "...",
+        "Mr. ",
+        "\n\n***\n\n",
+        "P.S.",
+        "\"ids\"",
+    ];
     let filters = lines("answers/filters.jsonl");
     let instructions = lines("answers/ifeval.jsonl");
     let mut seeds: Vec<Vec<u8>> = Vec::new();
@@ -599,29 +622,9 @@ pub fn answers() -> Target {
     .unwrap_or_default();
     let comparing = Grader::exact_match(&piped, &ExactMatch::default());
     let checking = Grader::ifeval(Some(Punkt::own()));
-    const WORDS: &[&str] = &[
-        "<think>",
-        "</think>",
-        "####",
-        "(a+)+$",
-        "(?=",
-        "\\1",
-        "[^",
-        "{2,99999}",
-        "(?i)",
-        "\u{301}",
-        "\u{1f600}",
-        "relation",
-        "num_words",
-        "...",
-        "Mr. ",
-        "\n\n***\n\n",
-        "P.S.",
-        "\"ids\"",
-    ];
     plain("answers", seeds, WORDS, move |input| {
         let text = text(input);
-        let answer = thought::without(&text, thought::TAGS, text.len() % 2 == 0);
+        let answer = thought::without(&text, thought::TAGS, text.len().is_multiple_of(2));
         let _ = comparing.grade("18", &[answer, &text]);
         let _ = checking.grade(&wanted[text.len() % wanted.len()], &[&text]);
         let _ = checking.grade(&text, &["A response. It has words."]);
@@ -634,9 +637,9 @@ pub fn answers() -> Target {
 
 /// Measurements of other programs.
 pub fn foreign() -> Target {
+    const WORDS: &[&str] = &["n_prompt", "avg_ts", "Final estimate: PPL = ", "+/-", "|", "Mean    KLD:"];
     let names = ["bench.csv", "bench.json", "bench.jsonl", "divergence.log", "perplexity.log"];
     let seeds = names.iter().map(|name| fixture(&format!("foreign/{name}"))).collect();
-    const WORDS: &[&str] = &["n_prompt", "avg_ts", "Final estimate: PPL = ", "+/-", "|", "Mean    KLD:"];
     of_file("foreign", "f.log", seeds, WORDS, |path| {
         let _ = read_foreign(path, Some("prose"));
     })
@@ -644,6 +647,17 @@ pub fn foreign() -> Target {
 
 /// Results folders: any of the records changed, then everything derived from them.
 pub fn results() -> Target {
+    const WORDS: &[&str] = &[
+        "\"id\": \"../../escape\"",
+        "\"items_planned\": 9999999999",
+        "\"items_total\": 18446744073709551615",
+        "\"variant\": \"../x\"",
+        "\"kind\": \"suite\"",
+        "\"status\": \"done\"",
+        "\"seed\": 1",
+        "\"logprob\": -1e308",
+        "manifest.json\n",
+    ];
     let sandbox = Sandbox::new();
     let what = ["--recipes", "Q8_0", "--suites", "prose.toml", "quiz.toml", "--limit", "6"];
     sandbox.sweep(&what).ends(0);
@@ -685,7 +699,7 @@ pub fn results() -> Target {
                 let _ = derive::items(&copied, &trial.spec);
             }
             if let Ok(report) = told
-                && content.len() % 8 == 0
+                && content.len().is_multiple_of(8)
             {
                 let _ = derive::charts(&copied, &report);
                 let _ = derive::shown(&copied, &manifest, &trials);
@@ -694,17 +708,6 @@ pub fn results() -> Target {
         let beside = fs::read_dir(copied.parent().expect("a folder")).expect("listed").count();
         if beside == 1 { Ok(()) } else { Err(format!("{beside} things stand where the folder was alone")) }
     });
-    const WORDS: &[&str] = &[
-        "\"id\": \"../../escape\"",
-        "\"items_planned\": 9999999999",
-        "\"items_total\": 18446744073709551615",
-        "\"variant\": \"../x\"",
-        "\"kind\": \"suite\"",
-        "\"status\": \"done\"",
-        "\"seed\": 1",
-        "\"logprob\": -1e308",
-        "manifest.json\n",
-    ];
     let watched_path = watched.path().to_owned();
     Target {
         name: "results",
@@ -712,7 +715,7 @@ pub fn results() -> Target {
         words: WORDS,
         run,
         watched: watched_path,
-        _folders: vec![folder, watched],
+        folders: vec![folder, watched],
     }
 }
 

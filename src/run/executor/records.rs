@@ -106,6 +106,7 @@ impl Executor<'_> {
         }
         if let Some(trial) = self.trials.get_mut(index) {
             *trial = fresh;
+            derive::lean(self.manifest, trial);
         }
         self.ended(index)?;
         Ok(true)
