@@ -2,9 +2,15 @@
 //! A reader, or a run killed half-way, finds the old file or the new one and never a part.
 //! Imports nothing of the pipeline.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+/// How often a process that waits for its turn looks again.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Replaces `path` by `bytes`, making its folder where needed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -20,16 +26,76 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     result
 }
 
-/// A temporary name beside `path`, of its own for each process, so that two that write one folder do not meet.
+/// A temporary name beside `path`, of its own for each process on whatever machine, so that two that write one folder do
+/// not meet: containers and nodes of a cluster often have the same process ids.
 pub fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+    path.with_file_name(format!(".{name}{}", temporary_suffix()))
+}
+
+/// How this process's temporary files end: `.PID-HOST.tmp`.
+pub fn temporary_suffix() -> String {
+    format!(".{}-{:08x}.tmp", std::process::id(), host())
+}
+
+/// Whether a name is that of a temporary file which a process of this very machine left behind when it was killed. Of
+/// other machines that share the folder nothing is known, so that theirs are left alone.
+pub fn is_orphan(name: &str) -> bool {
+    let owner = || name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit('.').next()?.split_once('-');
+    let Some((pid, named)) = owner() else { return false };
+    let here = u32::from_str_radix(named, 16) == Ok(host());
+    let is_gone = |pid: u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+    here && pid.parse().is_ok_and(is_gone)
+}
+
+/// Tells machines, and containers, that number their processes by themselves.
+fn host() -> u32 {
+    static HOST: OnceLock<u32> = OnceLock::new();
+    *HOST.get_or_init(|| {
+        let read = |path: &str| fs::read(path).unwrap_or_default();
+        let numbers = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let numbers = numbers.into_os_string().into_encoded_bytes();
+        let parts = [read("/etc/machine-id"), read("/proc/sys/kernel/hostname"), numbers];
+        crc32fast::hash(&parts.join(&b'\n'))
+    })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// The right to do what one process at a time should do; it ends with this value, or with the process.
+#[derive(Debug)]
+pub struct Turn(File);
+
+impl Turn {
+    /// Waits for the turn at `path`, a file of its own that is made and stays empty, as long as `waits` says. None if that
+    /// ended first. Where the file system knows no locks everybody has the turn: what is done in turn must be harmless
+    /// twice.
+    pub fn take(path: &Path, mut waits: impl FnMut() -> bool) -> io::Result<Option<Self>> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = File::options().append(true).create(true).open(path)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Some(Self(file)));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if !waits() => return Ok(None),
+                Err(TryLockError::WouldBlock) => thread::sleep(GLANCE),
+            }
+        }
+    }
+
+    /// A handle that a child process can hold: the turn then lasts until the child has ended as well.
+    pub fn shared(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
 }
 
 /// Bytes free for an ordinary user on the file system that holds `path` (or will: the nearest folder that
@@ -61,6 +127,32 @@ mod tests {
         fs::create_dir(&path).expect("made");
         assert!(replace(&path, b"x").is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_turn_is_one_at_a_time_and_lasts_as_long_as_a_child_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/x.lock");
+        let first = Turn::take(&path, || false).expect("taken").expect("free");
+        assert!(Turn::take(&path, || false).expect("asked").is_none());
+        let held = first.shared().expect("shared");
+        drop(first);
+        assert!(Turn::take(&path, || false).expect("asked").is_none(), "the child still holds it");
+        drop(held);
+        assert!(Turn::take(&path, || false).expect("asked").is_some());
+    }
+
+    #[test]
+    fn only_what_a_dead_process_of_this_machine_left_is_an_orphan() {
+        let name = |pid: u32, host: u32| format!(".a.gguf.{pid}-{host:08x}.tmp");
+        let mine = temporary(Path::new("b/a.gguf"));
+        assert_eq!(mine, Path::new("b").join(name(std::process::id(), host())));
+        // Beyond the largest that there can be.
+        let dead = 1 << 30;
+        assert!(is_orphan(&name(dead, host())));
+        for other in [name(std::process::id(), host()), name(dead, !host()), format!(".a.gguf.{dead}.tmp")] {
+            assert!(!is_orphan(&other), "{other}");
+        }
     }
 
     #[test]

@@ -102,6 +102,7 @@ fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> 
         outcome: None,
         items,
         looks: Vec::new(),
+        node: None,
         stopped: None,
         damaged: 0,
     }

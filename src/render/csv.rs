@@ -135,7 +135,7 @@ const SPECULATION: [&str; 22] = [
     "status",
     "reason",
 ];
-const TRIALS: [&str; 16] = [
+const TRIALS: [&str; 18] = [
     "id",
     "kind",
     "variant",
@@ -152,6 +152,8 @@ const TRIALS: [&str; 16] = [
     "tokens_naive",
     "stopped",
     "looks",
+    "node",
+    "cpu",
 ];
 const CAPABILITIES: [&str; 12] = [
     "variant",
@@ -383,6 +385,8 @@ mod tests {
             tokens_naive: None,
             stopped: String::new(),
             looks: None,
+            node: "n1".to_owned(),
+            cpu: String::new(),
         }
     }
 
@@ -493,7 +497,7 @@ mod tests {
         );
         assert_eq!(
             read("trials.csv"),
-            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,\n"
+            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,,n1,\n"
         );
         assert!(
             read("variants.csv")

@@ -182,18 +182,10 @@ pub fn sweep_up(cache: &Cache) {
     ];
     for folder in made {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if is_orphan(&entry.file_name().to_string_lossy()) {
+            if files::is_orphan(&entry.file_name().to_string_lossy()) {
                 // Best effort: it is in nobody's way but the disk's.
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
-}
-
-/// Whether a file is a temporary one (`.NAME.PID.tmp`) of a process that is gone.
-fn is_orphan(name: &str) -> bool {
-    let stem = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
-    let pid = stem.and_then(|s| s.rsplit('.').next()).and_then(|p| p.parse::<u32>().ok());
-    let is_gone = |pid| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
-    pid.is_some_and(is_gone)
 }

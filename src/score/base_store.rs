@@ -20,6 +20,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -308,10 +310,12 @@ impl BaseStore {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(&write)?;
         // Named after its process, so that what a killed one left can be told from what is being written.
-        let suffix = format!(".{}.tmp", std::process::id());
         let mut temporary = tempfile::Builder::new();
-        let mut temporary =
-            temporary.prefix(".store-").suffix(&suffix).tempfile_in(folder).map_err(&write)?;
+        let mut temporary = temporary
+            .prefix(".store-")
+            .suffix(&files::temporary_suffix())
+            .tempfile_in(folder)
+            .map_err(&write)?;
         temporary.write_all(&bytes).and_then(|()| temporary.as_file().sync_all()).map_err(&write)?;
         let file = temporary.persist(path).map_err(|e| write(e.error))?;
         Ok(Self { file, path: path.to_owned(), header, begin })

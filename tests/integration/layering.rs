@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 23] = [
+const TABLE: [(&str, &[&str]); 24] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
@@ -19,7 +19,7 @@ const TABLE: [(&str, &[&str]); 23] = [
     ("gguf", &["units"]),
     // llama.cpp fills and takes importance matrices; the worker reads and writes their files.
     ("llama", &["gguf::imatrix", "units"]),
-    ("score", &["answers", "plan", "llama", "stats", "units"]),
+    ("score", &["answers", "plan", "llama", "stats", "units", "files"]),
     ("worker", &["answers", "sandbox", "score", "plan", "llama", "gguf", "files", "units"]),
     // Answers of a model elsewhere are records like those of one here, and graded by the same graders.
     ("endpoint", &["answers", "sandbox", "plan", "worker::protocol"]),
@@ -53,12 +53,19 @@ const TABLE: [(&str, &[&str]); 23] = [
         ],
     ),
     ("progress", &["run::event", "worker::protocol", "units"]),
-    // The story sees everything but the native library.
+    // The story sees everything but the native library, and so does who hands its trials out to a cluster.
     (
         "sweep",
         &[
+            "cluster", "plan", "fetch", "gguf", "run", "worker", "journal", "analyze", "stats", "render",
+            "error", "units",
+        ],
+    ),
+    (
+        "cluster",
+        &[
             "plan", "fetch", "gguf", "run", "worker", "journal", "analyze", "stats", "render", "error",
-            "units",
+            "files", "units",
         ],
     ),
     (
@@ -68,6 +75,7 @@ const TABLE: [(&str, &[&str]); 23] = [
             "sandbox",
             "score::base_store",
             "sweep",
+            "cluster",
             "plan",
             "fetch",
             "endpoint",
@@ -86,9 +94,9 @@ const TABLE: [(&str, &[&str]); 23] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 18] = [
-    "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal", "analyze",
-    "render", "stats", "sweep", "progress", "error", "files", "units", "main",
+const PARENT: [&str; 19] = [
+    "cluster", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal",
+    "analyze", "render", "stats", "sweep", "progress", "error", "files", "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

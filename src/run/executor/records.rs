@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Executor, Outcomes, bad_protocol};
 use crate::error::Error;
 use crate::journal::reader::{JournalError, read_trial};
-use crate::journal::record::{FORMAT, Outcome, TrialFile};
+use crate::journal::record::Outcome;
 use crate::journal::writer::write_trial;
 use crate::plan::matrix::TrialSpec;
 use crate::run::derive;
@@ -36,16 +36,8 @@ impl Executor<'_> {
         reason.clone_into(&mut trial.reason);
         trial.failures += failures;
         trial.outcome = outcome.or(trial.outcome.take());
-        let file = TrialFile {
-            format: FORMAT,
-            spec: trial.spec.clone(),
-            status,
-            reason: trial.reason.clone(),
-            failures: trial.failures,
-            outcome: trial.outcome.clone(),
-            looks: trial.looks.clone(),
-            stopped: trial.stopped,
-        };
+        trial.node = self.alone.as_ref().map(|alone| alone.node.clone());
+        let file = trial.file();
         write_trial(self.folder, &file).map_err(|source| {
             Error::Journal(JournalError::Write {
                 path: self.folder.join("trials").join(&file.spec.id),
@@ -89,8 +81,11 @@ impl Executor<'_> {
         if self.rounds.is_some() && trial.status == Status::Pending {
             return Ok(());
         }
-        derive::items(self.folder, trial)?;
-        self.tell_all()?;
+        // Beside many others, each would rewrite what the others do as well.
+        if self.alone.is_none() {
+            derive::items(self.folder, trial)?;
+            self.tell_all()?;
+        }
         self.tell_end(index);
         Ok(())
     }
