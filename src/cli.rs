@@ -6,15 +6,28 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// How many bits does a model need, what is lost, and what does it cost?
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, after_help = EXIT_CODES)]
+#[command(version, long_version = LONG_VERSION, about, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// What `--version` tells; `-V` tells the first line.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("BITFRONTIER_COMMIT_SHOWN"),
+    "\nllama.cpp: ",
+    env!("BITFRONTIER_LLAMA_CPP"),
+    "\nbuild: ",
+    env!("BITFRONTIER_BUILD"),
+    "\ncpu features: ",
+    env!("BITFRONTIER_CPU_FEATURES"),
+);
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
-5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, speculative output differs or a check found something, 130 interrupted.";
+5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, speculative output differs or a check (`suites check`, `doctor`) found something, 130 interrupted.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -130,6 +143,27 @@ pub enum Command {
     LookAtNode {
         /// The results folder.
         results: PathBuf,
+    },
+    /// Look whether sweeps can run on this machine: processor, llama.cpp, fonts, cache, disk, memory, sandbox, Python,
+    /// scheduler; and what to do where they cannot. Exit code 8 if something is in the way, 0 otherwise.
+    Doctor {
+        /// Ask the hub whether it can be reached, too; nothing else of this uses the network.
+        #[arg(long)]
+        network: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the script that completes this command line in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write it and one for each command into a folder.
+    Man {
+        /// Where to write them.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// A step on the way into the sandbox in which model-written code runs.
     #[command(hide = true)]

@@ -12,8 +12,8 @@
 //! | 5 | fetching failed, or an endpoint does not answer as it should |
 //! | 6 | the sweep does not fit this machine's disk or memory |
 //! | 7 | the disk ran full, or a folder cannot be written; nothing measured is lost |
-//! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` found something |
-//! | 130 | interrupted; the same command goes on |
+//! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` or `doctor` found something |
+//! | 130 | interrupted by Ctrl-C, or by SIGTERM as schedulers send it; the same command goes on |
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ use crate::journal::foreign::record::ForeignError;
 use crate::journal::reader::JournalError;
 use crate::plan::error::PlanError;
 use crate::render::RenderError;
+
+/// How the system's error begins when no more files may be open.
+const TOO_MANY_FILES: &str = "Too many open files";
 
 /// Anything that ends a command.
 #[derive(Debug, Error)]
@@ -135,6 +138,14 @@ pub enum Error {
         /// The suites, by name.
         suites: String,
     },
+    /// Something keeps sweeps from running on this machine.
+    #[error("{failed} of {checks} checks failed")]
+    Unfit {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        checks: usize,
+    },
     /// Some trials failed.
     #[error("{failed} of {trials} trials failed; they are rows with their reason in the tables")]
     TrialsFailed {
@@ -173,6 +184,9 @@ impl Error {
             Self::Quantized { .. } => Some(
                 "use a full-precision GGUF (F32, F16, BF16), or --allow-requantize if you mean it".to_owned(),
             ),
+            Self::Base { reason, .. } if reason.contains(TOO_MANY_FILES) => {
+                Some("let the program open more files (ulimit -n)".to_owned())
+            }
             Self::Base { .. } => {
                 Some("is the file whole, and of a kind that this llama.cpp knows?".to_owned())
             }
@@ -180,6 +194,10 @@ impl Error {
             Self::DoesNotFit(_) => {
                 Some("free some space, move the cache with BITFRONTIER_CACHE, or ask for less".to_owned())
             }
+            Self::NoSpace(what) if what.contains(TOO_MANY_FILES) => Some(
+                "let the program open more files (ulimit -n); the same command then goes on where it stopped"
+                    .to_owned(),
+            ),
             Self::NoSpace(_) => {
                 Some("free some space; the same command then goes on where it stopped".to_owned())
             }
@@ -189,6 +207,7 @@ impl Error {
             Self::Found { .. } => Some(
                 "correct the data, or know what they are; nothing keeps such a suite from being evaluated".to_owned(),
             ),
+            Self::Unfit { .. } => Some("their lines say what to do".to_owned()),
             Self::Diverged { .. } => Some(
                 "the kernels for one row and for several differ by more than rounding, or --tolerance is too small for this model".to_owned(),
             ),
@@ -230,6 +249,7 @@ impl Error {
             Self::TrialsFailed { .. }
             | Self::ItemsFailed { .. }
             | Self::Diverged { .. }
+            | Self::Unfit { .. }
             | Self::Found { .. } => 8,
             Self::Interrupted { .. } | Self::Stopped { .. } => 130,
             Self::Io { .. } | Self::Worker(_) => 1,

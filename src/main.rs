@@ -3,11 +3,12 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
+use bitfrontier::child;
 use bitfrontier::cli::{
     Cli, Command, CostArgs, EvalArgs, ExecutorArg, FitArgs, FlashAttnArg, FormatArg, ImatrixArgs, ImportArgs,
     ModelArgs, PerplexityArgs, PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs,
@@ -15,11 +16,13 @@ use bitfrontier::cli::{
     SweepArgs, WhatArgs, WritingArgs,
 };
 use bitfrontier::cluster;
+use bitfrontier::doctor;
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
+use bitfrontier::manual;
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::judging::Scope;
@@ -48,10 +51,9 @@ use bitfrontier::run::{
     check, compare, cost, data, derive, eval, export, forecast, foreign, found, imatrix, import, machine,
     manifest, one_trial, prepare, recommend, reference, show, speculate, speed,
 };
-use bitfrontier::sandbox;
 use bitfrontier::score::base_store::StoreChoice;
+use bitfrontier::shown;
 use bitfrontier::sweep::{Swept, sweep};
-use bitfrontier::worker;
 use bitfrontier::worker::protocol::Status;
 use clap::Parser as _;
 
@@ -59,8 +61,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::LookAtNode { results } => cluster::look(&results, &interruption()),
-        Command::Worker { parent } => return run_worker(parent),
-        Command::SandboxStage { setting } => return run_stage(&setting),
+        Command::Worker { parent } => return child::run_worker(parent),
+        Command::SandboxStage { setting } => return child::run_stage(&setting),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
         Command::RunTrial { results, id } => run_trial(&results, &id),
@@ -86,8 +88,14 @@ fn main() -> ExitCode {
         Command::Reference(args) => run_reference(&args),
         Command::Fetch { sources, sha256 } => run_fetch(&sources, sha256),
         Command::Suites { command } => run_suites(command),
+        Command::Doctor { network, json } => run_doctor(network, json),
+        Command::Completions { shell } => {
+            print_bytes(&manual::completions(shell));
+            Ok(())
+        }
+        Command::Man { out } => run_man(out.as_deref()),
     };
-    match result {
+    match result.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let hint = error.hint().map_or(String::new(), |hint| format!(" (hint: {hint})"));
@@ -97,34 +105,66 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_worker(parent: u32) -> ExitCode {
-    match worker::entry::run(parent) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: the worker cannot go on: {error}"));
-            ExitCode::FAILURE
-        }
+fn run_doctor(network: bool, json: bool) -> Result<(), Error> {
+    let examined = doctor::examine::examine(network, &interruption());
+    if json {
+        print_json(&examined)?;
+    } else {
+        print(&examined.text());
+    }
+    match examined.failed {
+        0 => Ok(()),
+        failed => Err(Error::Unfit { failed, checks: examined.checks.len() }),
     }
 }
 
-fn run_stage(setting: &str) -> ExitCode {
-    match sandbox::stage::run(setting) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: the sandbox cannot go on: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn run_man(out: Option<&Path>) -> Result<(), Error> {
+    let Some(folder) = out else {
+        let page = manual::page().map_err(|error| Error::Worker(error.to_string()))?;
+        print_bytes(&page);
+        return Ok(());
+    };
+    let pages =
+        manual::write_pages(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    print(&format!("man pages: {}/*.1 ({pages})\n", folder.display()));
+    Ok(())
 }
 
-/// A line on stderr; nobody left to read it is no reason to fail.
+/// A line on stderr, in which nothing that a stranger wrote steers the terminal; nobody left to read it is no reason to
+/// fail.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown::line(line));
 }
 
-/// Text on stdout; a closed pipe (`| head`) is the reader's wish.
+/// Text on stdout, in which nothing that a stranger wrote steers the terminal.
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    print_as_it_is(&shown::lines(text));
+}
+
+/// Why stdout could not be written.
+static UNPRINTED: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Text on stdout with its colours, or JSON.
+fn print_as_it_is(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        // The first is the one that matters.
+        let _ = UNPRINTED.set(error);
+    }
+}
+
+/// Whether all that was to be printed was; a closed pipe (`| head`) is the reader's wish, a full disk is not.
+fn printed() -> Result<(), Error> {
+    match UNPRINTED.get() {
+        Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::NoSpace(format!("what was to be printed could not be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Set by Ctrl-C and SIGTERM.
@@ -189,7 +229,7 @@ fn show_report(report: &Report, folder: &Path) {
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let width =
         std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(terminal_width).unwrap_or(120);
-    print(&summary_table(report, width, colour));
+    print_as_it_is(&summary_table(report, width, colour));
     if !report.about.base_note.is_empty() {
         print(&format!("\nbase: {}. {}\n", report.about.base, report.about.base_note));
     }
@@ -198,7 +238,7 @@ fn show_report(report: &Report, folder: &Path) {
 
 /// Tells what is known of a sweep, and writes nothing.
 fn run_show(results: &Path, json: bool) -> Result<(), Error> {
-    let (manifest, trials) = derive::read(results)?;
+    let (manifest, trials) = derive::read_lean(results)?;
     let report = derive::report(results, &manifest, &trials)?;
     if json {
         print_json(&report)?;
@@ -229,7 +269,7 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
-        print(&format!("{json}\n"));
+        print_as_it_is(&format!("{json}\n"));
     } else {
         print(&forecast.text());
     }
@@ -245,7 +285,12 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
 fn write_plan(prepared: &Prepared) -> Result<(), Error> {
     let folder = &prepared.config.out;
     manifest::writable(folder)?;
-    manifest::write(folder, &manifest::of(prepared, folder)?)?;
+    let mut note = |event: &Event| {
+        if let Event::Note { message } = event {
+            say(message);
+        }
+    };
+    manifest::write(folder, &manifest::of(prepared, folder, &mut note)?)?;
     manifest::write_plan(prepared, folder, &manifest::jobs(folder)?)?;
     say(&format!("the plan is written; each trial: bitfrontier run-trial {} ID", folder.display()));
     Ok(())
@@ -310,7 +355,7 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     let report = report.map_err(with_resume)?;
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| Error::Worker(e.to_string()))?;
-        print(&format!("{json}\n"));
+        print_as_it_is(&format!("{json}\n"));
     } else {
         print(&text_report::lines(&report));
     }
@@ -582,7 +627,7 @@ fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
-    print(&format!("{json}\n"));
+    print_as_it_is(&format!("{json}\n"));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::run::event::{Event, TrialKind};
+use crate::shown;
 use crate::units::Seconds;
 use crate::worker::protocol::Status;
 
@@ -237,8 +238,12 @@ fn what(kind: TrialKind, suite: &str) -> String {
     }
 }
 
-/// A plain line for an event; nothing for steps.
+/// A plain line for an event; nothing for steps. Names and reasons may be a stranger's words.
 fn line(event: &Event, clock: &Clock) -> Option<String> {
+    worded(event, clock).map(|line| shown::line(&line))
+}
+
+fn worded(event: &Event, clock: &Clock) -> Option<String> {
     match event {
         Event::SweepStarted { folder, trials, done, .. } => {
             Some(format!("{folder}: {trials} trials, {done} of them done already"))
@@ -281,7 +286,7 @@ impl Bars {
         match event {
             Event::TrialStarted { kind, variant, suite, total, done, .. } => {
                 let what = what(*kind, suite);
-                self.trial.set_prefix(format!("{variant} {what}"));
+                self.trial.set_prefix(shown::line(&format!("{variant} {what}")));
                 self.trial.set_length(*total);
                 self.trial.set_position(*done);
             }

@@ -41,15 +41,18 @@ pub fn sweep(
     derive::costs(&folder)?;
     let coordinator = config.slurm.as_ref().map(|options| Coordinator::new(options, &folder)).transpose()?;
     let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
-    let manifest = manifest::of(&prepared, &folder)?;
+    let manifest = manifest::of(&prepared, &folder, events)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {
         return Err(Error::DoesNotFit(refusal));
     }
     manifest::write(&folder, &manifest)?;
     let planned = prepared.trials.len();
-    let trials = match coordinator {
-        Some(coordinator) => coordinator.carry_out(prepared, manifest, interrupted, events)?,
-        None => Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?,
+    let trials = if let Some(coordinator) = coordinator {
+        coordinator.carry_out(prepared, manifest, interrupted, events)?
+    } else {
+        let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
+        manifest::complete(&folder, &manifest)?;
+        trials
     };
     let report = derive::all(&folder)?;
     let count =

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::measure::{Measure, Measured, failed_note};
-use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemRecord, ItemScore};
+use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemRecord, ItemScore, Picks};
 use crate::stats;
 
 /// Metrics of a suite of questions, in the order of [`Verdict::picked`].
@@ -37,6 +37,9 @@ impl Verdict {
 pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
     let (answer, choices, scoring) = match score {
         ItemScore::Choice { answer, choices, scoring, .. } => (*answer as usize, choices, *scoring),
+        ItemScore::Judged(Picks { picked, answer }) => {
+            return Ok(Verdict { picked: picked.map(usize::from), answer: usize::from(*answer) });
+        }
         ItemScore::Failed { reason } => return Err(reason.clone()),
         ItemScore::Generated(_) => return Err("its answers were written, not chosen".to_owned()),
         ItemScore::Chunk(_) => return Err("it is a chunk of a text and not a question".to_owned()),
@@ -60,6 +63,18 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
         first_maximum(choices, |c| c.logprob / f64::from(c.bytes)),
     ];
     Ok(Verdict { picked, answer })
+}
+
+/// Whether more of a question counts than which choices are picked: the probabilities themselves, or by whom it was scored.
+pub(super) fn counts_logprobs(score: &ItemScore) -> bool {
+    match score {
+        ItemScore::Choice { choices, labels, scoring, .. } => {
+            !labels.is_empty()
+                || *scoring == ChoiceScoring::LlamaPerplexity
+                || choices.iter().any(|choice| choice.greedy.is_some())
+        }
+        _ => false,
+    }
 }
 
 fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -> usize {

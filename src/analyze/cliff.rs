@@ -3,10 +3,11 @@
 //!
 //! Several suites are one by the unweighted mean of their paired differences, the composite by its weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::comparison::{Shown, shown};
 use super::composite::{COMPOSITE, Step, pooled, telling};
+use super::lookup::{Key, by_key};
 use super::planned::Sheet;
 use super::report::{CliffRow, ComparisonRow, LookRow, SuiteSummary, VariantRow};
 use super::stopping;
@@ -21,7 +22,7 @@ pub(super) fn rows(
     looks: &[LookRow],
 ) -> Vec<CliffRow> {
     let telling = telling(sheet, suites);
-    let cliffs = Cliffs { sheet, variants, comparisons, looks };
+    let cliffs = Cliffs { sheet, variants, comparisons: by_key(comparisons), looks };
     let mut rows: Vec<CliffRow> =
         telling.iter().map(|suite| cliffs.row("suite", &suite.name, &[(suite, 1.0)])).collect();
     let mut by_capability: BTreeMap<Capability, Vec<(&SuiteRecord, f64)>> = BTreeMap::new();
@@ -43,7 +44,7 @@ pub(super) fn rows(
 struct Cliffs<'a> {
     sheet: &'a Sheet<'a>,
     variants: &'a [VariantRow],
-    comparisons: &'a [ComparisonRow],
+    comparisons: HashMap<Key<'a>, &'a ComparisonRow>,
     looks: &'a [LookRow],
 }
 
@@ -109,9 +110,7 @@ impl Cliffs<'_> {
     }
 
     fn comparison(&self, variant: &str, suite: &SuiteRecord) -> Option<&ComparisonRow> {
-        self.comparisons
-            .iter()
-            .find(|c| c.variant == variant && c.suite == suite.name && c.metric == suite.main_metric)
+        self.comparisons.get(&(variant, suite.name.as_str(), suite.main_metric.as_str())).copied()
     }
 }
 

@@ -2,6 +2,7 @@
 //! resamples. It stands in every table as a suite of its own.
 
 use super::joint::Joint;
+use super::lookup::by_key;
 use super::planned::{Planned, Sheet};
 use super::report::{ComparisonRow, MetricRow, SuiteSummary};
 use super::scores;
@@ -68,12 +69,11 @@ pub(super) fn composite(
         metric_row(&whole, column, variant, (chance, n(variant), &partial))
     };
     let metrics = joint.variants.iter().enumerate().filter_map(row).collect();
+    let own = by_key(own);
     let paired = |variant: &str| {
         let row = |(suite, weight): &(&SuiteRecord, f64)| {
-            let is_own = |c: &&ComparisonRow| {
-                c.variant == variant && c.suite == suite.name && c.metric == suite.main_metric
-            };
-            Some((*weight, own.iter().find(is_own)?))
+            let key = (variant, suite.name.as_str(), suite.main_metric.as_str());
+            Some((*weight, *own.get(&key)?))
         };
         pooled(&parts.iter().map(row).collect::<Option<Vec<_>>>()?)
     };

@@ -1,18 +1,23 @@
 //! The questions that flipped, with their texts, for people to read: each question of a suite once, and beside it what
 //! every variant made of it. As many as a page can hold: the caps are told, and the files of items have the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
+use super::lean::Reread;
 use super::planned::{Planned, Sheet, SuiteKind};
 use super::versus::{answer, flips, prompt, right};
 use crate::journal::record::{ItemRecord, SuiteRecord};
 
-/// Flips of one variant on one suite that are shown; the largest of these with which all texts are within [`BUDGET`].
+/// Flips of one variant on one suite that are shown; the largest of these with which there are no more than [`MOST`] and
+/// all texts are within [`BUDGET`].
 const CAPS: [usize; 7] = [40, 20, 10, 5, 2, 1, 0];
 /// Bytes of all texts together, so that a page stays under 25 MB however badly they compress.
 pub const BUDGET: usize = 11 << 20;
+/// Flips that are shown of all variants on all suites, at most: each has to be read again.
+const MOST: usize = 20_000;
 /// Characters of one text that are shown, half of them from its end.
 pub const TEXT_CAP: usize = 4000;
 
@@ -75,23 +80,42 @@ pub struct ShownFlip {
     pub answer: String,
 }
 
-/// A question, the variant's record of it, and whether it is lost.
-type Flip<'a> = (&'a ItemRecord, &'a ItemRecord, bool);
+/// A flip before its texts are read: the item's place in the data, and whether it is lost.
+type Flip = (u64, bool);
 
-/// A suite's trials with their flips, before any text is copied: trial, lost, won, and the first flips.
+/// A suite's trials with their flips.
 struct Found<'a> {
     suite: &'a SuiteRecord,
-    variants: Vec<(&'a Planned<'a>, u64, u64, Vec<Flip<'a>>)>,
+    base: &'a Planned<'a>,
+    /// Trial, lost, won, and the first flips.
+    variants: Vec<(&'a Planned<'a>, u64, u64, Vec<Flip>)>,
 }
 
-/// What flipped from the base to each variant.
-pub(super) fn all(sheet: &Sheet) -> Flips {
+/// Records of some items, by place.
+type Read = BTreeMap<u64, ItemRecord>;
+
+/// What flipped from the base to each variant; texts are read again.
+pub(super) fn all(sheet: &Sheet, reread: &Reread) -> Flips {
     let found: Vec<Found> =
         sheet.manifest.suites.iter().filter_map(|suite| Found::of(sheet, suite)).collect();
-    let capped =
-        |cap: usize| Flips { cap, suites: found.iter().map(|suite| suite.told(cap)).collect::<Vec<_>>() };
-    let fitting = CAPS.into_iter().map(capped).find(|flips| flips.bytes() <= BUDGET);
-    fitting.unwrap_or_default()
+    let shown = |cap: usize| -> usize {
+        let kept = found.iter().flat_map(|suite| &suite.variants);
+        kept.map(|(.., flips)| flips.len().min(cap)).sum()
+    };
+    let mut fitting = CAPS.into_iter().filter(|cap| shown(*cap) <= MOST);
+    let most = fitting.next().unwrap_or_default();
+    let read: Vec<Texts> = found.par_iter().map(|suite| suite.read(most, reread)).collect();
+    let capped = |cap: usize| {
+        let told = found.iter().zip(&read).map(|(suite, texts)| suite.told(cap, texts));
+        Flips { cap, suites: told.collect() }
+    };
+    std::iter::once(most).chain(fitting).map(capped).find(|flips| flips.bytes() <= BUDGET).unwrap_or_default()
+}
+
+/// Records of the questions of a suite that flipped: the base's, and of each variant.
+struct Texts {
+    base: Read,
+    variants: Vec<Read>,
 }
 
 impl<'a> Found<'a> {
@@ -103,32 +127,49 @@ impl<'a> Found<'a> {
         let trials = others.filter_map(|v| sheet.suite_trial(&v.name, &suite.name));
         let variants = trials.map(|trial| {
             let (mut lost, mut won, mut kept) = (0, 0, Vec::new());
-            for flip in flips(kind, &suite.main_metric, base, trial) {
-                *(if flip.2 { &mut lost } else { &mut won }) += 1;
+            for (item, _, is_lost) in flips(kind, &suite.main_metric, base, trial) {
+                *(if is_lost { &mut lost } else { &mut won }) += 1;
                 if kept.len() < CAPS[0] {
-                    kept.push(flip);
+                    kept.push((item.index, is_lost));
                 }
             }
             (trial, lost, won, kept)
         });
-        Some(Self { suite, variants: variants.collect() })
+        Some(Self { suite, base, variants: variants.collect() })
     }
 
-    fn told(&self, cap: usize) -> SuiteFlips {
-        let metric = &self.suite.main_metric;
-        let kept = self.variants.iter().flat_map(|(.., flips)| flips.iter().take(cap));
-        let questions: BTreeMap<u64, &ItemRecord> = kept.map(|(item, ..)| (item.index, *item)).collect();
-        let place: BTreeMap<u64, usize> =
-            questions.keys().enumerate().map(|(place, index)| (*index, place)).collect();
-        let shown = |flip: &Flip| {
-            let (item, other, lost) = *flip;
-            let item = *place.get(&item.index)?;
-            Some(ShownFlip { item, lost, answer: cut(&answer(&other.score, metric)) })
+    fn read(&self, cap: usize, reread: &Reread) -> Texts {
+        let read = |trial: &Planned, places: &BTreeSet<u64>| -> Read {
+            let items = if places.is_empty() { Vec::new() } else { reread(&trial.spec.id, places) };
+            items.into_iter().map(|item| (item.index, item)).collect()
         };
+        let places =
+            |flips: &[Flip]| flips.iter().take(cap).map(|(index, _)| *index).collect::<BTreeSet<_>>();
+        let all = self.variants.iter().flat_map(|(.., flips)| places(flips)).collect();
+        let variants = self.variants.iter().map(|(trial, .., flips)| read(trial, &places(flips)));
+        Texts { base: read(self.base, &all), variants: variants.collect() }
+    }
+
+    fn told(&self, cap: usize, texts: &Texts) -> SuiteFlips {
+        let metric = &self.suite.main_metric;
+        let kept: BTreeSet<u64> = self
+            .variants
+            .iter()
+            .flat_map(|(.., flips)| flips.iter().take(cap))
+            .map(|(index, _)| *index)
+            .collect();
+        let questions: Vec<&ItemRecord> = kept.iter().filter_map(|index| texts.base.get(index)).collect();
+        let place: BTreeMap<u64, usize> =
+            questions.iter().enumerate().map(|(place, item)| (item.index, place)).collect();
+        let shown = |read: &Read, (index, lost): &Flip| {
+            let answer = cut(&answer(&read.get(index)?.score, metric));
+            Some(ShownFlip { item: *place.get(index)?, lost: *lost, answer })
+        };
+        let variants = self.variants.iter().zip(&texts.variants);
         SuiteFlips {
             suite: self.suite.name.clone(),
             items: questions
-                .values()
+                .into_iter()
                 .map(|item| FlippedItem {
                     id: item.id.clone(),
                     prompt: cut(&prompt(&item.score)),
@@ -136,15 +177,13 @@ impl<'a> Found<'a> {
                     base: cut(&answer(&item.score, metric)),
                 })
                 .collect(),
-            variants: self
-                .variants
-                .iter()
-                .map(|(trial, lost, won, flips)| VariantFlips {
+            variants: variants
+                .map(|((trial, lost, won, flips), read)| VariantFlips {
                     variant: trial.spec.variant.clone(),
                     trial: trial.spec.id.clone(),
                     lost: *lost,
                     won: *won,
-                    shown: flips.iter().take(cap).filter_map(shown).collect(),
+                    shown: flips.iter().take(cap).filter_map(|flip| shown(read, flip)).collect(),
                 })
                 .collect(),
         }

@@ -76,6 +76,7 @@ fn speed_row(file: &ForeignFile, model: &ForeignModel, name: &str, speed: &Forei
         unit: "tokens/s".to_owned(),
         status: FOREIGN.to_owned(),
         reason: origin(file, model),
+        ..SpeedRow::default()
     }
 }
 

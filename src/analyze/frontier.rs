@@ -5,7 +5,12 @@
 //! How certain that is, is told by resamples in which all variants have the same items: the share of them in which a
 //! variant is on the frontier, and the smallest variant that cannot be told from it.
 
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
 use super::joint::Joint;
+use super::lookup::{Key, by_key};
 use super::measure::higher_is_better;
 use super::noise;
 use super::report::{ComparisonRow, FrontierRow, MetricRow, Report, SuiteSummary, VariantRow};
@@ -22,21 +27,22 @@ pub(super) fn rows(
     comparisons: &[ComparisonRow],
     joint: &Joint,
 ) -> Vec<FrontierRow> {
-    let telling = suites.iter().filter(|suite| !suite.no_signal);
-    telling.flat_map(|suite| suite_rows(suite, variants, metrics, comparisons, joint)).collect()
+    let metrics = by_key(metrics);
+    let telling: Vec<&SuiteSummary> = suites.iter().filter(|suite| !suite.no_signal).collect();
+    let rows = telling.par_iter().map(|suite| suite_rows(suite, variants, &metrics, comparisons, joint));
+    rows.flatten_iter().collect()
 }
 
 fn suite_rows(
     suite: &SuiteSummary,
     variants: &[VariantRow],
-    metrics: &[MetricRow],
+    metrics: &HashMap<Key<'_>, &MetricRow>,
     comparisons: &[ComparisonRow],
     joint: &Joint,
 ) -> Vec<FrontierRow> {
     let metric = quality_metric(suite);
     let value = |variant: &str| {
-        let row =
-            metrics.iter().find(|m| m.variant == variant && m.suite == suite.name && m.metric == metric)?;
+        let row = metrics.get(&(variant, suite.name.as_str(), metric))?;
         // On other items than the base's, a score is compared as it would be on those.
         joint.carried(&suite.name, variant).or(row.value)
     };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::loops::ends_in_a_loop;
 use super::measure::{Measure, Measured, failed_note};
-use crate::journal::record::{GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Stop};
+use crate::journal::record::{GeneratedAnswer, Grade, ItemRecord, ItemScore, Stop};
 use crate::stats::{self, Estimate};
 
 /// What the names of metrics of written answers begin with.
@@ -156,8 +156,8 @@ fn mean_or_share(values: &[f64]) -> Option<Estimate> {
 
 /// Mean over an item's answers.
 fn sign_of(item: &ItemRecord, (_, value): &Sign) -> Option<f64> {
-    let ItemScore::Generated(GeneratedScore { answers, .. }) = &item.score else { return None };
-    stats::mean(&answers.iter().map(value).collect::<Vec<_>>()).map(|mean| mean.point)
+    let ItemScore::Generated(score) = &item.score else { return None };
+    stats::mean(&score.answers.iter().map(value).collect::<Vec<_>>()).map(|mean| mean.point)
 }
 
 /// Names of the signs.
@@ -185,13 +185,16 @@ pub(super) fn reason(item: &ItemRecord) -> Option<String> {
     match &item.score {
         ItemScore::Generated(_) => None,
         ItemScore::Failed { reason } => Some(reason.clone()),
-        ItemScore::Choice { .. } | ItemScore::Chunk(_) => Some("it is no written answer".to_owned()),
+        ItemScore::Choice { .. } | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
+            Some("it is no written answer".to_owned())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::record::GeneratedScore;
 
     fn item(index: u64, grades: &[(&str, f64, f64)]) -> ItemRecord {
         let grade = |(metric, right, of): &(&str, f64, f64)| Grade {
@@ -199,7 +202,7 @@ mod tests {
             right: *right,
             of: *of,
         };
-        let score = ItemScore::Generated(GeneratedScore {
+        let score = ItemScore::Generated(Box::new(GeneratedScore {
             prompt: String::new(),
             prompt_tokens: 3,
             reference: String::new(),
@@ -213,7 +216,7 @@ mod tests {
             extracted: Vec::new(),
             outcomes: Vec::new(),
             grades: grades.iter().map(grade).collect(),
-        });
+        }));
         ItemRecord { index, id: index.to_string(), score }
     }
 

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use super::frontier::quality_metric;
 use super::planned::{Planned, Sheet, SuiteKind, texts};
 use super::report::SuiteSummary;
@@ -13,6 +15,8 @@ use crate::stats::{self, Cluster, RESAMPLES, Resampled};
 
 /// Sums that are made for all resamples of a suite, at most: beyond it there are fewer resamples.
 const MOST_SUMS: usize = 400_000_000;
+/// Means that are kept of all resamples of all suites together, at most: 256 MiB.
+const MOST_DRAWS: usize = 32 << 20;
 /// Fewer resamples than this tell nothing of the ends of an interval.
 const LEAST: usize = 400;
 
@@ -29,30 +33,34 @@ impl Joint {
     /// Resamples each suite on the metric that stands for its quality.
     pub fn new(sheet: &Sheet, suites: &[SuiteSummary]) -> Self {
         let variants: Vec<String> = sheet.manifest.variants.iter().map(|v| v.name.clone()).collect();
-        let (mut found, mut carried) = (BTreeMap::new(), BTreeMap::new());
-        for (place, suite) in sheet.manifest.suites.iter().enumerate() {
-            let Some(summary) = suites.iter().find(|s| s.name == suite.name && !s.no_signal) else {
-                continue;
-            };
+        // The composite is one suite more.
+        let most_draws = MOST_DRAWS / (variants.len().max(1) * (sheet.manifest.suites.len() + 1));
+        let draw = |(place, suite): (usize, &SuiteRecord)| {
+            let summary = suites.iter().find(|s| s.name == suite.name && !s.no_signal)?;
             let (strata, shadows) = strata(sheet, suite, quality_metric(summary), &variants);
             let clusters: usize = strata.iter().map(Vec::len).sum();
             if clusters == 0 {
-                continue;
+                return None;
             }
             let columns = variants.len() + shadows.len();
-            let most = MOST_SUMS / (clusters * columns.max(1));
+            let most = (MOST_SUMS / (clusters * columns.max(1))).min(most_draws);
             // Suites are drawn independently of each other.
             let seed = sheet.manifest.seed.wrapping_add(place as u64);
             let mut drawn = stats::resampled(&strata, columns, seed, most.clamp(LEAST, RESAMPLES));
             carry(&mut drawn, &shadows, variants.len());
+            Some((suite.name.clone(), drawn, shadows))
+        };
+        let drawn: Vec<_> = sheet.manifest.suites.par_iter().enumerate().filter_map(draw).collect();
+        let mut carried = BTreeMap::new();
+        for (suite, drawn, shadows) in &drawn {
             for column in shadows {
-                if let Some((name, point)) = variants.get(column).zip(drawn.points.get(column)) {
-                    carried.insert((suite.name.clone(), name.clone()), *point);
+                if let Some((name, point)) = variants.get(*column).zip(drawn.points.get(*column)) {
+                    carried.insert((suite.clone(), name.clone()), *point);
                 }
             }
-            found.insert(suite.name.clone(), drawn);
         }
-        Self { variants, suites: found, carried }
+        let suites = drawn.into_iter().map(|(suite, drawn, _)| (suite, drawn)).collect();
+        Self { variants, suites, carried }
     }
 
     /// The score of a variant that has other items than the base, as it would be on the base's: the base's own plus the

@@ -28,6 +28,11 @@ fn of_suite(sheet: &Sheet, suite: &SuiteRecord) -> Vec<LongContextRow> {
     trials.iter().flat_map(|(variant, trial)| of_trial(suite, variant, trial, &cells)).collect()
 }
 
+/// Whether an item's id tells where it stands in a haystack.
+pub(super) fn has_cell(item: &ItemRecord) -> bool {
+    cell(&item.id).is_some()
+}
+
 fn cell(id: &str) -> Option<Cell<'_>> {
     let parts: Vec<&str> = id.split('/').collect();
     let [kind, length, depth, number] = parts.as_slice() else { return None };

@@ -9,13 +9,16 @@ mod comparison;
 mod composite;
 pub mod cost;
 pub mod device;
+mod energy;
 pub mod fit;
 mod flips;
 pub mod foreign;
 mod frontier;
 mod generated;
 mod joint;
+mod lean;
 mod long_context;
+pub mod lookup;
 mod loops;
 mod measure;
 mod noise;
@@ -44,6 +47,7 @@ pub use crate::journal::record::{
     ItemRecord, ItemScore, Stop, Verdict,
 };
 pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
+pub use lean::{Keep, Reread, lean};
 pub use measure::{Metric, metrics};
 pub use noise::{ChoiceNoise, choice_noise};
 pub use report::Report;

@@ -2,6 +2,7 @@
 //! under which conditions everything was measured.
 
 use super::flips::{self, Flips};
+use super::lean::Reread;
 use super::planned::Sheet;
 use super::recommend::{Limits, Recommendation, recommend};
 use super::summary::Analysis;
@@ -24,12 +25,17 @@ pub struct Background {
     pub manifest: String,
 }
 
-/// The background of a sweep.
+/// The background of a sweep; texts of questions that flipped are read again.
 #[must_use]
-pub fn background(manifest: &Manifest, trials: &[TrialData], analysis: &Analysis) -> Background {
+pub fn background(
+    manifest: &Manifest,
+    trials: &[TrialData],
+    analysis: &Analysis,
+    reread: &Reread,
+) -> Background {
     Background {
         recommendation: recommend(manifest, analysis, &Limits::default()),
-        flips: flips::all(&Sheet::new(manifest, trials)),
+        flips: flips::all(&Sheet::new(manifest, trials), reread),
         facts: facts(manifest),
         tolerance: manifest.judging.tolerance,
         // Numbers, texts and lists: there is nothing in it that JSON could not say.

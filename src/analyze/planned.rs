@@ -13,6 +13,12 @@ pub(super) struct Sheet<'a> {
     pub manifest: &'a Manifest,
     /// Its trials.
     pub trials: Vec<Planned<'a>>,
+    /// Places of the trials of each variant.
+    of_variant: HashMap<&'a str, Vec<usize>>,
+    /// Places of the first trials on suites, by variant and suite.
+    on_suite: HashMap<(&'a str, &'a str), usize>,
+    /// What the items of each suite are.
+    kinds: HashMap<&'a str, SuiteKind>,
 }
 
 /// A planned trial and what is known of it.
@@ -37,12 +43,20 @@ impl<'a> Sheet<'a> {
     /// Joins plan and data on the trial id. Variants that share a file share its trial: the id is what counts.
     pub fn new(manifest: &'a Manifest, trials: &'a [TrialData]) -> Self {
         let by_id: HashMap<&str, &TrialData> = trials.iter().map(|t| (t.spec.id.as_str(), t)).collect();
-        let trials = manifest
+        let trials: Vec<Planned> = manifest
             .trials
             .iter()
             .map(|spec| Planned { spec, data: by_id.get(spec.id.as_str()).copied() })
             .collect();
-        Self { manifest, trials }
+        let (mut of_variant, mut on_suite) = (HashMap::<_, Vec<usize>>::new(), HashMap::new());
+        for (place, TrialSpec { kind, variant, suite, .. }) in trials.iter().map(|t| t.spec).enumerate() {
+            of_variant.entry(variant.as_str()).or_default().push(place);
+            if *kind == TrialKind::Suite {
+                on_suite.entry((variant.as_str(), suite.as_str())).or_insert(place);
+            }
+        }
+        let kinds = kinds(manifest, &trials);
+        Self { manifest, trials, of_variant, on_suite, kinds }
     }
 
     /// Name of the variant that the others are compared with: the first of the plan.
@@ -52,34 +66,59 @@ impl<'a> Sheet<'a> {
 
     /// Trials of one variant, in plan order.
     pub fn of_variant(&self, variant: &str) -> impl Iterator<Item = &Planned<'a>> {
-        self.trials.iter().filter(move |t| t.spec.variant == variant)
+        let places = self.of_variant.get(variant).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.trials.get(*place))
     }
 
     /// The trial of a variant on a suite, if one is planned.
     pub fn suite_trial(&self, variant: &str, suite: &str) -> Option<&Planned<'a>> {
-        self.of_variant(variant).find(|t| t.spec.kind == TrialKind::Suite && t.spec.suite == suite)
+        self.trials.get(*self.on_suite.get(&(variant, suite))?)
     }
 
     /// The trial that measured the noise floor of a suite, if one is planned.
     pub fn noise_trial(&self, suite: &str) -> Option<&Planned<'a>> {
-        self.trials.iter().find(|t| t.spec.kind == TrialKind::Noise && t.spec.suite == suite)
+        // It is a trial of the base.
+        self.of_variant(self.base()).find(|t| t.spec.kind == TrialKind::Noise && t.spec.suite == suite)
     }
 
     /// What the items of a suite are: seen on the items, or, before there are any, told by the main metric.
     pub fn kind_of(&self, suite: &SuiteRecord) -> SuiteKind {
-        let items = self.trials.iter().filter(|t| t.spec.suite == suite.name).flat_map(Planned::items);
-        let seen = items.into_iter().find_map(|item| match item.score {
-            ItemScore::Chunk(_) => Some(SuiteKind::Text),
-            ItemScore::Choice { .. } => Some(SuiteKind::Questions),
-            ItemScore::Generated(_) => Some(SuiteKind::Answers),
-            ItemScore::Failed { .. } => None,
-        });
-        let main = suite.main_metric.as_str();
-        seen.unwrap_or(match main {
-            _ if super::perplexity::METRICS.contains(&main) => SuiteKind::Text,
-            _ if super::generated::is_accuracy(main) => SuiteKind::Answers,
-            _ => SuiteKind::Questions,
-        })
+        self.kinds.get(suite.name.as_str()).copied().unwrap_or_else(|| told_kind(&suite.main_metric))
+    }
+}
+
+/// What the items of each suite are, as far as they show it.
+fn kinds<'a>(manifest: &'a Manifest, trials: &[Planned<'a>]) -> HashMap<&'a str, SuiteKind> {
+    let mut kinds = HashMap::new();
+    for trial in trials {
+        if kinds.len() == manifest.suites.len() {
+            break;
+        }
+        let name = trial.spec.suite.as_str();
+        if !name.is_empty()
+            && !kinds.contains_key(name)
+            && let Some(kind) = trial.items().iter().find_map(seen_kind)
+        {
+            kinds.insert(name, kind);
+        }
+    }
+    kinds
+}
+
+fn seen_kind(item: &ItemRecord) -> Option<SuiteKind> {
+    match item.score {
+        ItemScore::Chunk(_) => Some(SuiteKind::Text),
+        ItemScore::Choice { .. } | ItemScore::Judged(_) => Some(SuiteKind::Questions),
+        ItemScore::Generated(_) => Some(SuiteKind::Answers),
+        ItemScore::Failed { .. } => None,
+    }
+}
+
+fn told_kind(main_metric: &str) -> SuiteKind {
+    match main_metric {
+        _ if super::perplexity::METRICS.contains(&main_metric) => SuiteKind::Text,
+        _ if super::generated::is_accuracy(main_metric) => SuiteKind::Answers,
+        _ => SuiteKind::Questions,
     }
 }
 

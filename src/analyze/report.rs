@@ -1,6 +1,7 @@
 //! The one structure that everything shown to people is drawn from. `render` sees nothing else.
 //! Field names of the row types are the CSV headers: a contract; later columns go to the end.
 
+use super::lookup::Places;
 use serde::Serialize;
 
 pub use super::cost::{CostRow, CostSheet, Crossing, Curve, CurveKind, Reference, ReferencePoint};
@@ -39,6 +40,12 @@ pub struct Report {
     pub costs: CostSheet,
     /// What a sweep that stops early knew at each of its looks.
     pub looks: Vec<LookRow>,
+    /// Where [`Report::metric`] finds rows.
+    #[serde(skip)]
+    pub metric_places: Places,
+    /// Where [`Report::comparison`] finds rows.
+    #[serde(skip)]
+    pub comparison_places: Places,
 }
 
 /// A row of `looks.csv`: what was known of a variant at one look of a sweep that stops early.
@@ -95,6 +102,8 @@ pub struct About {
     pub base: String,
     /// What a stand-in base is; empty for an ordinary model.
     pub base_note: String,
+    /// What of the sweep figures show, if not all of it.
+    pub drawn: String,
 }
 
 /// A suite as shown.
@@ -173,6 +182,12 @@ pub struct VariantRow {
     pub imatrix_from: String,
     /// Source of somebody else's file; empty for what was made here.
     pub gguf: String,
+    /// Joules a token of a prompt of 512, the median of the repetitions; empty where no energy was measured.
+    pub pp512_joules_per_token: Option<f64>,
+    /// Joules a token of 128 that are generated, likewise.
+    pub tg128_joules_per_token: Option<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    pub energy_meter: String,
 }
 
 /// A row of `fallbacks.csv`: a tensor whose columns the type asked for does not divide.
@@ -193,7 +208,7 @@ pub struct FallbackRow {
 }
 
 /// A row of `speed.csv`: a point of a variant's speed surface.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct SpeedRow {
     /// Variant.
     pub variant: String,
@@ -219,6 +234,10 @@ pub struct SpeedRow {
     pub status: String,
     /// Why it is not `done`.
     pub reason: String,
+    /// Joules a token, the median of the repetitions; empty where no energy was measured.
+    pub joules_per_token: Option<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    pub energy_meter: String,
 }
 
 /// A row of `long_context.csv`: a variant's prompts of one kind, length and depth.
@@ -259,7 +278,7 @@ pub struct LongContextRow {
 }
 
 /// A row of `metrics.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct MetricRow {
     /// Variant.
     pub variant: String,
@@ -467,14 +486,12 @@ impl Report {
     /// A variant against the base on a suite and metric.
     #[must_use]
     pub fn comparison(&self, variant: &str, suite: &str, metric: &str) -> Option<&ComparisonRow> {
-        self.comparisons.iter().find(|c| c.variant == variant && c.suite == suite && c.metric == metric)
+        self.comparison_places.find(&self.comparisons, (variant, suite, metric), |_| true)
     }
 
     /// The metric row of a variant, suite and metric, if there is one with a value.
     #[must_use]
     pub fn metric(&self, variant: &str, suite: &str, metric: &str) -> Option<&MetricRow> {
-        self.metrics
-            .iter()
-            .find(|m| m.variant == variant && m.suite == suite && m.metric == metric && m.value.is_some())
+        self.metric_places.find(&self.metrics, (variant, suite, metric), |row| row.value.is_some())
     }
 }

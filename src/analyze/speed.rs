@@ -1,5 +1,6 @@
 //! The rows of the speed surface: every point that was planned, with its samples' mean or why there is none.
 
+use super::energy::joules_per_token;
 use super::planned::{Planned, Sheet};
 use super::report::SpeedRow;
 use crate::journal::record::{Measured, Outcome, Speed, SpeedPoint, Status, TrialKind};
@@ -37,9 +38,17 @@ fn of_trial(trial: &Planned) -> Vec<SpeedRow> {
 /// What is on record of a point.
 fn measured(speed: &Speed, point: SpeedPoint) -> Option<Measured> {
     let [pp, ttft, tg] = SpeedPoint::ALWAYS;
-    let always = [(pp, &speed.pp512_tps), (ttft, &speed.ttft512_s), (tg, &speed.tg128_tps)];
-    let always = always.into_iter().find(|(known, samples)| *known == point && !samples.is_empty());
-    let always = always.map(|(_, samples)| Measured::done(point, samples.clone()));
+    let always = [
+        (pp, &speed.pp512_tps, speed.pp512_joules_per_token.as_slice()),
+        (ttft, &speed.ttft512_s, &[]),
+        (tg, &speed.tg128_tps, &speed.tg128_joules_per_token),
+    ];
+    let always = always.into_iter().find(|(known, samples, _)| *known == point && !samples.is_empty());
+    let always = always.map(|(_, samples, joules)| Measured {
+        joules_per_token: joules.to_vec(),
+        energy_meter: if joules.is_empty() { String::new() } else { speed.energy_meter.clone() },
+        ..Measured::done(point, samples.clone())
+    });
     always.or_else(|| speed.surface.iter().find(|m| m.point == point).cloned())
 }
 
@@ -63,12 +72,9 @@ impl SpeedRow {
             generate: point.generate(),
             depth: point.depth,
             parallel: point.parallel,
-            mean: None,
-            sd: None,
-            n: 0,
             unit: point.kind.unit().to_owned(),
             status: Status::Done.word().to_owned(),
-            reason: String::new(),
+            ..Self::default()
         }
     }
 
@@ -77,6 +83,8 @@ impl SpeedRow {
         self.mean = stats::mean(&measured.samples).map(|e| e.point).filter(finite);
         self.sd = stats::sample_sd(&measured.samples).filter(finite);
         self.n = measured.samples.len() as u64;
+        self.joules_per_token = joules_per_token(&measured.joules_per_token);
+        self.energy_meter.clone_from(&measured.energy_meter);
         measured.status.word().clone_into(&mut self.status);
         self.reason.clone_from(&measured.reason);
     }
@@ -119,5 +127,24 @@ mod tests {
         assert_eq!(measured(&speed, pp).map(|m| m.samples), Some(vec![5.0]));
         assert_eq!(measured(&speed, tg).map(|m| m.samples), Some(vec![7.0]));
         assert_eq!(measured(&speed, ttft), None, "an old record has none");
+    }
+
+    #[test]
+    fn energy_stands_beside_the_speed_it_was_measured_with() {
+        let speed = Speed {
+            pp512_tps: vec![5.0; 3],
+            tg128_tps: vec![7.0; 3],
+            ttft512_s: vec![1.0; 3],
+            tg128_joules_per_token: vec![0.5, 8.0, 0.75],
+            energy_meter: "rapl".to_owned(),
+            ..Speed::default()
+        };
+        let cells = SpeedPoint::ALWAYS.map(|point| {
+            let mut row = SpeedRow::new("x", point);
+            row.fill(&measured(&speed, point).expect("measured"));
+            (row.joules_per_token, row.energy_meter)
+        });
+        let none = || (None, String::new());
+        assert_eq!(cells, [none(), none(), (Some(0.75), "rapl".to_owned())]);
     }
 }

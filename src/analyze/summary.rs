@@ -2,6 +2,7 @@
 
 use super::cost::{self, CostSheet, Costs};
 use super::joint::Joint;
+use super::lookup::Places;
 use super::planned::{Sheet, SuiteKind};
 use super::report::{About, MetricRow, Report, SuiteSummary};
 use super::{
@@ -85,6 +86,8 @@ fn without_costs(sheet: &Sheet) -> (Report, Joint) {
         frontier,
         costs: CostSheet::default(),
         looks,
+        metric_places: Places::default(),
+        comparison_places: Places::default(),
     };
     (report, joint)
 }
@@ -106,6 +109,7 @@ fn about(manifest: &Manifest) -> About {
         bitfrontier: manifest.software.bitfrontier.clone(),
         base: if base.name.is_empty() { file_name.to_owned() } else { base.name.clone() },
         base_note: base.description.clone(),
+        drawn: String::new(),
     }
 }
 

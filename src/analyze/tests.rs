@@ -5,14 +5,13 @@ mod flips;
 
 use super::report::{MetricRow, Report};
 use super::{perplexity, report};
-use crate::journal::reader::TrialData;
+use crate::journal::reader::{Damage, TrialData};
 use crate::journal::record::{
     BaseModel, Capability, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord,
     ItemScore, Judging, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord,
     TrialKind, TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
-use serde_json::Value;
 
 fn suite(name: &str, main_metric: &str, chance: Option<f64>) -> SuiteRecord {
     SuiteRecord {
@@ -52,7 +51,7 @@ fn spec(kind: TrialKind, variant: &str, suite: &str) -> TrialSpec {
         variant: variant.to_owned(),
         suite: suite.to_owned(),
         items_planned: 10,
-        settings: Value::Null,
+        settings: std::sync::Arc::default(),
     }
 }
 
@@ -104,7 +103,7 @@ fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> 
         looks: Vec::new(),
         node: None,
         stopped: None,
-        damaged: 0,
+        damaged: Damage::default(),
     }
 }
 
@@ -152,7 +151,11 @@ fn chunks() -> Vec<ItemRecord> {
         }
     };
     (0..3)
-        .map(|c| ItemRecord { index: c.into(), id: c.to_string(), score: ItemScore::Chunk(chunk(c)) })
+        .map(|c| ItemRecord {
+            index: c.into(),
+            id: c.to_string(),
+            score: ItemScore::Chunk(Box::new(chunk(c))),
+        })
         .collect()
 }
 
@@ -611,7 +614,7 @@ proptest! {
         };
         let items: Vec<Vec<ItemRecord>> = texts.iter().map(|text| {
             let item = |(i, tokens)| ItemRecord {
-                index: i as u64, id: String::new(), score: ItemScore::Chunk(chunk(tokens)),
+                index: i as u64, id: String::new(), score: ItemScore::Chunk(Box::new(chunk(tokens))),
             };
             text.iter().enumerate().map(item).collect()
         }).collect();

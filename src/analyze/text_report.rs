@@ -123,7 +123,7 @@ mod tests {
                 nonfinite: u32::from(c == 1),
                 moments: None,
             };
-            ItemRecord { index: c, id: c.to_string(), score: ItemScore::Chunk(score) }
+            ItemRecord { index: c, id: c.to_string(), score: ItemScore::Chunk(Box::new(score)) }
         };
         vec![chunk(0), chunk(1)]
     }

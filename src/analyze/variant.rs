@@ -1,5 +1,6 @@
 //! One row a variant: the facts of its file, its speed and memory, and whether all of its trials are done.
 
+use super::energy::joules_per_token;
 use super::planned::{Planned, Sheet};
 use super::report::{FallbackRow, VariantRow};
 use crate::journal::record::{Manifest, Outcome, Quantized, Speed, Status, TrialKind, VariantRecord};
@@ -130,6 +131,9 @@ fn fill_speed(row: &mut VariantRow, speed: &Speed) {
     row.pp512_tps_sd = stats::sample_sd(&speed.pp512_tps).and_then(finite);
     row.tg128_tps = stats::mean(&speed.tg128_tps).and_then(|e| finite(e.point));
     row.tg128_tps_sd = stats::sample_sd(&speed.tg128_tps).and_then(finite);
+    row.pp512_joules_per_token = joules_per_token(&speed.pp512_joules_per_token);
+    row.tg128_joules_per_token = joules_per_token(&speed.tg128_joules_per_token);
+    row.energy_meter.clone_from(&speed.energy_meter);
 }
 
 /// A size that cannot be 0: then it was not measured.

@@ -329,7 +329,7 @@ pub(super) fn prompt(score: &ItemScore) -> String {
     match score {
         ItemScore::Choice { prompt, .. } => prompt.clone(),
         ItemScore::Generated(score) => score.prompt.clone(),
-        ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
+        ItemScore::Judged(_) | ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
     }
 }
 
@@ -341,7 +341,7 @@ pub(super) fn answer(score: &ItemScore, metric: &str) -> String {
             picked.map_or(String::new(), |choice| choice.text.clone())
         }
         ItemScore::Generated(score) => score.answers.first().map_or(String::new(), |a| a.output.clone()),
-        ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
+        ItemScore::Judged(_) | ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
     }
 }
 
@@ -352,6 +352,6 @@ pub(super) fn right(score: &ItemScore) -> String {
             choices.get(*answer as usize).map_or(String::new(), |choice| choice.text.clone())
         }
         ItemScore::Generated(score) => score.reference.clone(),
-        ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
+        ItemScore::Judged(_) | ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
     }
 }

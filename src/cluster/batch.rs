@@ -72,20 +72,15 @@ impl Batches {
         };
         let own = fingerprint::of_texts([writer_name().as_str()]);
         let batch = format!("{earlier:04}-{}", own.get(..8).unwrap_or(&own));
-        self.write(&self.trials(&batch), &(ids.join("\n") + "\n"))?;
+        write(&self.trials(&batch), &(ids.join("\n") + "\n"))?;
         Ok(batch)
     }
 
     /// Writes the script of a batch. Returns its path.
     pub fn script(&self, batch: &str, script: &str) -> Result<PathBuf, Error> {
         let path = self.folder.join(format!("{batch}.sh"));
-        self.write(&path, script)?;
+        write(&path, script)?;
         Ok(path)
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        let path = path.to_owned();
-        Ok(files::replace(&path, text.as_bytes()).map_err(|source| JournalError::Write { path, source })?)
     }
 
     /// The ids of a batch, in the order of its tasks; none if it is not known here.
@@ -193,6 +188,11 @@ fn time(order: &Order<'_>) -> Option<u64> {
 /// Hours, minutes and seconds, as Slurm reads a time.
 fn clock(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let path = path.to_owned();
+    Ok(files::replace(&path, text.as_bytes()).map_err(|source| JournalError::Write { path, source })?)
 }
 
 #[cfg(test)]

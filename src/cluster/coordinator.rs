@@ -200,7 +200,7 @@ impl Campaign<'_> {
     /// The node on which variants are timed is known: timed trials have ids that name its machine.
     fn plan_timed(&mut self, node: Node) -> Result<(), Error> {
         self.prepared.timed_on(node.machine.clone());
-        self.manifest = manifest::of(&self.prepared, &self.coordinator.folder)?;
+        self.manifest = manifest::of(&self.prepared, &self.coordinator.folder, self.events)?;
         manifest::write(&self.coordinator.folder, &self.manifest)?;
         manifest::write_plan(&self.prepared, &self.coordinator.folder, &self.scheduler.jobs)?;
         self.steps = order::steps(&self.prepared).into_iter().map(|step| (step.id.clone(), step)).collect();
@@ -295,7 +295,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         self.note(format!("ending jobs that are of no use: {}", ended.join(", ")));
-        self.scheduler.cancel(&ended)
+        Scheduler::cancel(&ended)
     }
 
     /// What has come of the trials that are not in the queue.
@@ -482,7 +482,7 @@ impl Campaign<'_> {
             options: &self.coordinator.options,
             home: &self.home,
         };
-        let job = self.scheduler.submit(&self.batches.arguments(&order), &script, &self.coordinator.turn)?;
+        let job = Scheduler::submit(&self.batches.arguments(&order), &script, &self.coordinator.turn)?;
         for id in ids {
             if let Some(open) = self.open.get_mut(id) {
                 (open.submitted, open.absent) = (true, 0);

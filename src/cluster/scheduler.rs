@@ -54,7 +54,7 @@ impl Scheduler {
 
     /// Submits a batch. `sbatch` holds the turn too, so that a coordinator that comes after one that was killed waits until it
     /// is seen in the queue. Returns the array's number.
-    pub fn submit(&self, arguments: &[String], script: &Path, turn: &Turn) -> Result<u64, Trouble> {
+    pub fn submit(arguments: &[String], script: &Path, turn: &Turn) -> Result<u64, Trouble> {
         let held = turn.shared().map_err(|source| Error::Io { path: script.to_owned(), source })?;
         let mut command = Command::new("sbatch");
         command.args(arguments).arg(script).stdin(held);
@@ -65,7 +65,7 @@ impl Scheduler {
     }
 
     /// Ends tasks. One that is over already is no reason to fail.
-    pub fn cancel(&self, tasks: &[String]) -> Result<(), Trouble> {
+    pub fn cancel(tasks: &[String]) -> Result<(), Trouble> {
         let mut command = Command::new("scancel");
         command.arg("--quiet").args(tasks).stdin(Stdio::null());
         told(command).map(|_| ())

@@ -232,7 +232,7 @@ pub fn score(suite: &GenerateSuite, grader: &Grader, item: &GenerateItem, replie
         answers.iter().map(|answer| answer.graded.as_deref().unwrap_or(&answer.output)).collect();
     match grader.grade(&item.reference, &samples) {
         Err(error) => ItemScore::Failed { reason: format!("{error} (hint: {})", error.hint()) },
-        Ok(Graded { grades, extracted, outcomes }) => ItemScore::Generated(GeneratedScore {
+        Ok(Graded { grades, extracted, outcomes }) => ItemScore::Generated(Box::new(GeneratedScore {
             prompt: item.prompt.texts().join("\n"),
             prompt_tokens: replies.iter().find_map(|reply| reply.usage).map_or(0, |usage| usage.prompt),
             reference: item.reference.clone(),
@@ -240,6 +240,6 @@ pub fn score(suite: &GenerateSuite, grader: &Grader, item: &GenerateItem, replie
             extracted,
             outcomes,
             grades,
-        }),
+        })),
     }
 }

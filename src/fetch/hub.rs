@@ -89,6 +89,20 @@ impl Hub {
         Self { endpoint: endpoint.trim().trim_end_matches('/').to_owned(), token, agent }
     }
 
+    /// Its address.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The HTTP status with which it answers at its address; the token stays here.
+    ///
+    /// # Errors
+    /// [`FetchError::Unreachable`] if there is no answer.
+    pub fn status(&self) -> Result<u16, FetchError> {
+        let answer = self.agent.head(&self.endpoint).call();
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| unreachable_url(&self.endpoint, &error))
+    }
+
     fn url(&self, file: &HubFile, revision: &str) -> Result<String, FetchError> {
         let kind = match file.kind() {
             RepoKind::Model => RepoType::Model,

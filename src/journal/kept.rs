@@ -53,10 +53,9 @@ fn is_worth_keeping(item: &ItemRecord) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::ChunkScore;
 
     fn item(index: u64) -> ItemRecord {
-        let score = ItemScore::Chunk(ChunkScore::default());
+        let score = ItemScore::Chunk(Box::default());
         ItemRecord { index, id: format!("chunk-{index}"), score }
     }
 

@@ -5,4 +5,5 @@ pub mod kept;
 pub mod plan_file;
 pub mod reader;
 pub mod record;
+pub mod sealed;
 pub mod writer;

@@ -1,14 +1,20 @@
 //! Reading what was measured. Torn or flipped lines are left out and counted, never half believed; that item is
 //! then missing and is measured again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::journal::record::{FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, TrialFile, TrialSpec};
+use crate::journal::record::{
+    FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
+};
+use crate::journal::sealed::{self, Unreadable};
+
+/// Most items of a suite: as many rows as a data file may have.
+const MOST_ITEMS: u64 = 10_000_000;
 
 /// A results folder that cannot be read.
 #[derive(Debug, Error)]
@@ -29,8 +35,8 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// Not what it should be.
-    #[error("{path} is not a manifest of bitfrontier: {reason}")]
+    /// Torn, changed since it was written, or something else.
+    #[error("{path} is damaged, or not a manifest of bitfrontier: {reason}")]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -88,9 +94,10 @@ impl JournalError {
                 Some("install a newer bitfrontier, or choose another folder with --out".to_owned())
             }
             Self::OtherBase { .. } => Some("choose another folder with --out".to_owned()),
-            Self::Manifest { .. } => {
-                Some("choose another folder with --out, or move this one away".to_owned())
-            }
+            Self::Manifest { .. } => Some(
+                "the command that swept into this folder sets it aside and writes it anew; what was measured is kept"
+                    .to_owned(),
+            ),
             Self::Plan { .. } | Self::NotPlanned { .. } => {
                 Some("write it with `bitfrontier plan ... --out DIR --write`".to_owned())
             }
@@ -103,6 +110,9 @@ impl JournalError {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
 }
+
+/// Checksum and space before the JSON text of a journal line.
+const LINE_HEAD: usize = 9;
 
 /// All that is known of one trial.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,8 +135,27 @@ pub struct TrialData {
     pub stopped: Option<Stopped>,
     /// The node that carried it out last, where trials are spread over several.
     pub node: Option<String>,
-    /// Journal lines that were torn or damaged and left out.
-    pub damaged: u64,
+    /// What was damaged and is left out.
+    pub damaged: Damage,
+}
+
+/// Records that were torn or changed since they were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Lines of item journals.
+    pub lines: u64,
+    /// Whether the trial file is among them.
+    pub file: bool,
+}
+
+/// Where a trial's file lies.
+pub fn trial_file(folder: &Path, id: &str) -> PathBuf {
+    trial_folder(folder, id).join("trial.json")
+}
+
+/// Where the plan of a results folder lies.
+pub fn manifest_file(folder: &Path) -> PathBuf {
+    folder.join("manifest.json")
 }
 
 /// Where a trial's records lie.
@@ -136,28 +165,40 @@ pub fn trial_folder(folder: &Path, id: &str) -> PathBuf {
 
 /// Reads `manifest.json`; `None` if the folder has none.
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
-    let path = folder.join("manifest.json");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let path = manifest_file(folder);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path, source }),
     };
-    let value: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|e| JournalError::Manifest { path: path.clone(), reason: e.to_string() })?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    if found > u64::from(FORMAT) {
-        return Err(JournalError::Newer { path, found });
+    let manifest = sealed::open(&bytes, FORMAT).map_err(|why| match why {
+        Unreadable::Newer(found) => JournalError::Newer { path: path.clone(), found },
+        Unreadable::Damaged(reason) => JournalError::Manifest { path: path.clone(), reason },
+    })?;
+    match nonsense(&manifest) {
+        None => Ok(Some(manifest)),
+        Some(reason) => Err(JournalError::Manifest { path, reason }),
     }
-    serde_json::from_value(value)
-        .map(Some)
-        .map_err(|e| JournalError::Manifest { path, reason: e.to_string() })
+}
+
+/// What no plan of this program has: results may come from strangers. An id names a folder; orders of so many items are
+/// computed.
+fn nonsense(manifest: &Manifest) -> Option<String> {
+    let is_plain =
+        |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if let Some(trial) = manifest.trials.iter().find(|trial| !is_plain(&trial.id)) {
+        return Some(format!("{:?} is no trial's id", trial.id));
+    }
+    let most = |suite: &&SuiteRecord| suite.items_total.max(suite.items_planned) > MOST_ITEMS;
+    let suite = manifest.suites.iter().find(most)?;
+    Some(format!("suite {:?} has more than {MOST_ITEMS} items", suite.name))
 }
 
 /// Reads what is known of a trial; one that was never begun is pending.
 pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
     let place = trial_folder(folder, &spec.id);
-    let file = read_trial_file(&place.join("trial.json"))?;
-    let (items, damaged) = read_items(&place)?;
+    let read = read_trial_file(&trial_file(folder, &spec.id))?;
+    let (items, lines) = read_items(&place, |_| true)?;
     let fresh = TrialData {
         spec: spec.clone(),
         status: Status::Pending,
@@ -168,9 +209,9 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
         looks: Vec::new(),
         stopped: None,
         node: None,
-        damaged,
+        damaged: Damage { lines, file: read.is_err() },
     };
-    let Some(file) = file else { return Ok(fresh) };
+    let Ok(Some(file)) = read else { return Ok(fresh) };
     let TrialFile { status, reason, failures, outcome, looks, stopped, node, .. } = file;
     Ok(TrialData { status, reason, failures, outcome, looks, stopped, node, ..fresh })
 }
@@ -197,18 +238,25 @@ impl TrialData {
     }
 }
 
-/// A trial file that is damaged counts as none: its trial is run again.
-fn read_trial_file(path: &Path) -> Result<Option<TrialFile>, JournalError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(serde_json::from_str(&text).ok().filter(|f: &TrialFile| f.format <= FORMAT)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+/// The items of a trial at these places, whole; those that are not there or damaged are left out.
+pub fn read_some(folder: &Path, id: &str, wanted: &BTreeSet<u64>) -> Result<Vec<ItemRecord>, JournalError> {
+    Ok(read_items(&trial_folder(folder, id), |index| wanted.contains(&index))?.0)
+}
+
+/// A trial file, if there is one; one that is damaged counts as none, so that its trial is run again.
+fn read_trial_file(path: &Path) -> Result<Result<Option<TrialFile>, Unreadable>, JournalError> {
+    match fs::read(path) {
+        Ok(bytes) => match sealed::open(&bytes, FORMAT) {
+            Err(Unreadable::Newer(found)) => Err(JournalError::Newer { path: path.to_owned(), found }),
+            read => Ok(read.map(Some)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(None)),
         Err(source) => Err(JournalError::Read { path: path.to_owned(), source }),
     }
 }
 
 /// Items of all writers, by position. Of an item that two writers measured the first journal's counts.
-fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
+fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     let mut journals = Vec::new();
     match fs::read_dir(place) {
         Ok(entries) => {
@@ -229,6 +277,10 @@ fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     for path in journals {
         let bytes = fs::read(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
         for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            // What is not wanted need not be taken apart.
+            if place_of(line).is_some_and(|index| !is_wanted(index)) {
+                continue;
+            }
             match parse_line(line) {
                 Some(item) => _ = items.entry(item.index).or_insert(item),
                 None => damaged += 1,
@@ -236,6 +288,13 @@ fn read_items(place: &Path) -> Result<(Vec<ItemRecord>, u64), JournalError> {
         }
     }
     Ok((items.into_values().collect(), damaged))
+}
+
+/// The place of a journal line's item, which stands at its beginning.
+fn place_of(line: &[u8]) -> Option<u64> {
+    let digits = line.get(LINE_HEAD..)?.strip_prefix(br#"{"index":"#)?;
+    let end = digits.iter().position(|b| !b.is_ascii_digit())?;
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
 /// The item of a journal line; nothing if it is torn or damaged.
@@ -282,7 +341,7 @@ mod tests {
             variant: "base".to_owned(),
             suite: "piqa".to_owned(),
             items_planned: 3,
-            settings: serde_json::Value::Null,
+            settings: std::sync::Arc::default(),
         }
     }
 
@@ -298,7 +357,7 @@ mod tests {
         }
         let data = read_trial(folder.path(), &spec()).expect("read");
         assert_eq!(data.items, vec![item(0), item(1), item(2)]);
-        assert_eq!((data.status, data.damaged), (Status::Pending, 0));
+        assert_eq!((data.status, data.damaged), (Status::Pending, Damage::default()));
     }
 
     #[test]
@@ -311,7 +370,8 @@ mod tests {
         fs::write(place.join("items-w.jsonl"), format!("{whole}{torn}")).expect("written");
         fs::write(place.join("trial.json"), "{\"format\": 1, \"spec\"").expect("written");
         let data = read_trial(folder.path(), &spec()).expect("read");
-        assert_eq!((data.items, data.damaged, data.status), (vec![item(7)], 1, Status::Pending));
+        let damaged = Damage { lines: 1, file: true };
+        assert_eq!((data.items, data.damaged, data.status), (vec![item(7)], damaged, Status::Pending));
     }
 
     #[test]

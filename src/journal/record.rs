@@ -9,12 +9,13 @@ pub use crate::plan::judging::{Deciding, Judging, Scope};
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
     ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
-    GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Measured, PromptRuns, Speculated, Speed,
-    SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost, Verdict,
+    GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Measured, Picks, PromptRuns, Speculated,
+    Speed, SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost, Verdict,
 };
 
-/// Version of the records below. A folder written by a newer version is refused, never half read.
-pub const FORMAT: u32 = 1;
+/// Version of the records below. A folder written by a newer version is refused, never half read. From 2 on manifests and
+/// trial files carry a checksum.
+pub const FORMAT: u32 = 2;
 
 /// `manifest.json`: every input of the sweep, with its content hash, and where and when it ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::files;
-use crate::journal::reader::trial_folder;
+use crate::journal::reader::{manifest_file, trial_file, trial_folder};
 use crate::journal::record::{ItemRecord, Manifest, TrialFile};
+use crate::journal::sealed::seal;
 
 /// Items are synced to disk at the latest after this many, or after this long.
 const SYNC_ITEMS: u32 = 64;
@@ -15,18 +16,12 @@ const SYNC_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes `manifest.json`.
 pub fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    files::replace(&folder.join("manifest.json"), &pretty(manifest)?)
+    files::replace(&manifest_file(folder), &seal(manifest)?)
 }
 
 /// Writes `trials/<id>/trial.json`.
 pub fn write_trial(folder: &Path, trial: &TrialFile) -> io::Result<()> {
-    files::replace(&trial_folder(folder, &trial.spec.id).join("trial.json"), &pretty(trial)?)
-}
-
-fn pretty(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value)?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    files::replace(&trial_file(folder, &trial.spec.id), &seal(trial)?)
 }
 
 /// A name that no other process, on this machine or another, gives its journals.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::plan::error::PlanError;
+use crate::plan::template::shallow;
 
 /// Steps a template may take for one conversation.
 const FUEL: u64 = 1_000_000;
@@ -45,6 +46,7 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// Compiles a template for a vocabulary with these tokens at the beginning and the end of a text.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self, String> {
+        shallow(source).map_err(|what| format!("it does not compile: {what}"))?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| error.to_string())?);

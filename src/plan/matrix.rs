@@ -1,6 +1,7 @@
 //! The matrix of trials: variants x suites, with the settings that make each trial's id.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,8 +70,8 @@ pub struct TrialSpec {
     /// Items asked for; not part of the id. 0 unless `kind` is `suite` or `noise`.
     #[serde(default)]
     pub items_planned: u64,
-    /// What was hashed into `id`.
-    pub settings: Value,
+    /// What was hashed into `id`; shared by the copies of a trial.
+    pub settings: Arc<Value>,
 }
 
 impl TrialSpec {
@@ -141,7 +142,14 @@ pub fn weights_key(shared: &Shared<'_>, weights: &Weights) -> Value {
 
 fn trial(kind: TrialKind, recipe: &Recipe, suite: &str, items_planned: u64, settings: Value) -> TrialSpec {
     let id = fingerprint::of(&settings);
-    TrialSpec { id, kind, variant: recipe.variant(), suite: suite.to_owned(), items_planned, settings }
+    TrialSpec {
+        id,
+        kind,
+        variant: recipe.variant(),
+        suite: suite.to_owned(),
+        items_planned,
+        settings: Arc::new(settings),
+    }
 }
 
 /// The trial that makes a variant's file. Variants that share weights share it but for the name.

@@ -10,6 +10,11 @@ use crate::answers::pattern::Pattern;
 use crate::plan::error::PlanError;
 use crate::plan::literal;
 
+/// Most words and signs of a tag.
+const MOST_SIGNS: usize = 1000;
+/// Most branches of a template.
+const MOST_BRANCHES: usize = 200;
+
 /// A compiled template. Names that a row does not have are errors, not empty text.
 #[derive(Debug)]
 pub struct Template {
@@ -20,6 +25,11 @@ pub struct Template {
 impl Template {
     /// Compiles `source`; `name` is the suite key it came from.
     pub fn new(name: &'static str, source: &str) -> Result<Self, PlanError> {
+        shallow(source).map_err(|what| PlanError::Missing {
+            place: name.to_owned(),
+            what: format!("the template does not compile: {what}"),
+            hint: "write it in smaller steps".to_owned(),
+        })?;
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let mut syntax = SyntaxConfig::builder();
@@ -71,6 +81,59 @@ impl Template {
         }
         Ok(labels)
     }
+}
+
+/// Refuses what would take the parser deeper than a stack goes: it follows each sign (`- - - 1`) and each branch by a call.
+/// Templates in the wild have some dozens of either.
+pub(super) fn shallow(source: &str) -> Result<(), String> {
+    let mut rest = source;
+    let mut branches = 0;
+    while let Some((_, inside)) = rest.split_once('{') {
+        rest = inside;
+        let Some(mark @ ('{' | '%')) = inside.chars().next() else { continue };
+        let (signs, words, behind) =
+            tag(inside.get(1..).unwrap_or_default(), if mark == '{' { "}}" } else { "%}" });
+        branches += words;
+        if signs > MOST_SIGNS || branches > MOST_BRANCHES {
+            return Err(format!(
+                "it has more than {MOST_SIGNS} words and signs between two braces, or more than {MOST_BRANCHES} branches"
+            ));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// Words and signs of a tag, texts counting as one, how many of them are `elif`, and what stands behind its end.
+fn tag<'t>(text: &'t str, end: &str) -> (usize, usize, &'t str) {
+    let (mut signs, mut branches, mut rest) = (0, 0, text);
+    while let Some(first) = rest.chars().next() {
+        if let Some(behind) = rest.strip_prefix(end) {
+            return (signs, branches, behind);
+        }
+        signs += usize::from(!first.is_whitespace());
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match first {
+            '"' | '\'' => quoted(rest, first),
+            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            c => c.len_utf8(),
+        };
+        let (word, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        branches += usize::from(word == "elif");
+        rest = behind;
+    }
+    (signs, branches, "")
+}
+
+/// Bytes of a text in quotation marks at the beginning.
+fn quoted(text: &str, mark: char) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == mark && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
 }
 
 /// A label of a choice: true or false, 1 or 0.
@@ -189,6 +252,23 @@ fn one_text(right: minijinja::Value) -> Result<minijinja::Value, Error> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_template_that_goes_too_deep_is_refused_before_it_is_parsed() {
+        let deep = [
+            format!("{{{{ {}1 }}}}", "-".repeat(20_000)),
+            format!("{{{{ {}1 }}}}", "not ".repeat(20_000)),
+            format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(20_000)),
+            format!("{{{{ 1{} }}}}", " + 1".repeat(20_000)),
+        ];
+        for source in deep {
+            assert!(Template::new("doc_to_text", &source).is_err());
+        }
+        // Texts count once, and what is no tag does not.
+        let long =
+            format!("{{{{ '{}' ~ \"{}\" }}}}{}", "-\\'".repeat(3000), "+".repeat(3000), "--{ }".repeat(3000));
+        assert_eq!(shallow(&long), Ok(()));
+    }
 
     #[test]
     fn fields_and_lists() {

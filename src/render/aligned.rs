@@ -2,6 +2,8 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::shown;
+
 /// Between columns.
 const GAP: &str = "  ";
 
@@ -22,10 +24,9 @@ pub(super) fn lines(rows: &[Vec<String>], left: impl Fn(usize) -> bool) -> Vec<S
     rows.iter().map(line).collect()
 }
 
-/// Without characters that move the cursor, start escape sequences or turn the direction of writing.
+/// Without characters that steer the terminal.
 pub(super) fn clean(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(|&c| !c.is_control() && !turns(c)).collect()
+    shown::line(text)
 }
 
 #[cfg(test)]

@@ -43,11 +43,25 @@ pub fn lines(report: &Report) -> String {
     if let Some(row) = costs.rows.iter().rfind(own) {
         let _ = writeln!(
             out,
-            "\nMtok: a million tokens. Throughput: {}; on devices scaled by memory bandwidth (`source` in costs.csv).\nElectricity is computed from the watts given. An API serves another model: look at what it scores, too.",
-            row.source
+            "\nMtok: a million tokens. Throughput: {}; on devices scaled by memory bandwidth (`source` in costs.csv).\nElectricity: {}; on devices it is computed from the watts given. An API serves another model: look at what it scores, too.",
+            row.source,
+            electricity(costs)
         );
     }
     out
+}
+
+/// Where the electricity of this machine's prices is from.
+fn electricity(costs: &CostSheet) -> &'static str {
+    let own =
+        |row: &&CostRow| row.scenario == costs.scenario && row.kind == "price" && !row.variant.is_empty();
+    let source = |wanted: &str| costs.rows.iter().filter(own).any(|row| row.energy_source == wanted);
+    match (source("measured"), source("computed")) {
+        (true, true) => "measured on this machine where `energy` says so, else computed from the watts given",
+        (true, false) => "measured on this machine by its energy counters, all that they count and no more",
+        (false, true) => "computed from the watts given",
+        (false, false) => "not ours to pay",
+    }
 }
 
 /// The claims, each with its numbers and what would turn it.
@@ -99,6 +113,7 @@ fn variants(costs: &CostSheet) -> Cells {
         "at full use".to_owned(),
         "most Mtok a month".to_owned(),
         format!("breaks even with {}", first.against),
+        "energy".to_owned(),
     ];
     let cells = best.iter().map(|row| {
         vec![
@@ -109,6 +124,7 @@ fn variants(costs: &CostSheet) -> Cells {
             money(row.usd_per_mtok_out_full),
             row.capacity_mtok.map_or(MISSING.to_owned(), number),
             verdict(row),
+            row.energy_source.clone(),
         ]
     });
     std::iter::once(head.to_vec()).chain(cells).collect()
@@ -128,7 +144,7 @@ fn scenarios(costs: &CostSheet) -> Cells {
     best.sort_by_key(|row| row.variant.is_empty());
     let mut head = vec!["scenario".to_owned(), "fixed a month".to_owned()];
     head.extend(MONTHS.map(|volume| format!("{volume} Mtok a month")));
-    head.extend(["most Mtok", "breaks even with the cheapest API"].map(str::to_owned));
+    head.extend(["most Mtok", "breaks even with the cheapest API", "energy"].map(str::to_owned));
     let cells = best.iter().map(|row| {
         let month = |volume: f64| {
             let same = |m: &&CostRow| {
@@ -144,6 +160,7 @@ fn scenarios(costs: &CostSheet) -> Cells {
         let missing = if boundless { "any" } else { MISSING };
         cells.push(row.capacity_mtok.map_or(missing.to_owned(), number));
         cells.push(verdict(row));
+        cells.push(row.energy_source.clone());
         cells
     });
     std::iter::once(head).chain(cells).collect()

@@ -9,7 +9,7 @@ use std::path::Path;
 
 // Written out, because the csv crate derives headers from a first row, and a table without rows has none. A test
 // holds them to the row types.
-const VARIANTS: [&str; 25] = [
+const VARIANTS: [&str; 28] = [
     "variant",
     "recipe",
     "type",
@@ -35,6 +35,9 @@ const VARIANTS: [&str; 25] = [
     "tensor_types",
     "imatrix_from",
     "gguf",
+    "pp512_joules_per_token",
+    "tg128_joules_per_token",
+    "energy_meter",
 ];
 const METRICS: [&str; 13] = [
     "variant",
@@ -107,9 +110,21 @@ const LOOKS: [&str; 16] = [
     "precision",
 ];
 const FALLBACKS: [&str; 6] = ["recipe", "tensor", "columns", "block", "wanted", "got"];
-const SPEED: [&str; 12] = [
-    "variant", "kind", "prompt", "generate", "depth", "parallel", "mean", "sd", "n", "unit", "status",
+const SPEED: [&str; 14] = [
+    "variant",
+    "kind",
+    "prompt",
+    "generate",
+    "depth",
+    "parallel",
+    "mean",
+    "sd",
+    "n",
+    "unit",
+    "status",
     "reason",
+    "joules_per_token",
+    "energy_meter",
 ];
 const SPECULATION: [&str; 22] = [
     "target",
@@ -199,6 +214,8 @@ const COSTS: [&str; 22] = [
 ];
 const SUMMARY: [&str; 7] =
     ["variant", "bpw", "file_bytes", "peak_rss_bytes", "pp512_tps", "tg128_tps", "on_frontier"];
+const SUMMARY_END: [&str; 4] =
+    ["partial", "pp512_joules_per_token", "tg128_joules_per_token", "energy_meter"];
 
 /// Writes `variants.csv`, `metrics.csv`, `summary.csv`, `comparisons.csv`, `frontier.csv`, `fallbacks.csv`,
 /// `speed.csv`, `speculation.csv`, `trials.csv`, `capabilities.csv`, `long_context.csv`, `cliffs.csv` and `costs.csv`
@@ -223,11 +240,10 @@ pub fn write_all(report: &Report, folder: &Path) -> Result<(), RenderError> {
     write_table(&folder.join("costs.csv"), &COSTS, &report.costs.rows)
 }
 
-/// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`, then which suites are
-/// partial.
+/// One wide row a variant: [`SUMMARY`], then the main metric of each suite as `suite.metric`, then [`SUMMARY_END`].
 fn write_summary(path: &Path, report: &Report) -> Result<(), RenderError> {
     let main_metrics = report.suites.iter().map(|s| format!("{}.{}", s.name, s.main_metric));
-    let ends = [SUMMARY.as_slice(), &["partial"]].map(|part| part.iter().map(ToString::to_string));
+    let ends = [SUMMARY.as_slice(), &SUMMARY_END].map(|part| part.iter().map(ToString::to_string));
     let [begin, end] = ends;
     let headers: Vec<String> = begin.chain(main_metrics).chain(end).collect();
     let rows: Vec<_> = report.variants.iter().map(|variant| summary_row(report, variant)).collect();
@@ -248,6 +264,9 @@ fn summary_row<'a>(report: &Report, row: &'a VariantRow) -> impl Serialize + use
         report.on_frontier(&row.variant),
         report.suites.iter().map(value).collect::<Vec<Option<f64>>>(),
         report.partial_suites().join(" "),
+        row.pp512_joules_per_token,
+        row.tg128_joules_per_token,
+        &row.energy_meter,
     )
 }
 
@@ -274,6 +293,7 @@ pub(super) fn table<R: Serialize>(headers: &[impl AsRef<[u8]>], rows: &[R]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyze::lookup::Places;
     use crate::analyze::report::{
         About, CapabilityRow, ComparisonRow, CostRow, CostSheet, FallbackRow, FrontierRow, LongContextRow,
         MetricRow, SpeculationRow, SpeedRow, TrialRow,
@@ -364,6 +384,8 @@ mod tests {
             unit: "tokens/s".to_owned(),
             status: "done".to_owned(),
             reason: String::new(),
+            joules_per_token: Some(0.25),
+            energy_meter: "rapl".to_owned(),
         }
     }
 
@@ -418,6 +440,7 @@ mod tests {
                 bitfrontier: String::new(),
                 base: String::new(),
                 base_note: String::new(),
+                drawn: String::new(),
             },
             suites: vec![SuiteSummary {
                 name: "book".to_owned(),
@@ -429,7 +452,17 @@ mod tests {
                 n_unit: "tokens",
                 no_signal: false,
             }],
-            variants: vec![VariantRow { bpw: Some(4.5), imatrix: true, ..variant("Q4_0") }, variant("Q2_K")],
+            variants: vec![
+                VariantRow {
+                    bpw: Some(4.5),
+                    imatrix: true,
+                    pp512_joules_per_token: Some(0.25),
+                    tg128_joules_per_token: Some(0.5),
+                    energy_meter: "rapl".to_owned(),
+                    ..variant("Q4_0")
+                },
+                variant("Q2_K"),
+            ],
             metrics: vec![metric("Q4_0", Some(0.1)), metric("Q2_K", None)],
             comparisons: vec![comparison()],
             frontier: vec![point("Q4_0", 0.1, true)],
@@ -441,6 +474,8 @@ mod tests {
             long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
         }
     }
@@ -471,9 +506,10 @@ mod tests {
         let read = written(&report());
         assert_eq!(
             read("summary.csv"),
-            "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,book.kld_mean,partial\n\
-             Q4_0,4.5,,,,,true,0.1,\n\
-             Q2_K,,,,,,,,\n"
+            "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,book.kld_mean,partial,\
+             pp512_joules_per_token,tg128_joules_per_token,energy_meter\n\
+             Q4_0,4.5,,,,,true,0.1,,0.25,0.5,rapl\n\
+             Q2_K,,,,,,,,,,,\n"
         );
         assert_eq!(
             read("metrics.csv"),
@@ -493,16 +529,15 @@ mod tests {
         );
         assert_eq!(
             read("speed.csv"),
-            SPEED.join(",") + "\nQ4_0,parallel_tg,,128,4096,8,101.5,0.5,5,tokens/s,done,\n"
+            SPEED.join(",") + "\nQ4_0,parallel_tg,,128,4096,8,101.5,0.5,5,tokens/s,done,,0.25,rapl\n"
         );
         assert_eq!(
             read("trials.csv"),
             TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,,n1,\n"
         );
-        assert!(
-            read("variants.csv")
-                .ends_with("\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,\n")
-        );
+        assert!(read("variants.csv").ends_with(
+            "\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,,0.25,0.5,rapl\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,,,,\n"
+        ));
     }
 
     #[test]
@@ -522,7 +557,7 @@ mod tests {
         let read = written(&empty);
         assert_eq!(read("variants.csv"), VARIANTS.join(",") + "\n");
         assert_eq!(read("metrics.csv"), METRICS.join(",") + "\n");
-        assert_eq!(read("summary.csv"), SUMMARY.join(",") + ",partial\n");
+        assert_eq!(read("summary.csv"), SUMMARY.join(",") + "," + &SUMMARY_END.join(",") + "\n");
         assert_eq!(read("comparisons.csv"), COMPARISONS.join(",") + "\n");
         assert_eq!(read("frontier.csv"), FRONTIER.join(",") + "\n");
         assert_eq!(read("fallbacks.csv"), FALLBACKS.join(",") + "\n");

@@ -14,7 +14,7 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use super::chart::{Picture, pictures};
+use super::chart::Picture;
 use super::file::{RenderError, replace};
 use super::recommend::why;
 use crate::analyze::page::Background;
@@ -36,10 +36,14 @@ const CHARTS: &str = include_str!(concat!(env!("OUT_DIR"), "/echarts.js"));
 ///
 /// # Errors
 /// If a figure cannot be drawn or the file cannot be written.
-pub fn write(report: &Report, background: &Background, folder: &Path) -> Result<(), RenderError> {
+pub fn write(
+    report: &Report,
+    background: &Background,
+    figures: &[Picture],
+    folder: &Path,
+) -> Result<(), RenderError> {
     let path = folder.join("report.html");
-    let figures = pictures(report)?;
-    let text = page(report, background, &figures)
+    let text = page(report, background, figures)
         .map_err(|source| RenderError::Page { path: path.clone(), source })?;
     replace(&path, text.as_bytes())
 }

@@ -187,7 +187,7 @@ fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
     let score = match &item.score {
         ItemScore::Generated(score) => score,
         ItemScore::Failed { reason } => return vec![AnswerRow { status: "failed", reason, ..empty() }],
-        ItemScore::Choice { .. } | ItemScore::Chunk(_) => {
+        ItemScore::Choice { .. } | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
             let reason = "it is no written answer";
             return vec![AnswerRow { status: "failed", reason, ..empty() }];
         }
@@ -223,7 +223,10 @@ fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
 fn token_rows(item: &ItemRecord) -> Vec<TokenRow> {
     match &item.score {
         ItemScore::Chunk(chunk) => chunk_rows(item.index, chunk),
-        ItemScore::Choice { .. } | ItemScore::Generated(_) | ItemScore::Failed { .. } => vec![TokenRow {
+        ItemScore::Choice { .. }
+        | ItemScore::Judged(_)
+        | ItemScore::Generated(_)
+        | ItemScore::Failed { .. } => vec![TokenRow {
             index: item.index,
             position: None,
             nll: None,
@@ -309,7 +312,10 @@ mod tests {
             nonfinite: 0,
             moments: None,
         };
-        let items = [item(0, ItemScore::Chunk(chunk)), item(1, ItemScore::Failed { reason: String::new() })];
+        let items = [
+            item(0, ItemScore::Chunk(Box::new(chunk))),
+            item(1, ItemScore::Failed { reason: String::new() }),
+        ];
         assert_eq!(
             unpacked(&items),
             "index,position,nll,nll_base,kld,delta_p,same_top\n\

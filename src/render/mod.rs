@@ -19,5 +19,5 @@ pub mod terminal;
 pub mod text_report;
 pub mod versus;
 
-pub use chart::draw_all;
+pub use chart::Drawing;
 pub use file::RenderError;

@@ -262,6 +262,7 @@ fn painted(line: String, paint: Paint, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyze::lookup::Places;
     use crate::analyze::report::{About, ComparisonRow, CostSheet, FrontierRow};
     use proptest::prelude::*;
 
@@ -340,6 +341,7 @@ mod tests {
                 bitfrontier: String::new(),
                 base: String::new(),
                 base_note: String::new(),
+                drawn: String::new(),
             },
             metrics: vec![
                 metric("base", &text, Some(0.0), 0.0, ""),
@@ -364,6 +366,8 @@ mod tests {
             long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
             frontier: vec![
                 point("base", 1.0, 0.0, true),

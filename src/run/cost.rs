@@ -52,7 +52,7 @@ pub fn costs(order: &Order, folder: Option<&Path>) -> Result<(Costs, String), Er
 /// that `report` finds them.
 pub fn cost(order: &Order, folder: &Path) -> Result<Report, Error> {
     // A folder that is none is told before its costs are.
-    let (manifest, trials) = derive::read(folder)?;
+    let (manifest, trials) = derive::read_lean(folder)?;
     let (costs, text) = costs(order, Some(folder))?;
     let mut variants = manifest.variants.iter().map(|variant| variant.name.as_str());
     if !costs.variant.is_empty() && !variants.clone().any(|name| name == costs.variant) {

@@ -1,19 +1,22 @@
 //! Tables, item files, charts and the page of them, derived from manifest and trials and from nothing else, so that they can be
 //! made again byte for byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::analyze;
+use crate::analyze::Keep;
 use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::journal::foreign::record as foreign;
-use crate::journal::reader::{JournalError, TrialData, read_manifest, read_trial};
-use crate::journal::record::{Manifest, TrialKind};
-use crate::render::{self, RenderError};
+use crate::journal::reader::{JournalError, TrialData, read_manifest, read_some, read_trial};
+use crate::journal::record::{Manifest, TrialKind, TrialSpec};
+use crate::render::{self, Drawing, RenderError};
 
 /// Reads the plan of a results folder, which must have one.
 pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
@@ -25,9 +28,55 @@ pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
 /// Reads a results folder whole.
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = manifest(folder)?;
-    let trials =
-        manifest.trials.iter().map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
+    let trials = trials(folder, manifest.trials.iter(), |_| Ok(()), |_| {})?;
     Ok((manifest, trials))
+}
+
+/// Reads a results folder for analysis: without the texts of its items.
+pub fn read_lean(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
+    let manifest = manifest(folder)?;
+    let trials = lean_trials(folder, &manifest, |_| true)?;
+    Ok((manifest, trials))
+}
+
+/// What is known of those trials of a plan that are asked for, without the texts of their items.
+pub fn lean_trials(
+    folder: &Path,
+    manifest: &Manifest,
+    is_asked: impl Fn(&TrialSpec) -> bool,
+) -> Result<Vec<TrialData>, Error> {
+    let asked = manifest.trials.iter().filter(|spec| is_asked(spec));
+    trials(folder, asked, |_| Ok(()), |trial| lean(manifest, trial))
+}
+
+/// Takes from a trial's items what analysis does not need.
+pub fn lean(manifest: &Manifest, trial: &mut TrialData) {
+    let is_base = manifest.variants.first().is_none_or(|base| base.name == trial.spec.variant);
+    let suite = manifest.suites.iter().find(|suite| suite.name == trial.spec.suite);
+    let has_parts = suite.is_none_or(|suite| !suite.corpora.is_empty());
+    analyze::lean(&mut trial.items, Keep { logprobs: is_base, ids: has_parts });
+    trial.items.shrink_to_fit();
+}
+
+/// Reads the trials of a plan on all cores. Each is shown whole once, and then taken leaner.
+fn trials<'a>(
+    folder: &Path,
+    specs: impl Iterator<Item = &'a TrialSpec>,
+    whole: impl Fn(&TrialData) -> Result<(), Error> + Sync,
+    leaner: impl Fn(&mut TrialData) + Sync,
+) -> Result<Vec<TrialData>, Error> {
+    // Variants that share a file share the trial that makes it.
+    let mut met = HashSet::new();
+    let plan: Vec<(&TrialSpec, bool)> = specs.map(|spec| (spec, met.insert(spec.id.as_str()))).collect();
+    let read = plan.par_iter().map(|(spec, is_first)| {
+        let mut trial = read_trial(folder, spec)?;
+        if *is_first {
+            whole(&trial)?;
+        }
+        leaner(&mut trial);
+        Ok(trial)
+    });
+    read.collect()
 }
 
 /// The name of a results folder's own costs file.
@@ -70,8 +119,12 @@ fn write_tables(folder: &Path, report: &Report) -> Result<(), Error> {
     Ok(render::csv::write_all(report, folder)?)
 }
 
-/// Rewrites the item file of one trial.
-pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
+/// Rewrites the item file of one trial from its records.
+pub fn items(folder: &Path, spec: &TrialSpec) -> Result<(), Error> {
+    write_items(folder, &read_trial(folder, spec)?)
+}
+
+fn write_items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
     let has_items = matches!(trial.spec.kind, TrialKind::Suite | TrialKind::Noise);
     if has_items && !trial.items.is_empty() {
         render::items::write_items(folder, &trial.spec.id, &trial.items)?;
@@ -79,10 +132,15 @@ pub fn items(folder: &Path, trial: &TrialData) -> Result<(), Error> {
     Ok(())
 }
 
-/// Rewrites the charts, and removes those for which there is no data any more.
+/// Rewrites the charts.
 pub fn charts(folder: &Path, report: &Report) -> Result<(), Error> {
+    draw(folder, &Drawing::of(report).map_err(RenderError::from)?)
+}
+
+/// Rewrites the charts, and removes those for which there is no data any more.
+fn draw(folder: &Path, drawing: &Drawing) -> Result<(), Error> {
     let charts = folder.join("charts");
-    let drawn = render::draw_all(report, &charts).map_err(RenderError::from)?;
+    let drawn = drawing.write(&charts).map_err(RenderError::from)?;
     // Those for dark pages have a folder of their own.
     let folders: BTreeSet<&Path> =
         drawn.iter().filter_map(|path| path.parent()).chain([charts.as_path()]).collect();
@@ -100,19 +158,27 @@ pub fn charts(folder: &Path, report: &Report) -> Result<(), Error> {
 /// Rewrites tables, charts and the page.
 pub fn shown(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result<Report, Error> {
     let analysis = analyze::analysis(manifest, trials, &costs(folder)?);
-    let background = analyze::page::background(manifest, trials, &analysis);
+    let background = analyze::page::background(manifest, trials, &analysis, &|id, places| {
+        // What cannot be read any more is only not shown.
+        read_some(folder, id, places).unwrap_or_default()
+    });
     let report = with_foreign(folder, analysis.report)?;
     write_tables(folder, &report)?;
-    charts(folder, &report)?;
-    render::html::write(&report, &background, folder)?;
+    let drawing = Drawing::of(&report).map_err(RenderError::from)?;
+    draw(folder, &drawing)?;
+    let pictures = drawing.pictures().map_err(RenderError::from)?;
+    render::html::write(&report, &background, &pictures, folder)?;
     Ok(report)
 }
 
 /// Rebuilds everything that is derived.
 pub fn all(folder: &Path) -> Result<Report, Error> {
-    let (manifest, trials) = read(folder)?;
-    for trial in &trials {
-        items(folder, trial)?;
-    }
+    let manifest = manifest(folder)?;
+    let trials = trials(
+        folder,
+        manifest.trials.iter(),
+        |trial| write_items(folder, trial),
+        |trial| lean(&manifest, trial),
+    )?;
     shown(folder, &manifest, &trials)
 }

@@ -21,11 +21,12 @@ use self::alone::Alone;
 use self::rounds::Rounds;
 use self::sink::Sink;
 use crate::error::Error;
-use crate::journal::reader::{JournalError, TrialData, read_trial};
+use crate::journal::reader::{JournalError, TrialData};
 use crate::journal::record::Manifest;
 use crate::journal::writer::writer_name;
 use crate::plan::matrix::{self, TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
+use crate::run::derive;
 use crate::run::estimate;
 use crate::run::event::Event;
 use crate::run::file_plan::FilePlan;
@@ -68,11 +69,23 @@ pub struct Executor<'a> {
     drawn: Option<Instant>,
     /// The one trial that is carried out, beside others in other processes; absent where all are.
     alone: Option<Alone>,
+    /// When the tables were written last, and how long that took.
+    told: Option<(Instant, Duration)>,
+    /// Whether a trial has ended since.
+    is_stale: bool,
 }
 
 impl std::fmt::Debug for Executor<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Executor").field("folder", &self.folder).field("trials", &self.trials.len()).finish()
+    }
+}
+
+impl Drop for Executor<'_> {
+    fn drop(&mut self) {
+        for file in &self.prepared.files {
+            variant_file::let_go(&self.prepared.cache, file);
+        }
     }
 }
 
@@ -102,15 +115,8 @@ impl<'a> Executor<'a> {
         events: &'a mut dyn FnMut(&Event),
         alone: Option<Alone>,
     ) -> Result<Self, Error> {
-        let concerns = |spec: &&TrialSpec| alone.as_ref().is_none_or(|alone| alone.concerns(spec));
-        let trials = manifest.trials.iter().filter(concerns);
-        let trials = trials.map(|spec| read_trial(folder, spec)).collect::<Result<Vec<_>, _>>()?;
-        let damaged: u64 = trials.iter().map(|t| t.damaged).sum();
-        if damaged > 0 {
-            let message =
-                format!("{damaged} damaged journal lines were set aside; their items are measured again");
-            events(&Event::Note { message });
-        }
+        let concerns = |spec: &TrialSpec| alone.as_ref().is_none_or(|alone| alone.concerns(spec));
+        let trials = derive::lean_trials(folder, manifest, concerns)?;
         let planned = match &alone {
             Some(alone) => BTreeSet::from([alone.id.clone()]),
             None => prepared.trials.iter().map(|t| t.id.clone()).collect(),
@@ -128,8 +134,11 @@ impl<'a> Executor<'a> {
             rounds: Rounds::asked(prepared),
             drawn: None,
             alone,
+            told: None,
+            is_stale: false,
         };
         executor.judge_stops()?;
+        executor.tell_damage()?;
         executor.announce();
         Ok(executor)
     }
@@ -153,6 +162,18 @@ impl<'a> Executor<'a> {
     /// Carries out all trials that are not done. Returns what is known of every trial.
     pub fn run(mut self) -> Result<Vec<TrialData>, Error> {
         variant_file::sweep_up(&self.prepared.cache);
+        let done = self.run_all();
+        if self.is_stale {
+            let told = self.tell_all();
+            // Why the sweep ended counts for more.
+            done.and(told)?;
+        } else {
+            done?;
+        }
+        Ok(std::mem::take(&mut self.trials))
+    }
+
+    fn run_all(&mut self) -> Result<(), Error> {
         if self.rounds.is_some() {
             self.run_rounds()?;
         } else {
@@ -162,7 +183,7 @@ impl<'a> Executor<'a> {
         for file in self.prepared.files.iter().filter(|file| !self.waits_for(file)) {
             self.release(file)?;
         }
-        Ok(self.trials)
+        Ok(())
     }
 
     /// File by file, each with all its trials.
@@ -196,14 +217,14 @@ impl<'a> Executor<'a> {
     fn run_file(&mut self, file: &FilePlan) -> Result<(), Error> {
         let variants = self.variants_of(file);
         let ids = self.trials_of(&variants);
-        if self.is_spent() || ids.iter().all(|i| !self.is_due(*i)) {
+        if self.is_spent() || !self.is_any_due(&ids)? {
             return Ok(());
         }
         let path = self.file(file, &ids)?;
         for recipe in variants {
             for index in &ids {
                 let mine = self.trials.get(*index).is_some_and(|t| t.spec.variant == recipe.variant());
-                if !mine || !self.is_due(*index) || self.is_spent() {
+                if !mine || !self.is_due(*index) || self.is_spent() || self.is_done_elsewhere(*index)? {
                     continue;
                 }
                 match &path {
@@ -217,6 +238,15 @@ impl<'a> Executor<'a> {
         }
         self.give_up(&ids);
         Ok(())
+    }
+
+    /// Whether any of these trials is to be carried out, of which others may have done some meanwhile.
+    fn is_any_due(&mut self, indices: &[usize]) -> Result<bool, Error> {
+        let mut any = false;
+        for index in indices {
+            any |= self.is_due(*index) && !self.is_done_elsewhere(*index)?;
+        }
+        Ok(any)
     }
 
     /// Whether a trial has all that was asked for.

@@ -33,7 +33,7 @@ pub struct Exported {
 /// # Errors
 /// If the folder is no results folder, or something cannot be read or written.
 pub fn export(folder: &Path, out: Option<&Path>) -> Result<Exported, Error> {
-    let (manifest, trials) = derive::read(folder)?;
+    let (manifest, trials) = derive::read_lean(folder)?;
     let analysis = analysis(&manifest, &trials, &derive::costs(folder)?);
     let answer = recommend(&manifest, &analysis, &Limits::default());
     let report = derive::with_foreign(folder, analysis.report)?;

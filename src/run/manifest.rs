@@ -1,7 +1,7 @@
 //! The manifest of a plan: every input with its hash, and every trial; and what is kept beside it, so that single trials can be
 //! carried out from the folder alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -10,11 +10,13 @@ use crate::files;
 use crate::journal::plan_file::{self, PlanFile};
 use crate::journal::reader::{JournalError, read_manifest};
 use crate::journal::record::{CorpusRecord, FORMAT, Manifest, SuiteRecord, VariantRecord};
+use crate::journal::sealed::set_aside;
 use crate::journal::writer::{write_manifest, writer_name};
 use crate::plan::fingerprint;
 use crate::plan::matrix::TrialSpec;
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{LoadedSuite, Part};
+use crate::run::event::Event;
 use crate::run::file_plan::Refusal;
 use crate::run::order::{self, Stage};
 use crate::run::prepare::Prepared;
@@ -33,8 +35,41 @@ pub fn writable(folder: &Path) -> Result<(), Error> {
 }
 
 /// The manifest of a plan, in its folder, which may hold an earlier one of the same base.
-pub fn of(prepared: &Prepared, folder: &Path) -> Result<Manifest, Error> {
-    manifest(prepared, read_manifest(folder)?)
+pub fn of(prepared: &Prepared, folder: &Path, events: &mut dyn FnMut(&Event)) -> Result<Manifest, Error> {
+    manifest(prepared, earlier(folder, events)?)
+}
+
+/// The plan that the folder holds. A damaged one is set aside: trials are known by their content, so that what they
+/// measured is found again by whoever asks for it.
+fn earlier(folder: &Path, events: &mut dyn FnMut(&Event)) -> Result<Option<Manifest>, Error> {
+    let (path, reason) = match read_manifest(folder) {
+        Err(JournalError::Manifest { path, reason }) => (path, reason),
+        read => return Ok(read?),
+    };
+    let aside = set_aside(&path, &writer_name())
+        .map_err(|source| JournalError::Write { path: path.clone(), source })?
+        .map_or_else(String::new, |aside| format!(" as {}", aside.display()));
+    let message = format!(
+        "{} is damaged ({reason}) and was set aside{aside}; it is written anew from this plan, and trials of earlier \
+         plans come back when they are asked for again",
+        path.display()
+    );
+    events(&Event::Note { message });
+    Ok(None)
+}
+
+/// Puts this plan back into the folder's manifest, if another sweep that began at the same time has written its own over it.
+pub fn complete(folder: &Path, ours: &Manifest) -> Result<(), Error> {
+    let there = read_manifest(folder)?;
+    let ids: HashSet<&str> = there.iter().flat_map(|m| &m.trials).map(|trial| trial.id.as_str()).collect();
+    if ours.trials.iter().all(|trial| ids.contains(trial.id.as_str())) {
+        return Ok(());
+    }
+    let mut whole = ours.clone();
+    if let Some(there) = there {
+        keep_earlier(&mut whole, there);
+    }
+    write(folder, &whole)
 }
 
 /// Writes the manifest into its folder.
@@ -112,13 +147,9 @@ fn manifest(prepared: &Prepared, earlier: Option<Manifest>) -> Result<Manifest, 
 
 /// What an earlier plan of the same folder measured stays in the tables, unless this plan measures it anew.
 fn keep_earlier(manifest: &mut Manifest, earlier: Manifest) {
-    let same =
-        |a: &TrialSpec, b: &TrialSpec| (a.kind, &a.variant, &a.suite) == (b.kind, &b.variant, &b.suite);
-    for trial in earlier.trials {
-        if !manifest.trials.iter().any(|t| same(t, &trial)) {
-            manifest.trials.push(trial);
-        }
-    }
+    let key = |t: &TrialSpec| (t.kind, t.variant.clone(), t.suite.clone());
+    let ours: HashSet<_> = manifest.trials.iter().map(key).collect();
+    manifest.trials.extend(earlier.trials.into_iter().filter(|trial| !ours.contains(&key(trial))));
     for variant in earlier.variants {
         if !manifest.variants.iter().any(|v| v.name == variant.name) {
             manifest.variants.push(variant);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::fetch::{Cache, Expect, Fetcher, Source, sha256_bytes, sha256_file};
@@ -70,7 +70,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// What all trials share.
-    pub fn shared<'a>(&'a self, machine: &'a serde_json::Value) -> Shared<'a> {
+    pub fn shared<'a>(&'a self, machine: &'a Value) -> Shared<'a> {
         Shared {
             base_sha256: &self.base.sha256,
             llama_cpp: &self.software.llama_cpp,
@@ -109,7 +109,8 @@ impl Prepared {
     /// text with the same base in the same way share them.
     pub fn base_store(&self, suite: &LoadedSuite, corpus: &LoadedCorpus) -> PathBuf {
         let own = |t: &&TrialSpec| t.suite == suite.suite.name && t.variant == Recipe::base().variant();
-        let mut settings = self.trials.iter().find(own).map(|t| t.settings.clone()).unwrap_or_default();
+        let mut settings =
+            self.trials.iter().find(own).map(|t| Value::clone(&t.settings)).unwrap_or_default();
         if let Some(settings) = settings.as_object_mut() {
             settings.remove("suite_sha256");
             // What the base writes is only known once it is written.

@@ -43,7 +43,7 @@ pub fn recommend(question: &Question, interrupted: &AtomicBool) -> Result<Recomm
     if let Some(value) = question.max_drop.filter(|v| !(*v >= 0.0 && v.is_finite())) {
         return Err(wrong("--max-drop", value, "it is a fraction: 0.02 allows a loss of two points"));
     }
-    let (manifest, trials) = derive::read(&question.results)?;
+    let (manifest, trials) = derive::read_lean(&question.results)?;
     let volume = question.monthly_tokens.map(|tokens| tokens / 1e6);
     let (costs, _) = cost::costs(&cost::Order { volume, ..cost::Order::default() }, Some(&question.results))?;
     let limits = Limits {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::fetch::Cache;
 use crate::files;
+use crate::journal::record::FORMAT;
+use crate::journal::sealed;
 use crate::plan::config::SweepConfig;
 use crate::plan::fingerprint;
 use crate::plan::recipe::{ImatrixUse, Weights};
@@ -81,7 +83,9 @@ fn find(
 ) -> Result<Weights, Error> {
     let study = Study::prepare(order, cache, interrupted)?;
     let path = kept(&study, order);
-    if let Some(weights) = fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
+    // One that is damaged is searched again.
+    let read = fs::read(&path).ok().and_then(|bytes| sealed::open(&bytes, FORMAT).ok());
+    if let Some(weights) = read {
         return Ok(weights);
     }
     let message = format!("searching {variant}, for at most {} minutes", LIMIT.as_secs() / 60);
@@ -92,7 +96,7 @@ fn find(
     let found = search(order, LIMIT, cache, interrupted, &mut tell)?;
     // Where the matrix lies is the recipe's to say.
     let weights = Weights { imatrix: ImatrixUse::None, ..found.weights };
-    let json = serde_json::to_vec(&weights).map_err(|error| Error::Worker(error.to_string()))?;
+    let json = sealed::seal(&weights).map_err(|error| Error::Worker(error.to_string()))?;
     files::replace(&path, &json).map_err(|source| Error::Io { path, source })?;
     Ok(weights)
 }

@@ -42,11 +42,12 @@ pub struct Made {
 }
 
 impl Made {
-    /// Gives the file its name. Called after its facts are on record, so that a file in the cache is never
+    /// Gives the file its name, and holds it. Called after its facts are on record, so that a file in the cache is never
     /// without them.
     pub fn keep(self) -> io::Result<PathBuf> {
+        let held = link(&self.temporary, &self.path);
         fs::rename(&self.temporary, &self.path)?;
-        Ok(self.path)
+        Ok(held.unwrap_or(self.path))
     }
 }
 
@@ -155,18 +156,46 @@ fn describe(
     }
 }
 
-/// A file from an earlier run, if it is still what was recorded.
+/// A file from an earlier run, or of another process, if it is what was recorded; held from then on.
 pub fn reuse(cache: &Cache, plan: &FilePlan, recorded: &Quantized) -> Option<PathBuf> {
     let path = path(cache, plan);
-    let intact = path.is_file() && sha256_file(&path).ok()? == recorded.sha256;
-    intact.then_some(path)
+    let held = link(&path, &path).unwrap_or(path);
+    let intact = held.is_file() && sha256_file(&held).ok()? == recorded.sha256;
+    if !intact {
+        let_go(cache, plan);
+    }
+    intact.then_some(held)
+}
+
+/// A further name of `file`, which is or will be at `path`, of this process alone: whoever shares the cache and needs the
+/// variant no more deletes it under its common name, and does not take it from under us. Nothing where the file system
+/// has no such names.
+fn link(file: &Path, path: &Path) -> Option<PathBuf> {
+    let held = held(path);
+    // One of an earlier file of the same variant.
+    let _ = fs::remove_file(&held);
+    fs::hard_link(file, &held).ok().map(|()| held)
+}
+
+fn held(path: &Path) -> PathBuf {
+    files::temporary(&path.with_extension("held.gguf"))
+}
+
+/// Takes this process's own name of a variant's file away.
+pub fn let_go(cache: &Cache, plan: &FilePlan) {
+    // Best effort: the next sweep on this machine clears up.
+    let _ = fs::remove_file(held(&path(cache, plan)));
 }
 
 /// Deletes a variant's file that no trial needs any more.
 pub fn release(cache: &Cache, plan: &FilePlan) -> Result<(), Error> {
+    let_go(cache, plan);
     let path = path(cache, plan);
     match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { path, source }),
+        // A folder that can only be read says so whether the file is there or not.
+        Err(source) if path.exists() => {
+            Err(Error::NoSpace(format!("{} cannot be deleted: {source}", path.display())))
+        }
         _ => Ok(()),
     }
 }

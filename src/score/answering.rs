@@ -235,7 +235,7 @@ impl Tokenised<'_> {
             seconds: answer.seconds,
             stop: answer.stop,
         });
-        ItemScore::Generated(GeneratedScore {
+        ItemScore::Generated(Box::new(GeneratedScore {
             prompt: self.question.prompt.clone(),
             prompt_tokens: self.tokens.len() as u64,
             reference: item.reference.clone(),
@@ -243,6 +243,6 @@ impl Tokenised<'_> {
             extracted,
             outcomes,
             grades,
-        })
+        }))
     }
 }

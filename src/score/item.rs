@@ -41,15 +41,27 @@ pub enum ItemScore {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         labels: Vec<bool>,
     },
+    /// What is left in memory of a multiple-choice question that was judged: never written.
+    #[serde(skip)]
+    Judged(Picks),
     /// A question whose answers were written.
-    Generated(GeneratedScore),
+    Generated(Box<GeneratedScore>),
     /// One chunk of a text.
-    Chunk(ChunkScore),
+    Chunk(Box<ChunkScore>),
     /// The item could not be scored.
     Failed {
         /// Why.
         reason: String,
     },
+}
+
+/// Which choices were picked, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picks {
+    /// The choice of the largest sum of ln p, of the largest ln p a character, and of the largest ln p a byte.
+    pub picked: [u16; 3],
+    /// The right one.
+    pub answer: u16,
 }
 
 /// Score of one choice.

@@ -2,6 +2,8 @@
 //! not which items they were given. What is told of them is told of all together: on which share of the resamples a
 //! variant is on the frontier, and how certain a mean over several suites is.
 
+use std::cmp::Ordering;
+
 use super::bootstrap;
 use super::random::SplitMix64;
 
@@ -94,26 +96,60 @@ pub fn middle_95(draws: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 /// For each point, less being better on both axes, whether no other is at least as good on both and better on one. Equal
-/// points do not beat each other; a point that is not a number is never unbeaten and beats none.
+/// points do not beat each other; a point that is not a number is never unbeaten and beats none. Takes n log n steps.
 #[must_use]
 pub fn unbeaten(points: &[(f64, f64)]) -> Vec<bool> {
-    let beats = |a: &(f64, f64), b: &(f64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;
-    let is_point = |point: &(f64, f64)| !point.0.is_nan() && !point.1.is_nan();
-    points.iter().map(|point| is_point(point) && !points.iter().any(|other| beats(other, point))).collect()
+    let (costs, values): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+    unbeaten_in(&by_cost(&costs), &values)
+}
+
+/// Places of the points of each cost, from the lowest; those whose cost is not a number are left out.
+fn by_cost(costs: &[f64]) -> Vec<Vec<usize>> {
+    let mut places: Vec<(f64, usize)> = costs
+        .iter()
+        .enumerate()
+        .filter(|(_, cost)| !cost.is_nan())
+        .map(|(place, cost)| (*cost, place))
+        .collect();
+    let order = |a: &(f64, usize), b: &(f64, usize)| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+    places.sort_by(order);
+    places
+        .chunk_by(|a, b| order(a, b).is_eq())
+        .map(|same| same.iter().map(|(_, place)| *place).collect())
+        .collect()
+}
+
+/// As [`unbeaten`], of points whose costs are in order already.
+fn unbeaten_in(by_cost: &[Vec<usize>], values: &[f64]) -> Vec<bool> {
+    let value = |place: &usize| values.get(*place).copied().unwrap_or(f64::NAN);
+    let mut on = vec![false; values.len()];
+    // The best of those that cost less.
+    let mut best = f64::INFINITY;
+    let mut is_first = true;
+    for same in by_cost {
+        let here = same.iter().map(value).fold(f64::INFINITY, f64::min);
+        for place in same {
+            if let Some(on) = on.get_mut(*place) {
+                let own = value(place);
+                *on = own <= here && (own < best || is_first);
+            }
+        }
+        is_first &= same.iter().map(value).all(f64::is_nan);
+        best = best.min(here);
+    }
+    on
 }
 
 /// The share of resamples in which each point is unbeaten, its cost fixed and its quality (less is better) drawn.
 #[must_use]
 pub fn frontier_shares(costs: &[f64], draws: &[Vec<f64>]) -> Vec<f64> {
     let resamples = draws.iter().map(Vec::len).min().unwrap_or(0);
+    let by_cost = by_cost(costs);
     let mut counts = vec![0_u64; costs.len()];
     for resample in 0..resamples {
-        let points: Vec<(f64, f64)> = costs
-            .iter()
-            .zip(draws)
-            .map(|(cost, draws)| (*cost, draws.get(resample).copied().unwrap_or(f64::NAN)))
-            .collect();
-        for (count, on) in counts.iter_mut().zip(unbeaten(&points)) {
+        let values: Vec<f64> =
+            draws.iter().map(|draws| draws.get(resample).copied().unwrap_or(f64::NAN)).collect();
+        for (count, on) in counts.iter_mut().zip(unbeaten_in(&by_cost, &values)) {
             *count += u64::from(on);
         }
     }

@@ -17,7 +17,7 @@ pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_
 pub use joint::{Cluster, Resampled, SHOWN, frontier_shares, middle_95, resampled, unbeaten, weighted};
 pub use moments::{Moments, PlusMinus, TextFigures};
 pub use paired::{Comparison, Flips, compare, difference, flips, holm, mcnemar, retained};
-pub use quantile::{Sorted, percentile};
+pub use quantile::{Sorted, median, percentile};
 pub use random::SplitMix64;
 pub use sequential::{Sequence, ln_e_process};
 pub use stopping::{Decision, Effort, FIRST_LOOK, Look, Stratum, allocate, decision, next_look, pooled_look};

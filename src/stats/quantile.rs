@@ -63,6 +63,14 @@ pub fn percentile(sorted: &[f64], fraction: f64) -> Option<f64> {
     Some(low + (place - below as f64) * (high - low))
 }
 
+/// The middle of some values, or the mean of the two in the middle; `None` without values.
+#[must_use]
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    percentile(&sorted, 0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

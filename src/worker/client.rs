@@ -27,6 +27,9 @@ const START: Duration = Duration::from_mins(1);
 /// Longest line a worker may write; anything longer is a broken protocol, not a reason to run out of memory.
 const LONGEST_LINE: u64 = 256 << 20;
 
+/// A log that has grown beyond this is begun anew with the next worker.
+const LONGEST_LOG: u64 = 64 << 20;
+
 /// Why a piece of work was not done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WorkFailure {
@@ -131,12 +134,14 @@ impl Worker {
         let requests = self.requests.as_ref().ok_or_else(|| failed(&"closed"))?;
         let mut out = requests.try_clone().map_err(|e| failed(&e))?;
         // A write that fails shows as the end of the replies.
-        std::thread::spawn(move || out.write_all(line.as_bytes()));
-        Ok(())
+        let writer = std::thread::Builder::new().spawn(move || out.write_all(line.as_bytes()));
+        writer.map(|_| ()).map_err(|e| failed(&e))
     }
 
     fn next(&mut self, patience: Duration, interrupted: &AtomicBool) -> Result<Reply, WorkFailure> {
-        let deadline = Instant::now() + patience;
+        // As long as a clock can tell, where that is not enough.
+        let longest = Duration::from_secs(1 << 32);
+        let deadline = Instant::now() + patience.min(longest);
         loop {
             if interrupted.load(Ordering::Relaxed) {
                 return Err(WorkFailure::Interrupted);
@@ -236,6 +241,9 @@ fn spawn(log: &Path) -> io::Result<Spawned> {
     let (request_reader, request_writer) = io::pipe()?;
     let (reply_reader, reply_writer) = io::pipe()?;
     let log = File::options().create(true).append(true).open(log)?;
+    if log.metadata()?.len() > LONGEST_LOG {
+        log.set_len(0)?;
+    }
     let mut command = Command::new(program()?);
     command
         .arg("worker")
@@ -256,11 +264,16 @@ fn spawn(log: &Path) -> io::Result<Spawned> {
             FdMapping { parent_fd: OwnedFd::from(reply_writer), child_fd: REPLY_FD },
         ])
         .map_err(io::Error::other)?;
-    let child = command.spawn()?;
+    let mut child = command.spawn()?;
     // Holds the worker's ends of the pipes; without this the end of the stream would never be seen.
     drop(command);
     let (sender, receiver) = sync_channel(64);
-    std::thread::spawn(move || read_replies(reply_reader, &sender));
+    let reader = std::thread::Builder::new().spawn(move || read_replies(reply_reader, &sender));
+    if let Err(error) = reader {
+        // Nobody would hear it.
+        let _ = child.kill().and_then(|()| child.wait().map(|_| ()));
+        return Err(error);
+    }
     Ok((child, request_writer, receiver))
 }
 

@@ -27,6 +27,7 @@ use crate::score::sample::{self, Draw};
 use crate::score::token_file::{self, TokenFacts};
 use crate::worker::bench::{Bench, BenchError};
 use crate::worker::choice;
+use crate::worker::energy::{self, Meter};
 use crate::worker::generate::{self, GenerateError};
 use crate::worker::imatrix::{self, WorkError};
 use crate::worker::layout;
@@ -130,7 +131,7 @@ pub fn run(parent: u32) -> io::Result<()> {
         Arc::new(Mutex::new(File::options().write(true).open(format!("/dev/fd/{REPLY_FD}"))?));
     ffi::init();
     let native = NativeBuild {
-        llama_cpp: format!("{} (llama-cpp-sys-2 0.1.161)", ffi::version()),
+        llama_cpp: format!("{} {}", ffi::version(), package()),
         system_info: ffi::system_info().trim().to_owned(),
         devices: ffi::devices().into_iter().map(|d| d.name).collect(),
     };
@@ -182,6 +183,12 @@ pub fn run(parent: u32) -> io::Result<()> {
         send(&replies, &reply)?;
     }
     Ok(())
+}
+
+/// The package that llama.cpp comes in: `(llama-cpp-sys-2 0.1.161)`.
+fn package() -> &'static str {
+    let built = env!("BITFRONTIER_LLAMA_CPP");
+    built.split_once(' ').map_or("", |(_, package)| package)
 }
 
 #[cfg(target_os = "linux")]
@@ -289,7 +296,7 @@ fn text(
     let subject = text.subject(&work.base_sha256, model.vocabulary());
     let corpus = if work.label.is_empty() { String::new() } else { format!("{}/", work.label) };
     let scored = |chunk: u64, score| {
-        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(score))
+        item(replies, work.first + chunk, format!("{corpus}chunk-{chunk}"), ItemScore::Chunk(Box::new(score)))
     };
     if work.is_base {
         let keeper = Keeper::new(keep(work, subject, spec.threads));
@@ -379,7 +386,7 @@ fn batched(
     while first < chunks {
         let end = chunks.min(first + together);
         for (chunk, score) in (first..end).zip(scorer.group(first, end)?) {
-            item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(score))?;
+            item(replies, chunk, format!("chunk-{chunk}"), ItemScore::Chunk(Box::new(score)))?;
         }
         first = end;
     }
@@ -415,7 +422,9 @@ fn set_pool(threads: u32) {
 
 fn speed(model: &Model, spec: &LoadSpec, work: SpeedWork, replies: &Replies) -> Result<Finished, Failure> {
     let template = template(model, spec, work.prompt.max(work.generate))?;
-    let speed = throughput::measure(model, work, template, |done, total| progress(replies, done, total))?;
+    let speed = throughput::measure(model, work, template, &meter(spec), |done, total| {
+        progress(replies, done, total);
+    })?;
     Ok(Finished::Speed(speed))
 }
 
@@ -426,8 +435,16 @@ fn surface(
     replies: &Replies,
 ) -> Result<Finished, Failure> {
     let template = template(model, spec, work.shape.n_ctx())?;
-    let points = throughput::surface(model, work, template, |done, total| progress(replies, done, total))?;
+    let points = throughput::surface(model, work, template, &meter(spec), |done, total| {
+        progress(replies, done, total);
+    })?;
     Ok(Finished::Surface { points })
+}
+
+/// The energy counters of what this model may run on.
+fn meter(spec: &LoadSpec) -> Meter {
+    let gpu = spec.offload.gpu_layers != 0 && !ffi::devices().is_empty();
+    Meter::open(Path::new(energy::POWERCAP), gpu)
 }
 
 fn speculate(

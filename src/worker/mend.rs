@@ -241,7 +241,7 @@ impl Bench<'_> {
         let grades = grades.map(|(metric, (right, of))| Grade { metric: (*metric).to_owned(), right, of });
         let ended = course.ended.map_or("", Ended::word).to_owned();
         let named = |filter: &str, answers: Vec<String>| Extracted { filter: filter.to_owned(), answers };
-        Ok(ItemScore::Generated(GeneratedScore {
+        Ok(ItemScore::Generated(Box::new(GeneratedScore {
             prompt: std::mem::take(&mut mended.first_prompt),
             prompt_tokens: mended.prompt_tokens as u64,
             reference: mended.item.reference.clone(),
@@ -249,7 +249,7 @@ impl Bench<'_> {
             grades: grades.collect(),
             answers,
             outcomes: Vec::new(),
-        }))
+        })))
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod choice;
 pub mod client;
+pub mod energy;
 pub mod entry;
 pub mod generate;
 pub mod imatrix;

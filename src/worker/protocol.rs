@@ -24,7 +24,7 @@ pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::generate::Stop;
 pub use crate::score::item::{
-    ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore,
+    ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore, Picks,
 };
 
 /// Version of this language. Raised whenever a line changes its meaning.
@@ -538,19 +538,32 @@ pub struct Measured {
     /// Why it is not done; empty otherwise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Joules a token, one sample a repetition; empty where no energy is measured, and of times to a first token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joules_per_token: Vec<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub energy_meter: String,
 }
 
 impl Measured {
     /// A point that was measured.
     #[must_use]
     pub fn done(point: SpeedPoint, samples: Vec<f64>) -> Self {
-        Self { point, samples, status: Status::Done, reason: String::new() }
+        Self {
+            point,
+            samples,
+            status: Status::Done,
+            reason: String::new(),
+            joules_per_token: Vec::new(),
+            energy_meter: String::new(),
+        }
     }
 
     /// A point that could not be measured.
     #[must_use]
     pub fn failed(point: SpeedPoint, status: Status, reason: &str) -> Self {
-        Self { point, samples: Vec::new(), status, reason: reason.to_owned() }
+        Self { status, reason: reason.to_owned(), ..Self::done(point, Vec::new()) }
     }
 }
 
@@ -712,6 +725,15 @@ pub struct Speed {
     /// Further points, if the sweep asks for some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub surface: Vec<Measured>,
+    /// Joules a prompt token, one sample a repetition; empty where no energy is measured, and in older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pp512_joules_per_token: Vec<f64>,
+    /// Joules a generated token, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tg128_joules_per_token: Vec<f64>,
+    /// What measured them: `rapl`, `nvml`, `rapl+nvml`; empty without any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub energy_meter: String,
 }
 
 /// What evaluating a suite cost so far.

@@ -3,7 +3,8 @@
 //!
 //! The workload is llama-bench's: a prompt decoded after the tokens in the cache, and single tokens decoded one after
 //! the other after them, each repetition from the same cache and after one warm-up. Token ids are fixed, so that every
-//! variant and every repetition does the same work.
+//! variant and every repetition does the same work. Where the machine counts energy, the counters are read before and after
+//! each timed repetition.
 
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use crate::llama::ffi::{Batch, ContextOptions};
 use crate::llama::log;
 use crate::llama::model::{LlamaError, Model};
 use crate::plan::speed::{SpeedKind, SpeedPoint, SpeedShape};
+use crate::worker::energy::{Meter, Reading};
 use crate::worker::memory;
 use crate::worker::protocol::{Measured, Speed, SpeedWork, SurfaceWork};
 
@@ -26,6 +28,7 @@ pub fn measure(
     model: &Model,
     work: SpeedWork,
     template: ContextOptions,
+    meter: &Meter,
     on_sample: impl FnMut(u64, u64),
 ) -> Result<Speed, LlamaError> {
     let longest = work.prompt.max(work.generate);
@@ -38,14 +41,17 @@ pub fn measure(
         ..template
     };
     let shape = SpeedShape { depth: 0, parallel: 1, prompt: vec![work.prompt], generate: work.generate };
-    let mut bench = Bench::new(model, options, shape, work.repetitions, on_sample)?;
-    let (pp512_tps, ttft512_s) = bench.read(work.prompt)?;
-    let tg128_tps = bench.generate(work.generate)?;
+    let mut bench = Bench::new(model, options, shape, work.repetitions, meter, on_sample)?;
+    let (read, ttft512_s) = bench.read(work.prompt)?;
+    let generated = bench.generate(work.generate)?;
     let log = &bench.context.log;
     let device = log::device_buffer_bytes(&model.log) + log::device_buffer_bytes(log);
     Ok(Speed {
-        pp512_tps,
-        tg128_tps,
+        energy_meter: meter_of(&[&read, &generated], meter).to_owned(),
+        pp512_tps: read.tps,
+        tg128_tps: generated.tps,
+        pp512_joules_per_token: read.joules_per_token,
+        tg128_joules_per_token: generated.joules_per_token,
         ttft512_s,
         load_s: model.load_s,
         peak_rss_bytes: memory::peak_rss_bytes(),
@@ -62,6 +68,7 @@ pub fn surface(
     model: &Model,
     work: &SurfaceWork,
     template: ContextOptions,
+    meter: &Meter,
     on_sample: impl FnMut(u64, u64),
 ) -> Result<Vec<Measured>, LlamaError> {
     let shape = &work.shape;
@@ -75,27 +82,65 @@ pub fn surface(
         n_outputs_max: shape.parallel,
         ..template
     };
-    let mut bench = Bench::new(model, options, shape.clone(), work.repetitions, on_sample)?;
+    let mut bench = Bench::new(model, options, shape.clone(), work.repetitions, meter, on_sample)?;
     let mut points = Vec::new();
     for prompt in &shape.prompt {
         let (rates, firsts) = bench.read(*prompt)?;
         let own = |point: &SpeedPoint| point.prompt() == Some(*prompt);
         for point in shape.points().into_iter().filter(own) {
-            let samples = if point.kind == SpeedKind::Ttft { firsts.clone() } else { rates.clone() };
-            points.push(Measured::done(point, samples));
+            points.push(match point.kind {
+                SpeedKind::Ttft => Measured::done(point, firsts.clone()),
+                _ => rates.measured(point, meter),
+            });
         }
     }
     if shape.generate > 0 {
         let rates = bench.generate(shape.generate)?;
         let own = shape.points().into_iter().filter(|p| p.generate().is_some());
-        points.extend(own.map(|point| Measured::done(point, rates.clone())));
+        points.extend(own.map(|point| rates.measured(point, meter)));
     }
     Ok(points)
+}
+
+/// One timed repetition.
+struct Sample {
+    tps: f64,
+    /// Absent where no energy is measured.
+    joules_per_token: Option<f64>,
+}
+
+/// All timed repetitions of one workload.
+struct Rates {
+    tps: Vec<f64>,
+    joules_per_token: Vec<f64>,
+}
+
+impl Rates {
+    fn new(samples: &[Sample]) -> Self {
+        Self {
+            tps: samples.iter().map(|sample| sample.tps).collect(),
+            joules_per_token: samples.iter().filter_map(|sample| sample.joules_per_token).collect(),
+        }
+    }
+
+    fn measured(&self, point: SpeedPoint, meter: &Meter) -> Measured {
+        Measured {
+            joules_per_token: self.joules_per_token.clone(),
+            energy_meter: meter_of(&[self], meter).to_owned(),
+            ..Measured::done(point, self.tps.clone())
+        }
+    }
+}
+
+/// The meter's name, if it gave a figure of any of these.
+fn meter_of(rates: &[&Rates], meter: &Meter) -> &'static str {
+    if rates.iter().all(|rates| rates.joules_per_token.is_empty()) { "" } else { meter.name() }
 }
 
 /// A context and the cache that every repetition begins with.
 struct Bench<'model, F> {
     context: Context<'model>,
+    meter: &'model Meter,
     vocabulary: i32,
     shape: SpeedShape,
     repetitions: u32,
@@ -111,18 +156,19 @@ impl<'model, F: FnMut(u64, u64)> Bench<'model, F> {
         options: ContextOptions,
         shape: SpeedShape,
         repetitions: u32,
+        meter: &'model Meter,
         on_sample: F,
     ) -> Result<Self, LlamaError> {
         let context = Context::new(model, options)?;
         let vocabulary = model.vocabulary().cast_signed();
-        Ok(Self { context, vocabulary, shape, repetitions, filled: false, on_sample, done: 0 })
+        Ok(Self { context, meter, vocabulary, shape, repetitions, filled: false, on_sample, done: 0 })
     }
 
     fn sequences(&self) -> std::ops::Range<i32> {
         0..self.shape.parallel.cast_signed()
     }
 
-    /// Seconds of every timed repetition of `run`, which returns those of one.
+    /// What every timed repetition of `run` returns, after one that is not kept.
     fn samples<T>(
         &mut self,
         mut run: impl FnMut(&mut Self) -> Result<T, LlamaError>,
@@ -143,23 +189,27 @@ impl<'model, F: FnMut(u64, u64)> Bench<'model, F> {
     }
 
     /// Tokens a second of reading a prompt a sequence, and seconds until the first token after it is chosen.
-    fn read(&mut self, tokens: u32) -> Result<(Vec<f64>, Vec<f64>), LlamaError> {
+    fn read(&mut self, tokens: u32) -> Result<(Rates, Vec<f64>), LlamaError> {
         let all = f64::from(tokens) * f64::from(self.shape.parallel);
         let samples = self.samples(|bench| {
+            let before = bench.meter.reading();
             let begun = Instant::now();
             let last = bench.prompt(bench.shape.depth, tokens)?;
             let read_s = begun.elapsed().as_secs_f64();
             let chosen = most_probable(bench.context.logits(last)?);
             std::hint::black_box(chosen);
-            Ok((all / read_s, begun.elapsed().as_secs_f64()))
+            let first_s = begun.elapsed().as_secs_f64();
+            Ok((bench.sample(all, read_s, before.as_ref()), first_s))
         })?;
-        Ok(samples.into_iter().unzip())
+        let (samples, firsts): (Vec<Sample>, Vec<f64>) = samples.into_iter().unzip();
+        Ok((Rates::new(&samples), firsts))
     }
 
     /// Tokens a second of generating so many a sequence.
-    fn generate(&mut self, tokens: u32) -> Result<Vec<f64>, LlamaError> {
+    fn generate(&mut self, tokens: u32) -> Result<Rates, LlamaError> {
         let all = f64::from(tokens) * f64::from(self.shape.parallel);
-        self.samples(|bench| {
+        let samples = self.samples(|bench| {
+            let before = bench.meter.reading();
             let begun = Instant::now();
             let mut batch = Batch::default();
             for i in bench.shape.depth..bench.shape.depth + tokens {
@@ -169,8 +219,15 @@ impl<'model, F: FnMut(u64, u64)> Bench<'model, F> {
                 }
                 bench.context.decode(&batch)?;
             }
-            Ok(all / begun.elapsed().as_secs_f64())
-        })
+            Ok(bench.sample(all, begun.elapsed().as_secs_f64(), before.as_ref()))
+        })?;
+        Ok(Rates::new(&samples))
+    }
+
+    /// A repetition that took so many seconds, and ends now, for so many tokens.
+    fn sample(&self, tokens: f64, seconds: f64, before: Option<&Reading>) -> Sample {
+        let joules = self.meter.joules_since(before);
+        Sample { tps: tokens / seconds, joules_per_token: joules.map(|joules| joules / tokens) }
     }
 
     /// Brings the cache back to where every repetition begins.

@@ -137,3 +137,33 @@ fn a_disk_that_runs_full_while_items_are_journalled() {
     sweep(&faulty, "cache", None).ends(0);
     assert_eq!(losses(&out), Vec::<String>::new());
 }
+
+/// Whichever write comes first when there is no more space: the same answer, nothing torn, and it goes on.
+#[test]
+fn disks_with_so_little_left_that_each_write_fails_once() {
+    for folder in ["out", "cache"] {
+        for left_kib in [0, 8, 100, 600] {
+            let faulty = Faulty::new();
+            let Some(_disk) = Disk::mount(&faulty.sandbox.path(folder), 72) else { return };
+            let filler = faulty.sandbox.path(folder).join("filler");
+            let free = bitfrontier::files::free_bytes(&filler).expect("asked");
+            fs::write(&filler, vec![0; (free - left_kib * 1024) as usize]).expect("filled");
+            let full = sweep(&faulty, "cache", None);
+            let clear = full.stderr.starts_with("error: ") && full.stderr.trim_end().lines().count() == 1;
+            assert!(matches!(full.code, Some(0 | 6 | 7)), "{folder} with {left_kib} KiB: {full:?}");
+            assert!(full.code == Some(0) || clear, "{folder} with {left_kib} KiB: {full:?}");
+            assert_eq!(
+                torn_or_temporary(&faulty, folder),
+                Vec::<String>::new(),
+                "{folder} with {left_kib} KiB"
+            );
+            fs::remove_file(filler).expect("freed");
+            sweep(&faulty, "cache", None).ends(0);
+            assert_eq!(
+                losses(&faulty.sandbox.path("out")),
+                Vec::<String>::new(),
+                "{folder} with {left_kib} KiB"
+            );
+        }
+    }
+}

@@ -94,7 +94,11 @@ fn a_sweep_of_three_texts_tells_of_each_and_of_their_average() {
     let row = [("variant", "base"), ("suite", "texts/own"), ("metric", "kld_mean")];
     assert_eq!(metrics.cell(&row, "value"), "0.0");
     // The summary, the frontier and the figures know the average.
-    assert!(Table::read(&out.join("summary.csv")).header.ends_with(",texts.kld_mean,partial"));
+    assert!(
+        Table::read(&out.join("summary.csv"))
+            .header
+            .ends_with(",texts.kld_mean,partial,pp512_joules_per_token,tg128_joules_per_token,energy_meter")
+    );
     assert!(sandbox.path("out/charts/bpw-kld.svg").is_file());
 
     // One store a text; ids name the text.

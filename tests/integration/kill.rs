@@ -1,7 +1,7 @@
 //! `kill -9` of the parent or of a worker at random moments, then the same command: nothing may be lost or
 //! counted twice, and the tables end as if nothing had happened. Also Ctrl-C.
 //!
-//! The long form is `scripts/faults-kill`; it sets the two variables below.
+//! The long form is `scripts/faults`; it sets the two variables below.
 
 use std::fs;
 use std::path::Path;
@@ -23,8 +23,18 @@ const SEED: &str = "BITFRONTIER_KILL_SEED";
 const WHAT: [&str; 7] = ["--recipes", "Q8_0", "Q4_K_M", "TQ2_0", "--suites", "prose.toml", "quiz.toml"];
 
 /// What depends on the machine's mood.
-const TIMED: [&str; 7] =
-    ["quantize_s", "load_s", "pp512_tps", "pp512_tps_sd", "tg128_tps", "tg128_tps_sd", "peak_rss_bytes"];
+const TIMED: [&str; 10] = [
+    "quantize_s",
+    "load_s",
+    "pp512_tps",
+    "pp512_tps_sd",
+    "tg128_tps",
+    "tg128_tps_sd",
+    "peak_rss_bytes",
+    "pp512_joules_per_token",
+    "tg128_joules_per_token",
+    "energy_meter",
+];
 
 /// A run needs the same command at most this often after its last kill: once to end, once more for trials that
 /// failed because their worker was killed twice.
@@ -35,7 +45,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// The tables that must come out the same, one line each.
-fn tables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+pub fn tables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let exact = ["metrics.csv", "comparisons.csv", "frontier.csv"];
     let timed = ["variants.csv", "summary.csv"];
     let read = |name: &str| sandbox.read(&format!("out/{name}"));
@@ -194,7 +204,8 @@ fn killed_at_random_moments_a_sweep_ends_as_if_undisturbed() {
 
 #[test]
 fn whenever_it_is_stopped_the_tables_are_whole() {
-    const TABLES: [&str; 5] = ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"];
+    const TABLES: [&str; 5] =
+        ["variants.csv", "metrics.csv", "summary.csv", "comparisons.csv", "frontier.csv"];
     let sandbox = Sandbox::new();
     let mut program = sandbox.start(&sweep_args(&WHAT));
     // The moment at which the first tables stand: each comes whole, one after the other.
@@ -215,6 +226,16 @@ fn whenever_it_is_stopped_the_tables_are_whole() {
 
 #[test]
 fn ctrl_c_ends_cleanly_and_says_how_to_go_on() {
+    a_signal_ends_cleanly(Signal::INT);
+}
+
+/// What schedulers send before they kill, some ten seconds later.
+#[test]
+fn sigterm_ends_as_ctrl_c_does_within_its_grace() {
+    a_signal_ends_cleanly(Signal::TERM);
+}
+
+fn a_signal_ends_cleanly(signal: Signal) {
     let sandbox = Sandbox::new();
     let args = sweep_args(&WHAT);
     let mut program = sandbox.start(&args);
@@ -222,8 +243,14 @@ fn ctrl_c_ends_cleanly_and_says_how_to_go_on() {
     while records_begun(&sandbox.path("out")) == 0 {
         assert!(wait(&mut program, Duration::from_millis(5)) && Instant::now() < end, "nothing was begun");
     }
-    kill_process(pid(&program), Signal::INT).expect("interrupted");
+    let workers = children(program.id());
+    let sent = Instant::now();
+    kill_process(pid(&program), signal).expect("interrupted");
     let stopped = Outcome::of(&program.wait_with_output().expect("waited")).ends(130);
+    assert!(sent.elapsed() < Duration::from_secs(8), "it took {:?}", sent.elapsed());
+    workers_are_gone(&workers).expect("gone");
+    let kept = records_begun(&sandbox.path("out"));
+    assert!(kept > 0, "what was measured is kept");
     let line = stopped.tells(&["error: interrupted; what was measured is kept (hint: to go on: "]);
     // The command as it was typed.
     assert!(line.stderr.ends_with(&format!("{})\n", args.join(" "))), "{}", line.stderr);

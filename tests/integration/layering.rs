@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 24] = [
+const TABLE: [(&str, &[&str]); 28] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
+    ("shown", &[]),
     ("stats", &[]),
     ("cli", &["units"]),
+    ("manual", &["cli"]),
     // The rooms, in the order of the pipeline.
     ("sandbox", &[]),
     ("answers", &["sandbox"]),
@@ -27,7 +29,7 @@ const TABLE: [(&str, &[&str]); 24] = [
     ("journal", &["plan", "worker::protocol", "files", "units"]),
     // Costs are read from a file of the user's, whose errors are those of a plan.
     ("analyze", &["plan::error", "journal", "gguf", "stats", "units"]),
-    ("render", &["analyze", "stats", "units", "files"]),
+    ("render", &["analyze", "stats", "units", "files", "shown"]),
     ("error", &["plan", "fetch", "endpoint", "gguf", "journal", "render"]),
     // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.
     (
@@ -52,7 +54,7 @@ const TABLE: [(&str, &[&str]); 24] = [
             "units",
         ],
     ),
-    ("progress", &["run::event", "worker::protocol", "units"]),
+    ("progress", &["run::event", "worker::protocol", "units", "shown"]),
     // The story sees everything but the native library, and so does who hands its trials out to a cluster.
     (
         "sweep",
@@ -68,11 +70,29 @@ const TABLE: [(&str, &[&str]); 24] = [
             "files", "units",
         ],
     ),
+    // The processes that a program starts as itself again.
+    ("child", &["sandbox", "worker"]),
+    // Of the worker, only that it starts.
+    (
+        "doctor",
+        &[
+            "fetch",
+            "files",
+            "render::chart",
+            "run::machine",
+            "sandbox",
+            "units",
+            "worker::client",
+            "worker::protocol",
+        ],
+    ),
     (
         "main",
         &[
             "cli",
-            "sandbox",
+            "manual",
+            "child",
+            "doctor",
             "score::base_store",
             "sweep",
             "cluster",
@@ -81,22 +101,23 @@ const TABLE: [(&str, &[&str]); 24] = [
             "endpoint",
             "gguf",
             "run",
-            "worker",
             "journal",
             "analyze",
             "render",
             "error",
             "progress",
+            "shown",
             "units",
         ],
     ),
     ("lib", &[]),
 ];
 
-/// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, and nothing of llama.
-const PARENT: [&str; 19] = [
-    "cluster", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search", "journal",
-    "analyze", "render", "stats", "sweep", "progress", "error", "files", "units", "main",
+/// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, through `child`, and nothing of llama.
+const PARENT: [&str; 22] = [
+    "cluster", "manual", "doctor", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run",
+    "search", "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "shown",
+    "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::records::manifest;
 use crate::sandbox::Sandbox;
 use crate::table::Table;
 
-const HEADER: &str = "variant,kind,prompt,generate,depth,parallel,mean,sd,n,unit,status,reason";
+const HEADER: &str =
+    "variant,kind,prompt,generate,depth,parallel,mean,sd,n,unit,status,reason,joules_per_token,energy_meter";
 
 fn sweep_file(speed: &str) -> String {
     format!(
@@ -144,6 +145,62 @@ fn a_table_that_says_the_default_changes_nothing() {
     sandbox.write("night.toml", sweep_file("parallel = [1, 2]\n"));
     sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(0);
     assert_ne!(id(&sandbox, "base"), plain);
+}
+
+const ENERGY: [&str; 3] = ["pp512_joules_per_token", "tg128_joules_per_token", "energy_meter"];
+
+/// Puts these values into a variant's speed record, and takes out what there was.
+fn record_energy(sandbox: &Sandbox, variant: &str, values: &[Value]) {
+    let path = sandbox.path(format!("out/trials/{}/trial.json", id(sandbox, variant)));
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+    let outcome = record["outcome"].as_object_mut().expect("an outcome");
+    outcome.retain(|key, _| !ENERGY.contains(&key.as_str()));
+    outcome.extend(ENERGY.into_iter().map(str::to_owned).zip(values.iter().cloned()));
+    fs::write(&path, record.to_string()).expect("written");
+}
+
+/// A worker counts energy where the machine does, which no test can order; what it would have written is put into the
+/// records by hand. A record without it is what every older version wrote.
+#[test]
+fn energy_on_record_stands_in_the_tables_and_prices_the_machine() {
+    const TIMED: [&str; 3] = ["variants.csv", "summary.csv", "speed.csv"];
+    let sandbox = Sandbox::new();
+    sandbox.sweep(&["--recipes", "Q8_0", "--suites", "quiz.toml"]).ends(0);
+    record_energy(&sandbox, "Q8_0", &[json!([0.125, 0.5, 0.25]), json!([1.5, 1.0]), json!("rapl")]);
+    record_energy(&sandbox, "base", &[]);
+    sandbox.run(&["report", "out"]).ends(0);
+
+    let [variants, summary, speed] = TIMED.map(|name| Table::read(&sandbox.path("out").join(name)));
+    for table in [&variants, &summary] {
+        let cells = |variant: &str| ENERGY.map(|name| table.cell(&[("variant", variant)], name).to_owned());
+        assert_eq!(cells("Q8_0"), ["0.25", "1.25", "rapl"]);
+        assert_eq!(cells("base"), ["", "", ""]);
+    }
+    let point = |kind| [("variant", "Q8_0"), ("kind", kind)];
+    assert_eq!(speed.cell(&point("tg"), "joules_per_token"), "1.25");
+    assert_eq!(speed.cell(&point("ttft"), "energy_meter"), "");
+
+    let costs = Table::read(&sandbox.path("out/costs.csv"));
+    let price = |variant, scenario| [("variant", variant), ("scenario", scenario), ("kind", "price")];
+    assert_eq!(costs.cell(&price("Q8_0", "owned.this-machine"), "energy_source"), "measured");
+    assert_eq!(costs.cell(&price("base", "owned.this-machine"), "energy_source"), "computed");
+    assert_eq!(costs.cell(&price("Q8_0", "owned.3090"), "energy_source"), "computed");
+    // The fixed share aside, a million: (1.25 + 4 x (1 - 0.7) x 0.25) MJ = 1.55/3.6 kWh at $0.17.
+    let row = price("Q8_0", "owned.this-machine");
+    let usd = |name| costs.cell(&row, name).parse::<f64>().expect("a number");
+    let electricity = usd("usd_per_mtok_out") - usd("monthly_fixed_usd") / usd("volume_mtok");
+    assert!((electricity - 1.55 / 3.6 * 0.17).abs() < 1e-9, "{electricity}");
+    let told = sandbox.run(&["cost", "out"]).ends(0).stdout;
+    let line =
+        |name: &str| told.lines().find(|l| l.trim_start().starts_with(name)).expect("a line").to_owned();
+    assert!(line("Q8_0 ").ends_with("  measured") && line("base ").ends_with("  computed"), "{told}");
+    assert!(line("owned.3090 ").ends_with("  computed"), "{told}");
+    assert!(told.contains("measured on this machine where `energy` says so"), "{told}");
+    let told: Value =
+        serde_json::from_str(&sandbox.run(&["cost", "out", "--json"]).ends(0).stdout).expect("JSON");
+    let rows = told["costs"]["rows"].as_array().expect("rows");
+    let sources: BTreeSet<&str> = rows.iter().filter_map(|row| row["energy_source"].as_str()).collect();
+    assert_eq!(sources, ["", "computed", "measured"].into());
 }
 
 #[test]

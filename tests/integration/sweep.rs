@@ -13,11 +13,11 @@ use crate::table::Table;
 const VARIANTS: &str = "variant,recipe,type,imatrix,file_bytes,bpw,nominal_bpw,fallback_tensors,quantize_s,sha256,\
                         peak_rss_bytes,model_buffer_bytes,context_buffer_bytes,compute_buffer_bytes,device_bytes,\
                         load_s,pp512_tps,pp512_tps_sd,tg128_tps,tg128_tps_sd,status,same_as,tensor_types,\
-                        imatrix_from,gguf";
+                        imatrix_from,gguf,pp512_joules_per_token,tg128_joules_per_token,energy_meter";
 const METRICS: &str =
     "variant,suite,metric,value,stderr,ci_low,ci_high,n,higher_is_better,chance,status,reason,partial";
 const SUMMARY: &str = "variant,bpw,file_bytes,peak_rss_bytes,pp512_tps,tg128_tps,on_frontier,prose.kld_mean,\
-                       quiz.acc_norm,partial";
+                       quiz.acc_norm,partial,pp512_joules_per_token,tg128_joules_per_token,energy_meter";
 const COMPARISONS: &str = "variant,suite,metric,delta,delta_stderr,flips_lost,flips_won,n,verdict,partial,\
                            ci_low,ci_high,p,p_holm,detectable,clusters,shown";
 const FRONTIER: &str = "variant,axis_x,axis_y,x,y,on_frontier,partial,share,tied_with";

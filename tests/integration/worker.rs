@@ -3,6 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::records::{Trial, find, losses, trials};
 use crate::sandbox::{Outcome, Sandbox, sweep_args};
@@ -12,7 +15,7 @@ use crate::table::Table;
 /// models whose path holds `MODEL`, it commits `FAULT` after `AFTER` items, in all `TIMES` times at most; at its
 /// own start only from the `FROM`th start on. With `ECHO`, what is to be written is answered by `echo.py` beside it.
 const SCRIPT: &str = r#"#!/usr/bin/env python3
-import json, os, signal, subprocess, sys, time
+import json, os, random, signal, subprocess, sys, time
 
 def setting(name, default):
     return type(default)(os.environ.get("TEST_" + name, default))
@@ -70,6 +73,18 @@ def misbehave(reply):
         time.sleep(600)
     if commits("garbage"):
         return b"\x00\xff not of this world \x07" * 1000 + b"\n"
+    if commits("mutate"):
+        random.seed(setting("SEED", 1) * 1000 + items)
+        line = bytearray(json.dumps(reply).encode())
+        for _ in range(3):
+            line[random.randrange(len(line))] = random.choice(b'{}[]",:019-eE\\\x00 null')
+        return bytes(line) + b"\n"
+    if commits("flood"):
+        while True:
+            replies.write(b"x" * (1 << 16))
+    if commits("chatter"):
+        while True:
+            say({"reply": "progress", "done": 1, "total": 2})
     if commits("half_line"):
         replies.write(json.dumps(reply).encode()[:40])
         replies.flush()
@@ -242,6 +257,50 @@ fn a_worker_that_talks_nonsense() {
     let reason = "the worker wrote a line that is not of the protocol";
     let failed = hits_one_trial("garbage", "1", &[], "bad_protocol", reason);
     assert!(failed.reason.len() < 200, "a reason is a sentence: {}", failed.reason);
+}
+
+#[test]
+fn a_worker_that_writes_a_line_without_end() {
+    hits_one_trial("flood", "2", &[], "bad_protocol", "the worker wrote a line that is not of the protocol");
+}
+
+#[test]
+fn a_worker_whose_lines_are_changed_on_their_way() {
+    for seed in ["1", "2", "3", "4"] {
+        let faulty = Faulty::new();
+        let swept = faulty.sweep(&WHAT, &[("FAULT", "mutate"), HIT, ("SEED", seed)]);
+        assert!(matches!(swept.code, Some(0 | 8)), "{swept:?}");
+        let out = faulty.sandbox.path("out");
+        for trial in trials(&out) {
+            assert_eq!(trial.torn, 0, "{trial:?}");
+            assert!(
+                trial.lines.keys().all(|index| *index < 24),
+                "what was not asked for is on record: {trial:?}"
+            );
+        }
+        faulty.sweep(&WHAT, &[]).ends(0);
+        assert_eq!(losses(&out), Vec::<String>::new());
+    }
+}
+
+/// Signs of life keep a worker from being ended as one that hangs; they take no memory, and Ctrl-C is heard.
+#[test]
+fn a_worker_that_says_without_end_that_it_lives() {
+    let faulty = Faulty::new();
+    let settings = [("FAULT", "chatter"), HIT];
+    let program = faulty.command(&sweep_args(&WHAT[..5]), &settings).spawn().expect("started");
+    let end = Instant::now() + Duration::from_mins(1);
+    while !faulty.sandbox.path("state/faults").exists() {
+        assert!(Instant::now() < end, "nothing was begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).expect("it lives");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kib < 400_000, "it took {kib} KiB");
+    kill_process(Pid::from_child(&program), Signal::TERM).expect("sent");
+    Outcome::of(&program.wait_with_output().expect("waited")).ends(130).tells(&["to go on: "]);
 }
 
 #[test]

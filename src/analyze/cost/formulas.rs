@@ -28,6 +28,15 @@ pub(super) struct Speed {
     pub tg_tps: f64,
 }
 
+/// What a token takes of electricity, as measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Joules {
+    /// A prompt token.
+    pub pp: f64,
+    /// A generated token.
+    pub tg: f64,
+}
+
 /// Prices of an API, a million tokens each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tariff {
@@ -102,6 +111,12 @@ pub(super) fn busy_hours(speed: Speed, shape: Shape) -> f64 {
     (MILLION / speed.tg_tps + read * MILLION / speed.pp_tps) / SECONDS
 }
 
+/// Joules of a million output tokens and of their input that is not cached.
+pub(super) fn joules(token: Joules, shape: Shape) -> f64 {
+    let read = shape.input_per_output * (1.0 - shape.cached_share);
+    MILLION * (token.tg + read * token.pp)
+}
+
 /// Million output tokens a month that a box can produce.
 fn capacity(utilisation: f64, busy_hours: f64) -> f64 {
     HOURS * utilisation / busy_hours
@@ -124,6 +139,13 @@ pub(super) fn owned_month(upkeep: &Upkeep, busy_hours: f64) -> Month {
         usd_per_mtok: (upkeep.watts_busy - upkeep.watts_idle) / WATTS * upkeep.usd_per_kwh * busy_hours,
         capacity_mtok: Some(capacity(upkeep.utilisation, busy_hours)),
     }
+}
+
+/// The same with the joules that a million output tokens were measured to take, in place of the watts at work. What the
+/// counters saw of an idle machine is in them; the watts idle of a box that would be off otherwise stay in the fixed share.
+pub(super) fn measured_month(upkeep: &Upkeep, busy_hours: f64, joules: f64) -> Month {
+    let kwh = joules / SECONDS / WATTS;
+    Month { usd_per_mtok: kwh * upkeep.usd_per_kwh, ..owned_month(upkeep, busy_hours) }
 }
 
 /// A rented box by the month: the hours that it works and those in which it waits.
@@ -258,6 +280,21 @@ mod tests {
         let free = owned_month(&Upkeep { setup_hours: 0.0, ..there }, busy_hours(CARD, CODING));
         assert_eq!(break_even(&free, 3.59), BreakEven::At(0.0));
         assert_eq!(break_even(&free, 0.1), BreakEven::Never);
+    }
+
+    /// 2 J a token written, 0.1 J a token read: 2 + 4 x 0.25 x 0.1 = 2.1 MJ a million = 0.583333 kWh = $0.116667. The fixed
+    /// share and the capacity are those of the box.
+    #[test]
+    fn measured_joules_by_hand() {
+        let taken = joules(Joules { pp: 0.1, tg: 2.0 }, CODING);
+        assert!(near(taken, 2.1e6));
+        let hours = busy_hours(CARD, CODING);
+        let (month, computed) = (measured_month(&box_(), hours, taken), owned_month(&box_(), hours));
+        assert!(near(month.usd_per_mtok, 2.1 / 3.6 * 0.2));
+        assert_eq!((month.fixed_usd, month.capacity_mtok), (computed.fixed_usd, computed.capacity_mtok));
+        // Drawing what was given for as long comes to the same.
+        let drawn = 350.0 * hours * 3600.0;
+        assert!(near(measured_month(&box_(), hours, drawn).usd_per_mtok, computed.usd_per_mtok));
     }
 
     /// $0.30 an hour, half of the hours at work: 0.30 x 7.2222 / 0.5 = $4.3333 a million, nothing a month.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::curves::{Cost, CurveKind};
-use super::formulas::{BreakEven, Month, Shape, Speed, Upkeep, api, busy_hours};
+use super::formulas::{BreakEven, Month, Shape, Speed, Upkeep, api, busy_hours, joules};
 use super::prices::{Costs, Reference, Workload};
 use super::scenario::{Host, Rival};
 use super::sheet::ReferencePoint;
@@ -61,7 +61,7 @@ pub struct CostRow {
     pub input: String,
     /// Its value.
     pub input_value: Option<f64>,
-    /// `measured` or `given watts`; empty where electricity is not ours.
+    /// `measured` or `computed` (from the watts given); empty where electricity is not ours.
     pub energy_source: String,
 }
 
@@ -77,6 +77,8 @@ pub(super) struct Way<'a> {
     pub speed: Speed,
     /// Hours that it is busy with a million output tokens.
     pub hours: f64,
+    /// Joules of a million output tokens, where they were measured on this very box.
+    pub joules: Option<f64>,
     /// What it costs.
     pub month: Month,
     /// Where the throughput is from.
@@ -111,8 +113,10 @@ impl Book<'_> {
             Some(device) => scaled(here, variant, device, &self.costs.machine, machine)?,
         };
         let hours = busy_hours(throughput.speed, self.shape);
-        let Throughput { streams, speed, source } = throughput;
-        Ok(Way { of, variant: &variant.variant, streams, speed, hours, month: of.month(hours), source })
+        let Throughput { streams, speed, source, energy } = throughput;
+        let joules = energy.map(|token| joules(token, self.shape));
+        let month = of.month(hours, joules);
+        Ok(Way { of, variant: &variant.variant, streams, speed, hours, joules, month, source })
     }
 
     /// The volume that is costed: what the workload asks for, or all that can be produced.
@@ -178,7 +182,7 @@ impl Book<'_> {
             capacity_mtok: way.month.capacity_mtok,
             streams: Some(way.streams),
             source: way.source.clone(),
-            energy_source: way.of.energy_source().to_owned(),
+            energy_source: way.of.energy_source(way.joules).to_owned(),
             ..CostRow::default()
         }
     }
@@ -263,7 +267,7 @@ impl Book<'_> {
             upkeep,
             rent,
         };
-        let month = of.month(way.hours);
+        let month = of.month(way.hours, way.joules);
         let way = Way { of: &of, month, source: price.source.clone(), ..*way };
         CostRow { kind: "sensitivity".to_owned(), input: input.to_owned(), input_value, ..self.price(&way) }
     }

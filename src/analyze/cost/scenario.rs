@@ -1,7 +1,7 @@
 //! The scenarios of a costs file: boxes that a variant can run on, and what they are compared with.
 
 use super::curves::{Cost, CurveKind, Line};
-use super::formulas::{Month, Shape, Upkeep, api, owned_month, rented};
+use super::formulas::{Month, Shape, Upkeep, api, measured_month, owned_month, rented};
 use super::prices::Costs;
 
 /// A box, as the costs file has it.
@@ -19,20 +19,27 @@ pub(super) struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// What it costs a month if it is busy so many hours with a million output tokens.
-    pub fn month(&self, hours: f64) -> Month {
-        match (&self.upkeep, self.rent) {
-            (Some(upkeep), _) => owned_month(upkeep, hours),
-            (None, rent) => {
+    /// What it costs a month if it is busy so many hours with a million output tokens, which take so many joules, if
+    /// these were measured.
+    pub fn month(&self, hours: f64, joules: Option<f64>) -> Month {
+        match (&self.upkeep, joules, self.rent) {
+            (Some(upkeep), Some(joules), _) => measured_month(upkeep, hours, joules),
+            (Some(upkeep), None, _) => owned_month(upkeep, hours),
+            (None, _, rent) => {
                 let (usd_per_hour, utilisation) = rent.unwrap_or((0.0, 1.0));
                 rented(usd_per_hour, utilisation, hours)
             }
         }
     }
 
-    /// Where the electricity is from that it is billed for.
-    pub fn energy_source(&self) -> &'static str {
-        if self.upkeep.is_some() { "given watts" } else { "" }
+    /// Where the electricity is from that it is billed for: `measured`, or `computed` from the watts given. Empty where
+    /// it is not ours to pay.
+    pub fn energy_source(&self, joules: Option<f64>) -> &'static str {
+        match (&self.upkeep, joules) {
+            (None, _) => "",
+            (Some(_), Some(_)) => "measured",
+            (Some(_), None) => "computed",
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::analyze::generated;
 use crate::analyze::planned::{Sheet, SuiteKind};
 use crate::analyze::report::MetricRow;
-use crate::journal::record::{GeneratedScore, ItemRecord, ItemScore};
+use crate::journal::record::{ItemRecord, ItemScore};
 
 /// Of items with several turns, how many there were.
 const TURNS: &str = "turns";
@@ -63,10 +63,8 @@ fn at(values: [f64; 3], place: usize) -> f64 {
 }
 
 fn tokens(item: &ItemRecord) -> Option<[f64; 3]> {
-    let ItemScore::Generated(GeneratedScore { prompt_tokens, answers, .. }) = &item.score else {
-        return None;
-    };
-    let prompt = *prompt_tokens as f64;
+    let ItemScore::Generated(score) = &item.score else { return None };
+    let (prompt, answers) = (score.prompt_tokens as f64, &score.answers);
     let written: f64 = answers.iter().map(|answer| answer.tokens as f64).sum();
     let count = answers.len() as f64;
     let last = answers.last()?.tokens as f64;
@@ -82,6 +80,7 @@ fn tokens(item: &ItemRecord) -> Option<[f64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::record::GeneratedScore;
     use crate::journal::record::{GeneratedAnswer, Grade, Stop};
 
     fn item(prompt_tokens: u64, answers: &[u64], turns: bool) -> ItemRecord {
@@ -93,7 +92,7 @@ mod tests {
             stop: Stop::End,
         };
         let metric = if turns { TURNS } else { "exact_match" };
-        let score = ItemScore::Generated(GeneratedScore {
+        let score = ItemScore::Generated(Box::new(GeneratedScore {
             prompt: String::new(),
             prompt_tokens,
             reference: String::new(),
@@ -101,7 +100,7 @@ mod tests {
             extracted: Vec::new(),
             outcomes: Vec::new(),
             grades: vec![Grade { metric: metric.to_owned(), right: 1.0, of: 1.0 }],
-        });
+        }));
         ItemRecord { index: 0, id: String::new(), score }
     }
 

@@ -1,7 +1,7 @@
 //! How fast a variant is: as measured on the machine of the sweep, by one stream and by several together, and what that
 //! means for another device, where memory bandwidth decides.
 
-use super::formulas::{Shape, Speed, busy_hours};
+use super::formulas::{Joules, Shape, Speed, busy_hours};
 use super::prices::Machine;
 use crate::analyze::device;
 use crate::analyze::report::{SpeedRow, VariantRow};
@@ -19,6 +19,8 @@ pub(super) struct Throughput {
     pub speed: Speed,
     /// `measured, one stream`, `scaled by bandwidth ...`.
     pub source: String,
+    /// What a token takes of electricity; absent where it was not measured, as on any machine but this.
+    pub energy: Option<Joules>,
 }
 
 /// Bandwidth of the machine's memory.
@@ -52,11 +54,16 @@ pub(super) fn measured(variant: &VariantRow, rows: &[SpeedRow], shape: Shape) ->
         "measured, one stream"
     };
     let speed = Speed { pp_tps, tg_tps };
-    let mut all = vec![Throughput { streams: 1, speed, source: source.to_owned() }];
+    let mut all = vec![Throughput { streams: 1, speed, source: source.to_owned(), energy: energy(variant) }];
     let hours = |t: &Throughput| busy_hours(t.speed, shape);
     let best = several.into_iter().min_by(|a, b| hours(a).total_cmp(&hours(b)));
     all.extend(best.filter(|best| all.iter().all(|one| hours(best) < hours(one))));
     all
+}
+
+/// Joules of one stream's tokens.
+fn energy(variant: &VariantRow) -> Option<Joules> {
+    Some(Joules { pp: variant.pp512_joules_per_token?, tg: variant.tg128_joules_per_token? })
 }
 
 /// Every number of streams above one that generation was timed with, at the least depth there is.
@@ -72,12 +79,17 @@ fn several(variant: &VariantRow, rows: &[SpeedRow], one_pp_tps: f64) -> Vec<Thro
     let throughput = |row: &SpeedRow| {
         let tg_tps = rate(row.mean)?;
         let read = of("parallel_pp").filter(at_depth).find(|other| other.parallel == row.parallel);
+        let joules = match read.filter(|row| rate(row.mean).is_some()) {
+            Some(read) => read.joules_per_token,
+            None => variant.pp512_joules_per_token,
+        };
         let read = read.and_then(|row| rate(row.mean));
         let by = if read.is_some() { "" } else { ", prompts by one" };
         Some(Throughput {
             streams: row.parallel,
             speed: Speed { pp_tps: read.unwrap_or(one_pp_tps), tg_tps },
             source: format!("measured, {} streams together{by}", row.parallel),
+            energy: joules.zip(row.joules_per_token).map(|(pp, tg)| Joules { pp, tg }),
         })
     };
     of("parallel_tg").filter(at_depth).filter_map(throughput).collect()
@@ -126,6 +138,7 @@ pub(super) fn scaled(
         streams: throughput.streams,
         speed: Speed { pp_tps: pp_tps * factor, tg_tps: tg_tps * factor },
         source: format!("scaled by bandwidth {how}; {}", throughput.source),
+        energy: None,
     })
 }
 
@@ -158,7 +171,7 @@ mod tests {
             n: 1,
             unit: "tokens/s".to_owned(),
             status: "done".to_owned(),
-            reason: String::new(),
+            ..SpeedRow::default()
         }
     }
 
@@ -191,6 +204,35 @@ mod tests {
         assert_eq!(told(&[speed("parallel_tg", 0, 2, Some(5.0))]), [one("measured, one stream")]);
         let untimed = VariantRow { tg128_tps: None, ..variant() };
         assert!(measured(&untimed, &rows, SHAPE).is_empty());
+    }
+
+    #[test]
+    fn energy_is_that_of_as_many_streams_and_of_this_machine_only() {
+        let variant =
+            VariantRow { pp512_joules_per_token: Some(0.1), tg128_joules_per_token: Some(2.0), ..variant() };
+        let drawn = |row: SpeedRow, joules| SpeedRow { joules_per_token: joules, ..row };
+        let pair = |read, written| {
+            let rows = [
+                drawn(speed("parallel_tg", 0, 4, Some(50.0)), written),
+                drawn(speed("parallel_pp", 0, 4, Some(110.0)), read),
+            ];
+            let all = measured(&variant, &rows, SHAPE);
+            (all[0].energy, all[1].energy)
+        };
+        let one = Some(Joules { pp: 0.1, tg: 2.0 });
+        let four = Some(Joules { pp: 0.09, tg: 0.8 });
+        assert_eq!(pair(Some(0.09), Some(0.8)), (one, four));
+        assert_eq!(pair(Some(0.09), None), (one, None), "one stream's would be too much");
+        assert_eq!(pair(None, Some(0.8)), (one, None));
+        // Where prompts are read by one, theirs are one's.
+        let alone = [drawn(speed("parallel_tg", 0, 4, Some(50.0)), Some(0.8))];
+        assert_eq!(measured(&variant, &alone, SHAPE)[1].energy, Some(Joules { pp: 0.1, tg: 0.8 }));
+        let here = measured(&variant, &[], SHAPE).remove(0);
+        let given = machine(Some(46.8));
+        let card = scaled(&here, &variant, "RTX 3090", &given, bandwidth(&given, &[]).as_ref());
+        assert_eq!((here.energy, card.expect("scaled").energy), (one, None));
+        let half = VariantRow { pp512_joules_per_token: None, ..variant };
+        assert_eq!(measured(&half, &[], SHAPE)[0].energy, None);
     }
 
     /// Files of 2 GB at 20 tokens/s: 40 GB/s here. Of 936 GB/s half is reached: 468. That is 11.7 times as much.

@@ -85,15 +85,19 @@ fn written(index: u64, right: bool) -> ItemRecord {
         outcomes: Vec::new(),
         grades: vec![Grade { metric: "exact_match".to_owned(), right: f64::from(u8::from(right)), of: 1.0 }],
     };
-    ItemRecord { index, id: index.to_string(), score: ItemScore::Generated(score) }
+    ItemRecord { index, id: index.to_string(), score: ItemScore::Generated(Box::new(score)) }
 }
 
 /// One variant that writes 40 tokens a second, reads 1,000, and has half the sums right.
 fn sheet(costs: &Costs) -> CostSheet {
+    let speed = Speed { pp512_tps: vec![1000.0], tg128_tps: vec![40.0], ..Speed::default() };
+    sheet_of(costs, speed)
+}
+
+fn sheet_of(costs: &Costs, speed: Speed) -> CostSheet {
     let mut manifest = manifest(&["Q4_0"]);
     manifest.suites.push(suite("sums", "exact_match", None));
     manifest.trials.push(spec(TrialKind::Suite, "Q4_0", "sums"));
-    let speed = Speed { pp512_tps: vec![1000.0], tg128_tps: vec![40.0], ..Speed::default() };
     let timed =
         TrialData { outcome: Some(Outcome::Speed(speed)), ..done(TrialKind::Speed, "Q4_0", "", Vec::new()) };
     let sums = done(TrialKind::Suite, "Q4_0", "sums", vec![written(0, true), written(1, false)]);
@@ -133,7 +137,7 @@ fn a_box_by_hand() {
     about(price.break_even_mtok, 10.7961);
     assert_eq!((price.against.as_str(), price.verdict.as_str()), ("api.it", "breaks_even"));
     assert_eq!(price.source, "measured, one stream; several together were not timed");
-    assert_eq!((price.streams, price.energy_source.as_str()), (Some(1), "given watts"));
+    assert_eq!((price.streams, price.energy_source.as_str()), (Some(1), "computed"));
     about(find(&sheet, "owned.here", "break_even", |r| r.against == "plan.flat").break_even_mtok, 10.0);
     let month = |volume: f64| {
         find(&sheet, "owned.here", "month", |r| r.volume_mtok.is_some_and(|v| (v - volume).abs() < 1e-9))
@@ -142,6 +146,43 @@ fn a_box_by_hand() {
     assert_eq!((month(100.0).usd_per_month, month(100.0).verdict.as_str()), (None, "beyond_capacity"));
     assert_eq!((sheet.scenario.as_str(), sheet.variant.as_str()), ("owned.here", "Q4_0"));
     assert_eq!(sheet.dated, "2026-01 to 2026-05");
+}
+
+/// Medians of 2 J a token written and 0.1 J a token read: 2.1 MJ a Mtok = 0.583333 kWh, $0.116667. At 5 Mtok: 33.3 +
+/// 0.583333. Electricity at $0.40: 40.6 + 5 x 0.233333. A card of one's own is another machine: 7.22222/20 h at 350 W.
+#[test]
+fn measured_energy_counts_on_this_machine_only() {
+    let card = "[owned.card]\ndevice = \"RTX 3090\"\nprice_usd = 0\nresale_usd = 0\nlife_months = 40\n\
+                watts_idle = 50\nwatts_busy = 400\nsetup_hours = 0\nwage_usd_per_hour = 0\nutilisation = 0.25\n\
+                otherwise_off = false\nsource = \"s\"\ndate = \"2026-03\"\n[rented.card]";
+    let costs = costs(&[("[rented.card]", card)]);
+    let speed = Speed {
+        pp512_tps: vec![1000.0],
+        tg128_tps: vec![40.0],
+        pp512_joules_per_token: vec![0.1, 0.1, 0.7],
+        tg128_joules_per_token: vec![2.0, 1.5, 9.0],
+        energy_meter: "rapl".to_owned(),
+        ..Speed::default()
+    };
+    let with = sheet_of(&costs, speed.clone());
+    let price = find(&with, "owned.here", "price", |_| true);
+    assert_eq!(price.energy_source, "measured");
+    about(price.monthly_fixed_usd, 33.3);
+    about(price.capacity_mtok, 25.2692);
+    about(price.usd_per_month, 33.883_333);
+    let dear = |r: &CostRow| r.input == "usd_per_kwh" && r.input_value > Some(0.3);
+    about(find(&with, "owned.here", "sensitivity", dear).usd_per_month, 41.766_667);
+    let other = find(&with, "owned.card", "price", |_| true);
+    assert_eq!(other.energy_source, "computed");
+    about(other.usd_per_mtok_out, 0.35 * 0.2 * 7.222_222 / 20.0);
+    assert_eq!(find(&with, "rented.card", "price", |_| true).energy_source, "");
+    assert!(with.rows.iter().all(|row| row.scenario.starts_with("owned.") != row.energy_source.is_empty()));
+
+    // Of a prompt alone nothing follows.
+    let half = sheet_of(&costs, Speed { tg128_joules_per_token: Vec::new(), ..speed });
+    let price = find(&half, "owned.here", "price", |_| true);
+    assert_eq!(price.energy_source, "computed");
+    about(price.usd_per_month, 35.827_78);
 }
 
 /// 936/46.8 = 20 times as fast: 7.22222/20 h a Mtok, at $0.30 over 50%: $0.216667.

@@ -6,7 +6,9 @@ use crate::analyze::cost::{self, DEFAULT};
 use crate::analyze::flips::{BUDGET, all};
 use crate::analyze::page::background;
 use crate::analyze::planned::Sheet;
+use crate::journal::reader::TrialData;
 use crate::journal::record::{ItemRecord, ItemScore, TrialKind};
+use std::collections::BTreeSet;
 
 const RIGHT: [f64; 3] = [-1.0, -9.0, -9.0];
 const WRONG: [f64; 3] = [-9.0, -9.0, -1.0];
@@ -34,7 +36,7 @@ fn each_question_is_kept_once_and_the_rest_is_counted() {
         done(TrialKind::Suite, "Q4_0", "quiz", answers(|index| index == 7, "Well?")),
         done(TrialKind::Suite, "Q2_K", "quiz", damaged),
     ];
-    let flips = all(&Sheet::new(&manifest, &trials));
+    let flips = all(&Sheet::new(&manifest, &trials), &reread(&trials));
     assert_eq!(flips.cap, 40);
     // A text has no questions.
     assert_eq!(flips.suites.iter().map(|s| s.suite.as_str()).collect::<Vec<_>>(), ["quiz"]);
@@ -70,7 +72,7 @@ fn long_texts_leave_room_for_fewer() {
         }
     }
     let costs = cost::parse(DEFAULT, "costs.toml").unwrap();
-    let told = background(&manifest, &trials, &analysis(&manifest, &trials, &costs));
+    let told = background(&manifest, &trials, &analysis(&manifest, &trials, &costs), &reread(&trials));
     // 100 suites of 40 prompts with 4,000 characters are 16 MB, of 20 8 MB.
     assert_eq!(told.flips.cap, 20);
     let texts = told.flips.suites.iter().flat_map(|s| &s.items).map(|item| item.prompt.len());
@@ -78,4 +80,12 @@ fn long_texts_leave_room_for_fewer() {
     assert!(bytes > BUDGET / 2 && bytes <= BUDGET, "{bytes}");
     assert_eq!(told.flips.suites[1].variants[0].lost, 200);
     assert!(told.manifest.contains("\"quiz_99\"") && told.facts.contains(&("Seed", "1".to_owned())));
+}
+
+/// Reads texts again from the trials themselves.
+fn reread(trials: &[TrialData]) -> impl Fn(&str, &BTreeSet<u64>) -> Vec<ItemRecord> {
+    |id, places| {
+        let own = trials.iter().filter(|trial| trial.spec.id == id).flat_map(|trial| &trial.items);
+        own.filter(|item| places.contains(&item.index)).cloned().collect()
+    }
 }

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::files;
+use crate::journal::sealed::{self, Unreadable};
 
 /// The file's name. It is an input like `manifest.json`: without it nothing foreign is shown.
 pub const FILE: &str = "foreign.json";
 /// Version of the records below.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Foreign measurements that cannot be read or kept.
 #[derive(Debug, Error)]
@@ -152,16 +153,18 @@ struct Kept {
 /// If there is a file of it that cannot be read.
 pub fn kept(folder: &Path) -> Result<Vec<ForeignFile>, ForeignError> {
     let path = folder.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(ForeignError::Read { path, source }),
     };
     let damaged = |reason: String| ForeignError::Damaged { path: path.clone(), reason };
-    let kept: Kept = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-    if kept.format > FORMAT {
-        return Err(damaged(format!("it has format {}, this program reads up to {FORMAT}", kept.format)));
-    }
+    let kept: Kept = sealed::open(&bytes, FORMAT).map_err(|why| match why {
+        Unreadable::Newer(format) => {
+            damaged(format!("it has format {format}, this program reads up to {FORMAT}"))
+        }
+        Unreadable::Damaged(reason) => damaged(reason),
+    })?;
     Ok(kept.files)
 }
 
@@ -175,7 +178,7 @@ pub fn keep(folder: &Path, new: Vec<ForeignFile>) -> Result<(), ForeignError> {
     files.extend(new);
     files.sort_by(|a, b| a.file.cmp(&b.file));
     let path = folder.join(FILE);
-    let text = serde_json::to_vec_pretty(&Kept { format: FORMAT, files })
-        .map_err(|error| ForeignError::Write { path: path.clone(), source: error.into() })?;
+    let text = sealed::seal(&Kept { format: FORMAT, files })
+        .map_err(|source| ForeignError::Write { path: path.clone(), source })?;
     files::replace(&path, &text).map_err(|source| ForeignError::Write { path, source })
 }

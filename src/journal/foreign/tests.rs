@@ -154,9 +154,9 @@ fn a_file_of_the_same_name_takes_the_place_of_the_earlier_one() {
     assert_eq!(kept(folder.path()).unwrap(), [file("a", "2"), file("b", "3")]);
     std::fs::write(folder.path().join("foreign.json"), "{").unwrap();
     assert!(matches!(kept(folder.path()), Err(ForeignError::Damaged { .. })));
-    std::fs::write(folder.path().join("foreign.json"), "{\"format\": 2, \"files\": []}").unwrap();
+    std::fs::write(folder.path().join("foreign.json"), "{\"format\": 3, \"files\": []}").unwrap();
     assert!(
-        kept(folder.path()).unwrap_err().to_string().ends_with("it has format 2, this program reads up to 1")
+        kept(folder.path()).unwrap_err().to_string().ends_with("it has format 3, this program reads up to 2")
     );
 }
 

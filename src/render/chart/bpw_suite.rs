@@ -1,5 +1,7 @@
 //! `bpw-SUITE`: what each variant still can do, by size, between the base's score and a guesser's.
 
+use std::fmt::Write as _;
+
 use super::axis::Axis;
 use super::scatter::{Figure, Level, LevelKind, Look, Panel, breadths, heights};
 use super::selection::{BASE, interval, metric_mark, not_shown, select, unfinished, usable};
@@ -47,16 +49,30 @@ fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
     panel.levels = levels;
     Some(Figure {
         name: format!("bpw-{}", suite.name),
-        title: capitalised(&format!("{}: {} by bits per weight", suite.title, text.name)),
+        title: capitalised(&title(suite, &text)),
         subtitle: legend(suite, &panel.levels),
         panels: vec![panel],
         notes,
     })
 }
 
-/// Why the suite is partial, and what bars, lines and bands are.
+/// What is seen; of a composite without the names of its suites, which may be many.
+fn title(suite: &SuiteSummary, text: &MetricText) -> String {
+    let what =
+        if is_composite(suite) { text.name.clone() } else { format!("{}: {}", suite.title, text.name) };
+    format!("{what} by bits per weight")
+}
+
+fn is_composite(suite: &SuiteSummary) -> bool {
+    suite.main_metric == "mean_score"
+}
+
+/// Which suites a composite is of, why a suite is partial, and what bars, lines and bands are.
 fn legend(suite: &SuiteSummary, levels: &[Level]) -> String {
-    let mut legend = partial(suite).map(|why| format!("{}. ", capitalised(&why))).unwrap_or_default();
+    let mut legend = if is_composite(suite) { format!("{}. ", suite.title) } else { String::new() };
+    if let Some(why) = partial(suite) {
+        let _ = write!(legend, "{}. ", capitalised(&why));
+    }
     legend.push_str("Bars: 95% intervals.");
     if levels.iter().any(|l| l.kind == LevelKind::Base) {
         let shaded = levels.iter().any(|l| l.band.is_some());

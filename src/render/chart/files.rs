@@ -1,6 +1,7 @@
 //! Which figures a report has, and their files.
 
 use super::error::ChartError;
+use super::few::few;
 use super::scatter::{Figure, Scene, lay_out};
 use super::theme::Tone;
 use super::{
@@ -18,24 +19,13 @@ use std::path::{Path, PathBuf};
 /// Where figures for a dark page lie, in the folder of the others.
 const DARK: &str = "dark";
 
-/// Draws every figure the report has data for into `folder` (made if missing), as `NAME.png` and `NAME.svg`, and once more
-/// for dark pages in `dark/`, and returns the files written. Each file appears whole or not at all. The same report gives
-/// the same bytes.
-pub fn draw_all(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, ChartError> {
-    theme::register_fonts()?;
-    let tones = [(Tone::Light, folder.to_owned()), (Tone::Dark, folder.join(DARK))];
-    for (_, folder) in &tones {
-        fs::create_dir_all(folder).map_err(|source| ChartError::Write { path: folder.clone(), source })?;
+/// Every figure a report has data for, laid out.
+pub struct Drawing(Vec<Scene>);
+
+impl std::fmt::Debug for Drawing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|scene| &scene.name)).finish()
     }
-    let scenes = scenes(report);
-    // Packing takes most of the time.
-    let all: Vec<_> = tones.iter().flat_map(|tone| scenes.iter().map(move |scene| (tone, scene))).collect();
-    let written = all.par_iter().map(|((tone, folder), scene)| {
-        let png = appear(folder, &scene.name, "png", &paint::png(scene, *tone)?)?;
-        let svg = appear(folder, &scene.name, "svg", paint::svg(scene, *tone)?.as_bytes())?;
-        Ok([png, svg])
-    });
-    Ok(written.collect::<Result<Vec<_>, ChartError>>()?.into_iter().flatten().collect())
 }
 
 /// A figure as it is shown inside a page.
@@ -49,27 +39,49 @@ pub struct Picture {
     pub svg: String,
 }
 
-/// Every figure the report has data for, as [`draw_all`] draws them.
-pub fn pictures(report: &Report) -> Result<Vec<Picture>, ChartError> {
-    theme::register_fonts()?;
-    let drawn = scenes(report).into_iter().map(|scene| {
-        let svg = paint::svg(&scene, Tone::Light)?;
-        Ok(Picture { name: scene.name, title: scene.title, svg })
-    });
-    drawn.collect()
-}
-
-/// Every figure laid out, heat maps and grids behind the others.
-fn scenes(report: &Report) -> Vec<Scene> {
-    let mut scenes: Vec<Scene> = figures(report).iter().map(lay_out).collect();
-    scenes.extend(long_context::heats(report).iter().map(heat::lay_out));
-    scenes.extend(memory_stack::scene(report));
-    scenes.extend(change::grids(report).iter().map(grid::lay_out));
-    let mut taken = BTreeSet::new();
-    for scene in &mut scenes {
-        scene.name = free_name(&scene.name, &mut taken);
+impl Drawing {
+    /// Lays out every figure the report has data for, heat maps and grids behind the others.
+    pub fn of(report: &Report) -> Result<Self, ChartError> {
+        theme::register_fonts()?;
+        let report = &*few(report);
+        let mut scenes: Vec<Scene> = figures(report).par_iter().map(lay_out).collect();
+        scenes.extend(long_context::heats(report).iter().map(heat::lay_out));
+        scenes.extend(memory_stack::scene(report));
+        scenes.extend(change::grids(report).iter().map(grid::lay_out));
+        let mut taken = BTreeSet::new();
+        for scene in &mut scenes {
+            scene.name = free_name(&scene.name, &mut taken);
+        }
+        Ok(Self(scenes))
     }
-    scenes
+
+    /// Draws every figure into `folder` (made if missing), as `NAME.png` and `NAME.svg`, and once more for dark pages in
+    /// `dark/`, and returns the files written. Each file appears whole or not at all. The same report gives the same bytes.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, ChartError> {
+        let tones = [(Tone::Light, folder.to_owned()), (Tone::Dark, folder.join(DARK))];
+        for (_, folder) in &tones {
+            fs::create_dir_all(folder)
+                .map_err(|source| ChartError::Write { path: folder.clone(), source })?;
+        }
+        // Packing takes most of the time.
+        let all: Vec<_> =
+            tones.iter().flat_map(|tone| self.0.iter().map(move |scene| (tone, scene))).collect();
+        let written = all.par_iter().map(|((tone, folder), scene)| {
+            let png = appear(folder, &scene.name, "png", &paint::png(scene, *tone)?)?;
+            let svg = appear(folder, &scene.name, "svg", paint::svg(scene, *tone)?.as_bytes())?;
+            Ok([png, svg])
+        });
+        Ok(written.collect::<Result<Vec<_>, ChartError>>()?.into_iter().flatten().collect())
+    }
+
+    /// The figures for a page, as [`Drawing::write`] draws them for light ones.
+    pub fn pictures(&self) -> Result<Vec<Picture>, ChartError> {
+        let drawn = self.0.par_iter().map(|scene| {
+            let svg = paint::svg(scene, Tone::Light)?;
+            Ok(Picture { name: scene.name.clone(), title: scene.title.clone(), svg })
+        });
+        drawn.collect()
+    }
 }
 
 /// Every figure there is data for, each with a file name of its own.

@@ -6,6 +6,7 @@
 
 mod axis;
 mod error;
+mod few;
 mod files;
 mod floor;
 mod grid;
@@ -40,4 +41,5 @@ mod speed_surface;
 pub(super) mod tests;
 
 pub use error::ChartError;
-pub use files::{Picture, draw_all, pictures};
+pub use files::{Drawing, Picture};
+pub use theme::register_fonts;

@@ -2,7 +2,7 @@
 
 pub(in crate::render) mod sample;
 
-use super::files::{draw_all, figures};
+use super::files::{Drawing, figures};
 use super::label::{Lean, Rect};
 use super::paint;
 use super::scatter::{Figure, LevelKind, Look, Scene, Shape, Text, lay_out};
@@ -584,7 +584,7 @@ fn a_quantized_cache_is_beside_the_variant_it_is_of() {
 fn same_report_same_bytes() {
     let report = sample::report(&LADDER[..6]);
     let read = |folder: &std::path::Path| -> Vec<(String, Vec<u8>)> {
-        let files = draw_all(&report, folder).unwrap();
+        let files = Drawing::of(&report).unwrap().write(folder).unwrap();
         files
             .iter()
             .map(|f| (f.file_name().unwrap().to_string_lossy().into_owned(), fs::read(f).unwrap()))
@@ -604,6 +604,6 @@ fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("charts");
     fs::write(&file, "").unwrap();
-    let error = draw_all(&sample::report(&LADDER), &file).unwrap_err();
+    let error = Drawing::of(&sample::report(&LADDER)).unwrap().write(&file).unwrap_err();
     assert!(error.to_string().contains("charts") && error.hint().is_some());
 }

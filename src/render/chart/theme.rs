@@ -108,7 +108,10 @@ pub(super) const MARK_RADIUS: f64 = 4.5;
 pub(super) const FONT_HEIGHT: f64 = 2384.0 / 2048.0;
 
 /// Registers the embedded font once a process.
-pub(super) fn register_fonts() -> Result<(), ChartError> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn register_fonts() -> Result<(), ChartError> {
     static READY: OnceLock<bool> = OnceLock::new();
     let ready = *READY.get_or_init(|| {
         register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular()).is_ok()

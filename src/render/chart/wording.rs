@@ -145,5 +145,8 @@ pub(super) fn origin(about: &About) -> Vec<String> {
     if !about.base_note.is_empty() {
         lines[1] = format!("Base: {}. {}", about.base, capitalised(&about.base_note));
     }
+    if !about.drawn.is_empty() {
+        lines.insert(0, about.drawn.clone());
+    }
     lines
 }

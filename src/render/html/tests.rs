@@ -4,6 +4,7 @@
 use super::*;
 use crate::analyze::report::{ComparisonRow, MetricRow, SuiteSummary, TrialRow};
 use crate::analyze::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, VariantFlips};
+use crate::render::Drawing;
 use crate::render::chart::tests::sample;
 
 /// What ends a script, opens a comment in one, or breaks a line of JavaScript.
@@ -48,7 +49,7 @@ fn flipped(suite: &str, variants: &[&str], questions: usize, text: impl Fn(usize
 }
 
 fn rendered(report: &Report, flips: Flips) -> String {
-    page(report, &background(flips), &pictures(report).unwrap()).unwrap()
+    page(report, &background(flips), &Drawing::of(report).unwrap().pictures().unwrap()).unwrap()
 }
 
 /// The text of the packed part of that name.

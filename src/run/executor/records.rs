@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Executor, Outcomes, bad_protocol};
 use crate::error::Error;
-use crate::journal::reader::{JournalError, read_trial};
+use crate::journal::reader::{JournalError, read_trial, trial_file};
 use crate::journal::record::Outcome;
+use crate::journal::sealed::set_aside;
 use crate::journal::writer::write_trial;
 use crate::plan::matrix::TrialSpec;
 use crate::run::derive;
@@ -16,7 +17,37 @@ use crate::worker::protocol::Status;
 /// Charts are drawn again at the earliest after this long, and at the end of the sweep.
 const REDRAW: Duration = Duration::from_mins(1);
 
+/// Tables that are written in less than this are written after every trial.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 impl Executor<'_> {
+    /// Moves damaged trial files out of the way and says what is done again because of damage. Damaged lines stay in
+    /// their journals, which others may be writing; once their items were measured again there is nothing to tell.
+    pub(super) fn tell_damage(&mut self) -> Result<(), Error> {
+        let mut lines = 0;
+        for trial in &self.trials {
+            if trial.damaged.file {
+                let path = trial_file(self.folder, &trial.spec.id);
+                let aside = set_aside(&path, &self.writer)
+                    .map_err(|source| JournalError::Write { path: path.clone(), source })?;
+                let aside = aside.map_or_else(String::new, |aside| format!(" as {}", aside.display()));
+                let message = format!(
+                    "{} is damaged and was set aside{aside}; that trial alone is done again",
+                    path.display()
+                );
+                (self.events)(&Event::Note { message });
+            }
+            let is_short = self.planned.contains(&trial.spec.id) && !self.is_done(trial);
+            lines += if is_short { trial.damaged.lines } else { 0 };
+        }
+        if lines > 0 {
+            let message =
+                format!("{lines} damaged journal lines are left out; their items are measured again");
+            (self.events)(&Event::Note { message });
+        }
+        Ok(())
+    }
+
     pub(super) fn skip(&mut self, index: usize, reason: &str) -> Result<(), Error> {
         self.set(index, Status::Skipped, reason, 0, None)?;
         self.ended(index)
@@ -52,8 +83,25 @@ impl Executor<'_> {
             let fresh = read_trial(self.folder, &trial.spec)
                 .map_err(|e| bad_protocol(&format!("the journal cannot be read back: {e}")))?;
             trial.items = fresh.items;
+            derive::lean(self.manifest, trial);
         }
         Ok(())
+    }
+
+    /// Whether another sweep of the same folder has finished a trial meanwhile; then it is taken in. Trials that go on in
+    /// rounds are left to their rounds.
+    pub(super) fn is_done_elsewhere(&mut self, index: usize) -> Result<bool, Error> {
+        let Some(trial) = self.trials.get(index).filter(|_| self.rounds.is_none()) else { return Ok(false) };
+        let fresh = read_trial(self.folder, &trial.spec)?;
+        if !self.is_done(&fresh) {
+            return Ok(false);
+        }
+        if let Some(trial) = self.trials.get_mut(index) {
+            *trial = fresh;
+            derive::lean(self.manifest, trial);
+        }
+        self.ended(index)?;
+        Ok(true)
     }
 
     pub(super) fn started(&mut self, index: usize, done: u64, total: u64) {
@@ -83,8 +131,8 @@ impl Executor<'_> {
         }
         // Beside many others, each would rewrite what the others do as well.
         if self.alone.is_none() {
-            derive::items(self.folder, trial)?;
-            self.tell_all()?;
+            derive::items(self.folder, &trial.spec)?;
+            self.tell_soon()?;
         }
         self.tell_end(index);
         Ok(())
@@ -106,9 +154,19 @@ impl Executor<'_> {
         (self.events)(&event);
     }
 
+    /// Rewrites the tables, unless that would take more than a tenth of the time, as with tens of thousands of trials.
+    fn tell_soon(&mut self) -> Result<(), Error> {
+        self.is_stale = true;
+        let is_due = |(last, took): (Instant, Duration)| took < AT_ONCE || last.elapsed() >= took * 9;
+        if self.told.is_none_or(is_due) { self.tell_all() } else { Ok(()) }
+    }
+
     /// Rewrites the tables, and now and then the charts, which take some seconds.
     pub(super) fn tell_all(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
         let report = derive::tables(self.folder, self.manifest, &self.trials)?;
+        self.told = Some((Instant::now(), begun.elapsed()));
+        self.is_stale = false;
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
             derive::charts(self.folder, &report)?;
             self.drawn = Some(Instant::now());

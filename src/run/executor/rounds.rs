@@ -119,7 +119,7 @@ impl Executor<'_> {
     pub(super) fn judge_stops(&mut self) -> Result<(), Error> {
         let known = stopping::known(self.manifest, &self.trials);
         for index in self.in_rounds() {
-            let stands = self.stops(&known, index);
+            let stands = self.stops(&known, index).filter(|_| self.has_its_looks(index));
             let was_stopped = |trial: &&mut TrialData| trial.stopped.is_some() && trial.stopped != stands;
             if let Some(trial) = self.trials.get_mut(index).filter(was_stopped) {
                 trial.stopped = stands;
@@ -128,6 +128,14 @@ impl Executor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the items that a stopped trial was judged by are all there; a damaged journal line may have held some.
+    fn has_its_looks(&self, index: usize) -> bool {
+        let Some(trial) = self.trials.get(index) else { return false };
+        let have: BTreeSet<u64> = trial.items.iter().map(|item| item.index).collect();
+        let looked = trial.looks.last().map_or(0, |looked| usize::try_from(*looked).unwrap_or(usize::MAX));
+        self.planned_items(&trial.spec).iter().take(looked).all(|index| have.contains(index))
     }
 
     /// Whether a trial has items beyond those of this round.
@@ -331,7 +339,7 @@ impl Executor<'_> {
     /// Rewrites what is derived, with the items of these trials.
     fn derive(&mut self, indices: &[usize]) -> Result<(), Error> {
         for trial in indices.iter().filter_map(|i| self.trials.get(*i)) {
-            derive::items(self.folder, trial)?;
+            derive::items(self.folder, &trial.spec)?;
         }
         self.tell_all()
     }

@@ -8,12 +8,13 @@ use super::{Executor, Outcomes, Work, bad_protocol};
 use crate::error::Error;
 use crate::gguf::Described as _;
 use crate::journal::kept;
-use crate::journal::reader::TrialData;
+use crate::journal::reader::{TrialData, read_trial};
 use crate::journal::record::Outcome;
 use crate::journal::writer::ItemJournal;
 use crate::plan::matrix::{TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
 use crate::plan::suite::{Items, LoadedSuite, Scoring, picked};
+use crate::run::derive;
 use crate::worker::protocol::{ChoiceWork, Finished, GenerateWork, Request, Status, StoreUse, SuiteCost};
 
 impl Executor<'_> {
@@ -95,6 +96,7 @@ impl Executor<'_> {
         if let Some(trial) = self.trials.get_mut(index) {
             trial.items.extend(taken);
             trial.items.sort_by_key(|item| item.index);
+            derive::lean(self.manifest, trial);
         }
         Ok(count)
     }
@@ -103,7 +105,9 @@ impl Executor<'_> {
     pub(super) fn keep(&mut self, index: usize) {
         let Some(trial) = self.trials.get(index) else { return };
         let Some(path) = self.kept_items(&trial.spec) else { return };
-        if let Err(error) = kept::add(&path, &trial.items) {
+        let whole = read_trial(self.folder, &trial.spec).map_err(|error| error.to_string());
+        let kept = whole.and_then(|trial| kept::add(&path, &trial.items).map_err(|error| error.to_string()));
+        if let Err(error) = kept {
             self.note(format!("the base's items cannot be kept in {}: {error}", path.display()));
         }
     }

@@ -1,5 +1,6 @@
 //! A made-up sweep for the tests: the ladder of a small model, as close to real numbers as needed.
 
+use crate::analyze::lookup::Places;
 use crate::analyze::report::{
     About, CapabilityRow, ComparisonRow, CostRow, CostSheet, Crossing, Curve, CurveKind, FrontierRow,
     LongContextRow, LookRow, MetricRow, Reference, ReferencePoint, Report, SpeculationRow, SpeedRow,
@@ -60,6 +61,7 @@ pub fn report(rungs: &[Rung]) -> Report {
             bitfrontier: "0.1.0".into(),
             base: "SmolLM2-135M-Instruct, rotated, F16".into(),
             base_note: "a stand-in: the Q4_1 file of SmolLM2-135M-Instruct, dequantized and mapped to a width of 768 by a rotation that leaves its function as it was, as widths that do not divide by 256 keep K-quants from being what they are called.".into(),
+            drawn: String::new(),
         },
         suites: suites(),
         variants: Vec::new(),
@@ -74,6 +76,8 @@ pub fn report(rungs: &[Rung]) -> Report {
         long_context: Vec::new(),
             cliffs: Vec::new(),
             looks: Vec::new(),
+            metric_places: Places::default(),
+            comparison_places: Places::default(),
             costs: CostSheet::default(),
     };
     add(&mut report, ("base", 16.0, 0.0, 0.420));
@@ -351,7 +355,7 @@ pub fn surface(report: &mut Report, depths: &[u32], parallel: &[u32]) {
                 n: 5,
                 unit: if kind == "ttft" { "s" } else { "tokens/s" }.into(),
                 status: "done".into(),
-                reason: String::new(),
+                ..SpeedRow::default()
             });
         };
         for depth in depths {

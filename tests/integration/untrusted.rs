@@ -1,0 +1,162 @@
+//! Texts of models and data sets are strangers' words: in a terminal, in HTML, in CSV and in the names of files they are
+//! shown and nothing more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+
+use crate::corpora::with_text;
+use crate::sandbox::{Outcome, QUIZ, Sandbox, sweep_args};
+
+/// Clears a terminal, turns the direction of writing, runs in a page, runs in a spreadsheet, and leaves a folder.
+const WORDS: &str = "\u{1b}[2J\u{9b}31m\u{202e}<script>alert(1)</script><img src=x onerror=alert(1)>'\"&\u{7} ../../escape\n=1+1";
+
+/// A sandbox whose model, questions, ids and suite say so.
+fn hostile() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
+    sandbox.write("tiny.gguf", with_text(&tiny, "general.organization", WORDS));
+    let questions: Vec<String> = (0..8)
+        .map(|number| {
+            let choices = [format!("{WORDS}{number}"), "=cmd()".to_owned()];
+            let (id, question) = (format!("{WORDS}{number}"), format!("{WORDS} {number}?"));
+            serde_json::json!({"id": id, "question": question, "choices": choices, "answer": number % 2})
+                .to_string()
+        })
+        .collect();
+    sandbox.write("questions.jsonl", questions.join("\n"));
+    let title = serde_json::to_string(&format!("{WORDS} quiz")).expect("JSON");
+    // TOML has no control characters in texts but as escapes, of which JSON leaves some out.
+    let title = title.replace('\u{9b}', "\\u009b").replace('\u{7}', "\\u0007");
+    sandbox.write("quiz.toml", QUIZ.replace("\"Twenty-four easy questions\"", &title));
+    sandbox
+}
+
+fn steers(text: &str) -> Vec<char> {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|&c| !matches!(c, '\n' | '\t') && (c.is_control() || turns(c))).collect()
+}
+
+#[track_caller]
+fn is_harmless(outcome: &Outcome) {
+    assert_eq!(steers(&outcome.stdout), [], "{:?}", outcome.stdout);
+    assert_eq!(steers(&outcome.stderr), [], "{:?}", outcome.stderr);
+}
+
+#[test]
+fn nothing_that_strangers_wrote_acts() {
+    let sandbox = hostile();
+    let args = sweep_args(&["--recipes", "Q8_0", "--suites", "quiz.toml"]);
+    // With the lines that it prints to nobody in particular.
+    let loud: Vec<&str> = args.into_iter().filter(|arg| *arg != "--quiet").collect();
+    is_harmless(&sandbox.run(&loud).ends(0));
+    fs::create_dir(sandbox.path("other")).expect("made");
+    sandbox.sweep(&["--recipes", "Q4_0", "--suites", "quiz.toml", "--out", "other/out"]).ends(0);
+    for args in [
+        &["show", "out"][..],
+        &["report", "out"],
+        &["recommend", "out"],
+        &["compare", "out/Q8_0", "other/out/Q4_0", "--items", "5"],
+        &["compare", "out", "other/out", "--items", "5"],
+        &["cost", "out"],
+        &["suites", "show", "quiz.toml"],
+        &["suites", "show", "quiz.toml", "--item", "1"],
+        &["suites", "check", "quiz.toml"],
+        &["plan", "--base", "tiny.gguf", "--recipes", "Q8_0", "--suites", "quiz.toml", "--out", "out"],
+        &["eval", "tiny.gguf", "quiz.toml", "--limit", "2"],
+        &["export", "out"],
+        &["fit", "tiny.gguf"],
+    ] {
+        let outcome = sandbox.run(args);
+        is_harmless(&outcome);
+        assert!(matches!(outcome.code, Some(0 | 2 | 3 | 8)), "{args:?}: {outcome:?}");
+    }
+    in_html_and_charts(&sandbox);
+    in_tables(&sandbox);
+    in_names(&sandbox);
+}
+
+fn in_html_and_charts(sandbox: &Sandbox) {
+    let page = sandbox.read("out/report.html");
+    assert!(!page.contains("alert(1)</script>") && !page.contains("<img src=x"), "it is escaped or packed");
+    for name in sandbox
+        .files("out/charts")
+        .into_iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == "svg"))
+    {
+        let chart = sandbox.read(&format!("out/charts/{name}"));
+        assert!(!chart.contains("<script") && !chart.contains("<img"), "{name}");
+    }
+    let card = sandbox.read("out/export/model-card.md");
+    assert!(!card.contains("<script>") && !card.contains("<img"), "{card}");
+}
+
+/// Every row has as many fields as the header, whatever stands in them.
+fn in_tables(sandbox: &Sandbox) {
+    let mut found = false;
+    for name in sandbox.files("out") {
+        let bytes = fs::read(sandbox.path("out").join(&name)).expect("read");
+        let text = if name.ends_with(".csv.gz") {
+            let mut text = Vec::new();
+            GzDecoder::new(&bytes[..]).read_to_end(&mut text).expect("unpacked");
+            text
+        } else if Path::new(&name).extension().is_some_and(|e| e == "csv") {
+            bytes
+        } else {
+            continue;
+        };
+        let mut reader = csv::Reader::from_reader(&text[..]);
+        for record in reader.records() {
+            let record = record.unwrap_or_else(|error| panic!("{name}: {error}"));
+            found |= record.iter().any(|field| field.contains(WORDS));
+        }
+    }
+    assert!(found, "tables keep texts as they are");
+}
+
+fn in_names(sandbox: &Sandbox) {
+    let plain = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+/=".contains(&b));
+    for folder in ["out", "cache"] {
+        let odd: Vec<String> = sandbox.files(folder).into_iter().filter(|name| !plain(name)).collect();
+        assert_eq!(odd, Vec::<String>::new());
+    }
+    let here: BTreeSet<String> = fs::read_dir(sandbox.path(""))
+        .expect("listed")
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    let expected =
+        ["cache", "other", "out", "prose.toml", "questions.jsonl", "quiz.toml", "text.txt", "tiny.gguf"];
+    assert_eq!(here, expected.map(str::to_owned).into(), "nothing came beside the folders named");
+}
+
+#[test]
+fn errors_show_strangers_words_and_no_more() {
+    let sandbox = Sandbox::new();
+    let args = [
+        "sweep",
+        "--base",
+        "\u{1b}[2J\u{9b}31m\u{202e}.gguf",
+        "--recipes",
+        "Q8_0",
+        "--suites",
+        "quiz.toml",
+        "--out",
+        "out",
+    ];
+    let outcome = sandbox.run(&args).ends(3);
+    is_harmless(&outcome);
+    outcome.tells(&["[2J", ".gguf"]);
+    let tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
+    let place = tiny.windows(5).position(|w| w == b"llama").expect("there");
+    let mut model = tiny;
+    model[place..place + 5].copy_from_slice(b"\x1b[2Ja");
+    sandbox.write("strange.gguf", model);
+    let args = ["--base", "strange.gguf", "--recipes", "Q8_0", "--suites", "quiz.toml"];
+    let outcome = sandbox.sweep(&args).ends(3);
+    is_harmless(&outcome);
+    outcome.tells(&["(hint: "]);
+}
