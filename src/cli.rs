@@ -37,6 +37,14 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Say what a sweep would make, need and take, without doing it.
     Plan(PlanArgs),
+    /// Carry out one trial of a results folder that `plan --write` (or a sweep on a cluster) planned, and record it there; a
+    /// finished one is not run again. Tables are made by `report`.
+    RunTrial {
+        /// The results folder.
+        results: PathBuf,
+        /// The trial's id, as in `plan --json` and in `stages/` of the folder.
+        id: String,
+    },
     /// Make one file: a base model quantized by a recipe.
     Quantize(QuantizeArgs),
     /// Find the mix of types that loses least within so many bytes, by measuring what each part of the model is worth,
@@ -129,6 +137,12 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: SuitesCommand,
+    },
+    /// Note which node of a cluster this is and what it has, for timings.
+    #[command(hide = true)]
+    LookAtNode {
+        /// The results folder.
+        results: PathBuf,
     },
     /// Look whether sweeps can run on this machine: processor, llama.cpp, fonts, cache, disk, memory, sandbox, Python,
     /// scheduler; and what to do where they cannot. Exit code 8 if something is in the way, 0 otherwise.
@@ -456,6 +470,9 @@ pub struct PlanArgs {
     /// What would be swept.
     #[command(flatten)]
     pub what: WhatArgs,
+    /// Write the plan into the results folder, for `run-trial`, and carry nothing out.
+    #[arg(long)]
+    pub write: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -832,6 +849,9 @@ pub struct WhatArgs {
     /// The results folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Who carries the trials out: this machine, or a Slurm cluster as `[slurm]` of the sweep file says [default: local].
+    #[arg(long, value_name = "WHO")]
+    pub executor: Option<ExecutorArg>,
     /// Items of every suite, in its seeded order; or SUITE=N for one.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub limit: Vec<String>,
@@ -884,6 +904,15 @@ pub struct WhatArgs {
     /// What a suite counts in the composite score [default: 1].
     #[arg(long, value_name = "SUITE=WEIGHT", value_delimiter = ',')]
     pub weight: Vec<String>,
+}
+
+/// Who carries trials out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorArg {
+    /// This machine, one after the other.
+    Local,
+    /// The nodes of a Slurm cluster that share the results folder and the cache.
+    Slurm,
 }
 
 /// How a model is run; on every command that loads one.

@@ -2,10 +2,15 @@
 //! A reader, or a run killed half-way, finds the old file or the new one and never a part.
 //! Imports nothing of the pipeline.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+/// How often a process that waits for its turn looks again.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Replaces `path` by `bytes`, making its folder where needed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -61,6 +66,38 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// The right to do what one process at a time should do; it ends with this value, or with the process.
+#[derive(Debug)]
+pub struct Turn(File);
+
+impl Turn {
+    /// Waits for the turn at `path`, a file of its own that is made and stays empty, as long as `waits` says. None if that
+    /// ended first. Where the file system knows no locks everybody has the turn: what is done in turn must be harmless
+    /// twice.
+    pub fn take(path: &Path, mut waits: impl FnMut() -> bool) -> io::Result<Option<Self>> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = File::options().append(true).create(true).open(path)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Some(Self(file)));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if !waits() => return Ok(None),
+                Err(TryLockError::WouldBlock) => thread::sleep(GLANCE),
+            }
+        }
+    }
+
+    /// A handle that a child process can hold: the turn then lasts until the child has ended as well.
+    pub fn shared(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+}
+
 /// Bytes free for an ordinary user on the file system that holds `path` (or will: the nearest folder that
 /// exists is asked).
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
@@ -90,6 +127,19 @@ mod tests {
         fs::create_dir(&path).expect("made");
         assert!(replace(&path, b"x").is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_turn_is_one_at_a_time_and_lasts_as_long_as_a_child_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/x.lock");
+        let first = Turn::take(&path, || false).expect("taken").expect("free");
+        assert!(Turn::take(&path, || false).expect("asked").is_none());
+        let held = first.shared().expect("shared");
+        drop(first);
+        assert!(Turn::take(&path, || false).expect("asked").is_none(), "the child still holds it");
+        drop(held);
+        assert!(Turn::take(&path, || false).expect("asked").is_some());
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //!
 //! The parent process plans, hands out work, journals and renders; it never enters llama.cpp. A worker loads
 //! one variant and scores items, so that a native abort, an out-of-memory kill or a hang is the recorded
-//! outcome of one trial; programs that a model writes run in a sandbox below it. Everything shown is derived from
+//! outcome of one trial; on a cluster each trial is a job, and a coordinator hands them out. Programs that a model writes run in a sandbox below it. Everything shown is derived from
 //! `manifest.json` and `trials/` in the results folder.
 //!
 //! # In a program of one's own
@@ -63,6 +63,7 @@ pub mod manual;
 pub mod sweep;
 
 pub mod child;
+pub mod cluster;
 pub mod doctor;
 
 pub mod sandbox;

@@ -10,11 +10,12 @@ use bitfrontier::analyze::Report;
 use bitfrontier::analyze::cost::claims;
 use bitfrontier::child;
 use bitfrontier::cli::{
-    Cli, Command, CostArgs, EvalArgs, FitArgs, FlashAttnArg, FormatArg, ImatrixArgs, ImportArgs, ModelArgs,
-    PerplexityArgs, PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs, ReferenceArgs,
-    ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand, SweepArgs,
-    WhatArgs, WritingArgs,
+    Cli, Command, CostArgs, EvalArgs, ExecutorArg, FitArgs, FlashAttnArg, FormatArg, ImatrixArgs, ImportArgs,
+    ModelArgs, PerplexityArgs, PlaceArgs, PlanArgs, QuantizeArgs, RecipesCommand, RecommendArgs,
+    ReferenceArgs, ScoredArg, ScoringArg, SearchArgs, SpeculateArgs, SpeedArgs, StoreArg, SuitesCommand,
+    SweepArgs, WhatArgs, WritingArgs,
 };
+use bitfrontier::cluster;
 use bitfrontier::doctor;
 use bitfrontier::endpoint::ask::Asker;
 use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
@@ -27,6 +28,7 @@ use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::judging::Scope;
 use bitfrontier::plan::native_command::llama_quantize;
 use bitfrontier::plan::recipe::{ImatrixUse, KvTypes, Recipe};
+use bitfrontier::plan::slurm::Executor;
 use bitfrontier::plan::speed::SpeedGrid;
 use bitfrontier::plan::suite::ChoiceScoring;
 use bitfrontier::plan::target::Target;
@@ -41,25 +43,29 @@ use bitfrontier::render::{
 use bitfrontier::run::event::Event;
 use bitfrontier::run::fit;
 use bitfrontier::run::perplexity::{self, Base, Question};
+use bitfrontier::run::prepare::Prepared;
 use bitfrontier::run::quantize::{Order, quantize};
 use bitfrontier::run::reference::Priced;
 use bitfrontier::run::study;
 use bitfrontier::run::{
     check, compare, cost, data, derive, eval, export, forecast, foreign, found, imatrix, import, machine,
-    prepare, recommend, reference, show, speculate, speed,
+    manifest, one_trial, prepare, recommend, reference, show, speculate, speed,
 };
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::shown;
 use bitfrontier::sweep::{Swept, sweep};
+use bitfrontier::worker::protocol::Status;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::LookAtNode { results } => cluster::look(&results, &interruption()),
         Command::Worker { parent } => return child::run_worker(parent),
         Command::SandboxStage { setting } => return child::run_stage(&setting),
         Command::Sweep(args) => run_sweep(&args),
         Command::Plan(args) => run_plan(&args),
+        Command::RunTrial { results, id } => run_trial(&results, &id),
         Command::Eval(args) => run_eval(&args),
         Command::Perplexity(args) => run_perplexity(args),
         Command::Imatrix(args) => run_imatrix(args),
@@ -250,6 +256,9 @@ fn terminal_width() -> Option<usize> {
 fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     let interrupted = interruption();
     let config = read_config(&args.what)?;
+    if args.write {
+        one_trial::in_rounds(&config)?;
+    }
     let mut tell = |event: &Event| {
         if let Event::Note { message } = event {
             say(message);
@@ -264,7 +273,46 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     } else {
         print(&forecast.text());
     }
-    forecast.refusal.map_or(Ok(()), |refusal| Err(Error::DoesNotFit(refusal)))
+    if let Some(refusal) = forecast.refusal {
+        return Err(Error::DoesNotFit(refusal));
+    }
+    if args.write {
+        write_plan(&prepared)?;
+    }
+    Ok(())
+}
+
+fn write_plan(prepared: &Prepared) -> Result<(), Error> {
+    let folder = &prepared.config.out;
+    manifest::writable(folder)?;
+    let mut note = |event: &Event| {
+        if let Event::Note { message } = event {
+            say(message);
+        }
+    };
+    manifest::write(folder, &manifest::of(prepared, folder, &mut note)?)?;
+    manifest::write_plan(prepared, folder, &manifest::jobs(folder)?)?;
+    say(&format!("the plan is written; each trial: bitfrontier run-trial {} ID", folder.display()));
+    Ok(())
+}
+
+/// One trial, and what came of it in a line.
+fn run_trial(results: &Path, id: &str) -> Result<(), Error> {
+    let mut tell = |event: &Event| match event {
+        Event::Note { message } => say(message),
+        Event::Retry { reason, .. } => say(&format!("once more: {reason}")),
+        _ => {}
+    };
+    let trial = one_trial::run(results, id, &interruption(), &mut tell).map_err(with_resume)?;
+    print(&format!("{id} {}{}\n", trial.status.word(), colon(&trial.reason)));
+    match trial.status {
+        Status::Done | Status::Pending => Ok(()),
+        _ => Err(Error::TrialsFailed { failed: 1, trials: 1 }),
+    }
+}
+
+fn colon(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
@@ -888,6 +936,10 @@ fn flags(what: &WhatArgs) -> SweepFlags {
         tolerance: what.tolerance,
         weights: what.weight.clone(),
         offload: offload(&what.model),
+        executor: what.executor.map(|executor| match executor {
+            ExecutorArg::Local => Executor::Local,
+            ExecutorArg::Slurm => Executor::Slurm,
+        }),
     }
 }
 

@@ -166,6 +166,11 @@ impl<'a> Planned<'a> {
         self.data.map_or(&[], |d| d.looks.as_slice())
     }
 
+    /// The node that carried it out; empty on one machine.
+    pub fn node(&self) -> &'a str {
+        self.data.and_then(|d| d.node.as_deref()).unwrap_or_default()
+    }
+
     /// Why it was stopped before its last item.
     pub fn stopped(&self) -> Option<Stopped> {
         self.data.and_then(|d| d.stopped)

@@ -440,6 +440,10 @@ pub struct TrialRow {
     pub stopped: String,
     /// The look at which it was stopped, or those it had; empty of a sweep that does not go on in rounds.
     pub looks: Option<u64>,
+    /// The node of a cluster that carried it out last; empty of a sweep on one machine.
+    pub node: String,
+    /// CPU that was timed; empty of trials that are not timed.
+    pub cpu: String,
 }
 
 /// A row of `capabilities.csv`: what a variant has left of what the base can do.

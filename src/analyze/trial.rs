@@ -1,5 +1,7 @@
 //! What each trial has come to and what it took, one row a trial.
 
+use serde_json::Value;
+
 use super::planned::{Planned, Sheet};
 use super::report::TrialRow;
 use crate::journal::record::{Outcome, TrialKind};
@@ -36,5 +38,8 @@ fn row(trial: &Planned) -> TrialRow {
             .stopped()
             .map(|stopped| stopped.look)
             .or(Some(trial.looks().len() as u64).filter(|n| *n > 0)),
+        node: trial.node().to_owned(),
+        // Only what is timed depends on it.
+        cpu: spec.settings.pointer("/machine/cpu").and_then(Value::as_str).unwrap_or_default().to_owned(),
     }
 }

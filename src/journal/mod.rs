@@ -2,6 +2,7 @@
 
 pub mod foreign;
 pub mod kept;
+pub mod plan_file;
 pub mod reader;
 pub mod record;
 pub mod sealed;

@@ -43,6 +43,20 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// A plan that is none.
+    #[error("{path} is not a plan of bitfrontier: {reason}")]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No plan was kept.
+    #[error("{folder} has no plan that single trials can be carried out from")]
+    NotPlanned {
+        /// The results folder.
+        folder: PathBuf,
+    },
     /// Written by a newer program.
     #[error("{path} has format {found}; this program reads up to {FORMAT}")]
     Newer {
@@ -84,6 +98,9 @@ impl JournalError {
                 "the command that swept into this folder sets it aside and writes it anew; what was measured is kept"
                     .to_owned(),
             ),
+            Self::Plan { .. } | Self::NotPlanned { .. } => {
+                Some("write it with `bitfrontier plan ... --out DIR --write`".to_owned())
+            }
             Self::Read { .. } => None,
         }
     }
@@ -116,6 +133,8 @@ pub struct TrialData {
     pub looks: Vec<u64>,
     /// Why it was stopped before its last item.
     pub stopped: Option<Stopped>,
+    /// The node that carried it out last, where trials are spread over several.
+    pub node: Option<String>,
     /// What was damaged and is left out.
     pub damaged: Damage,
 }
@@ -189,11 +208,34 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
         items,
         looks: Vec::new(),
         stopped: None,
+        node: None,
         damaged: Damage { lines, file: read.is_err() },
     };
     let Ok(Some(file)) = read else { return Ok(fresh) };
-    let TrialFile { status, reason, failures, outcome, looks, stopped, .. } = file;
-    Ok(TrialData { status, reason, failures, outcome, looks, stopped, ..fresh })
+    let TrialFile { status, reason, failures, outcome, looks, stopped, node, .. } = file;
+    Ok(TrialData { status, reason, failures, outcome, looks, stopped, node, ..fresh })
+}
+
+impl TrialData {
+    /// Its file, as it is kept.
+    pub fn file(&self) -> TrialFile {
+        TrialFile {
+            format: FORMAT,
+            spec: self.spec.clone(),
+            status: self.status,
+            reason: self.reason.clone(),
+            failures: self.failures,
+            outcome: self.outcome.clone(),
+            looks: self.looks.clone(),
+            stopped: self.stopped,
+            node: self.node.clone(),
+        }
+    }
+
+    /// Whether it was tried and failed.
+    pub fn has_failed(&self) -> bool {
+        !matches!(self.status, Status::Pending | Status::Done | Status::Skipped)
+    }
 }
 
 /// The items of a trial at these places, whole; those that are not there or damaged are left out.
@@ -344,11 +386,11 @@ mod tests {
             outcome: None,
             looks: vec![64, 90],
             stopped: Some(Stopped { rule: StopRule::Equal, look: 2 }),
+            node: Some("n2".to_owned()),
         };
         write_trial(folder.path(), &file).expect("written");
         let data = read_trial(folder.path(), &spec()).expect("read");
-        assert_eq!((data.status, data.reason, data.failures), (Status::TimedOut, file.reason, 2));
-        assert_eq!((data.looks, data.stopped), (file.looks, file.stopped));
+        assert_eq!(data.file(), file);
     }
 
     #[test]

@@ -195,6 +195,9 @@ pub struct TrialFile {
     /// Why it was stopped before its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+    /// The node that carried it out last, where trials are spread over several; absent: the machine of the sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// A trial that was stopped because its answer is known. What was asked stands in the manifest's `judging`.

@@ -15,6 +15,7 @@ use crate::plan::judging::{Judging, Scope};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
 use crate::plan::recipe::Recipe;
 use crate::plan::recipe_file::RecipeTable;
+use crate::plan::slurm::{Executor, SlurmOptions, SlurmTable};
 use crate::plan::speculation::{Speculation, SpeculationTable};
 use crate::plan::speed::SpeedGrid;
 use crate::plan::suite::{self, DEFAULT_SUITES, SuiteText};
@@ -57,7 +58,7 @@ pub enum FlashAttn {
 }
 
 /// How models are run; the same for every trial of a sweep.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// Threads given to llama.cpp.
     pub threads: u32,
@@ -80,7 +81,7 @@ pub struct RunOptions {
 }
 
 /// A sweep as asked for, checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepConfig {
     /// The base model's source.
     pub base: String,
@@ -114,6 +115,8 @@ pub struct SweepConfig {
     pub run: RunOptions,
     /// How differences are judged.
     pub judging: Judging,
+    /// The cluster that carries the trials out; absent: this machine.
+    pub slurm: Option<SlurmOptions>,
 }
 
 impl SweepConfig {
@@ -157,6 +160,8 @@ struct SweepFile {
     tolerance: Option<f64>,
     #[serde(default)]
     weights: BTreeMap<String, f64>,
+    executor: Option<Spanned<String>>,
+    slurm: Option<Spanned<SlurmTable>>,
 }
 
 impl SweepConfig {
@@ -185,7 +190,7 @@ enum DecideEntry {
 }
 
 /// `[imatrix]`: what the importance matrix of recipes with `imatrix = true` is computed with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationTable {
     /// The text; absent: that of a suite that comes with the program.
@@ -284,6 +289,8 @@ pub struct SweepFlags {
     pub weights: Vec<String>,
     /// Offload flags, if any was given.
     pub offload: Option<Offload>,
+    /// `--executor`.
+    pub executor: Option<Executor>,
 }
 
 /// Reads the file (if any), lays the flags over it and checks every name.
@@ -313,7 +320,9 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
     let speculations = speculations(&raw, &recipes, &at)?;
     let base = flags.base.clone().or(raw.base.clone());
     let out = flags.out.clone().or(raw.out.clone()).or_else(|| file.and_then(out_beside));
-    let threads = flags.threads.or(raw.threads).unwrap_or(cores);
+    let slurm = slurm(&raw, flags, &at)?;
+    let threads = flags.threads.or(raw.threads);
+    let threads = threads.or(slurm.as_ref().and_then(|slurm| slurm.cpus)).unwrap_or(cores);
     let repetitions =
         flags.repetitions.or(raw.speed.as_ref().and_then(|s| s.get_ref().repetitions)).unwrap_or(5);
     if threads == 0 || repetitions == 0 {
@@ -336,6 +345,11 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         let what = "a time for each trial cuts off what early stopping and a budget compare";
         return Err(missing(what, "leave out --time (time_minutes), or --decide and --budget"));
     }
+    if slurm.is_some() && (judging.decide.is_some() || budget_s.is_some()) {
+        let what =
+            "early stopping and a budget look at all variants together, which trials on a cluster cannot";
+        return Err(missing(what, "leave out --decide and --budget, or --executor slurm"));
+    }
     Ok(SweepConfig {
         judging,
         base: base.ok_or_else(|| missing("no base model is named", "give `base = ...` or --base MODEL"))?,
@@ -352,6 +366,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         speed,
         speed_place,
         speculations,
+        slurm,
         run: RunOptions {
             threads,
             offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
@@ -364,6 +379,29 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
             budget_s,
         },
     })
+}
+
+/// The cluster's options, if trials go to one.
+fn slurm(
+    raw: &SweepFile,
+    flags: &SweepFlags,
+    at: &impl Fn(usize) -> String,
+) -> Result<Option<SlurmOptions>, PlanError> {
+    let written = raw.executor.as_ref();
+    let asked = match (flags.executor, written) {
+        (Some(executor), _) => executor,
+        (None, Some(word)) => Executor::parse(word.get_ref()).ok_or_else(|| PlanError::Unknown {
+            place: at(word.span().start),
+            kind: "executor",
+            name: word.get_ref().clone(),
+            nearest: Executor::NAMES.map(str::to_owned).to_vec(),
+        })?,
+        (None, None) => Executor::Local,
+    };
+    // A table that is wrong is told of wherever the trials go.
+    let table = raw.slurm.as_ref().map(|table| table.get_ref().checked(&at(table.span().start), at));
+    let options = table.transpose()?.unwrap_or_default();
+    Ok((asked == Executor::Slurm).then_some(options))
 }
 
 /// Whether trials stop when their answer is known.
@@ -662,6 +700,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_and_its_threads() {
+        let text = "base = \"b\"\nout = \"r\"\nexecutor = \"slurm\"\n[slurm]\ncpus = 3\ntime = \"2h\"\n";
+        let file = written(text);
+        let config = read(Some(file.path()), &SweepFlags::default(), 8).expect("valid");
+        let slurm = config.slurm.expect("a cluster");
+        assert_eq!((config.run.threads, slurm.cpus, slurm.time_s), (3, Some(3), Some(7200)));
+        let local = SweepFlags { executor: Some(Executor::Local), ..SweepFlags::default() };
+        let config = read(Some(file.path()), &local, 8).expect("valid");
+        assert_eq!((config.run.threads, config.slurm), (8, None));
+    }
+
+    #[test]
     fn flags_win() {
         let file = written("base = \"b.gguf\"\nrecipes = [\"Q8_0\"]\n");
         let flags = SweepFlags { recipes: vec!["Q4_0".to_owned()], ..SweepFlags::default() };
@@ -705,6 +755,15 @@ mod tests {
             ("base = \"b\"\ndecide = true\nprecision = 2.0\n", "line 3: a precision of 2 is not between"),
             ("base = \"b\"\nbudget = \"8\"\n", "line 2: \"8\" is not a time that a sweep can take"),
             ("base = \"b\"\nbudget = \"8h\"\ntime_minutes = 3\n", "a time for each trial cuts off"),
+            ("base = \"b\"\nexecutor = \"slrum\"\n", "line 2: no executor is called \"slrum\""),
+            ("base = \"b\"\nexecutor = \"slurm\"\ndecide = true\n", "which trials on a cluster cannot"),
+            ("base = \"b\"\n[slurm]\npartion = \"x\"\n", "line 3: unknown field `partion`"),
+            ("base = \"b\"\n[slurm]\ncpus = 1\n\ntime = \"2\"\n", "line 5: \"2\" is not a time"),
+            ("base = \"b\"\n[slurm]\n\nmemory = \"lots\"\n", "line 4: "),
+            (
+                "base = \"b\"\n[slurm]\noptions = [\"--array=1-3\"]\n",
+                "line 3: the option --array is the sweep's own",
+            ),
             ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
             ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),
             (

@@ -29,6 +29,7 @@ pub mod preset;
 pub mod recipe;
 pub mod recipe_file;
 pub mod rows;
+pub mod slurm;
 pub mod speculation;
 pub mod speed;
 pub mod suite;

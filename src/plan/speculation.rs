@@ -33,7 +33,7 @@ pub struct Prompt {
 }
 
 /// What a sweep asks of a pair of its variants.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Speculation {
     /// Name of the variant whose output it is.
     pub target: String,

@@ -287,7 +287,7 @@ fn choice_ctx() -> u32 {
 }
 
 /// A suite file as found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuiteText {
     /// Path, or `suites/NAME.toml` for one that came with the program.
     pub path: String,

@@ -150,7 +150,7 @@ const SPECULATION: [&str; 22] = [
     "status",
     "reason",
 ];
-const TRIALS: [&str; 16] = [
+const TRIALS: [&str; 18] = [
     "id",
     "kind",
     "variant",
@@ -167,6 +167,8 @@ const TRIALS: [&str; 16] = [
     "tokens_naive",
     "stopped",
     "looks",
+    "node",
+    "cpu",
 ];
 const CAPABILITIES: [&str; 12] = [
     "variant",
@@ -405,6 +407,8 @@ mod tests {
             tokens_naive: None,
             stopped: String::new(),
             looks: None,
+            node: "n1".to_owned(),
+            cpu: String::new(),
         }
     }
 
@@ -529,7 +533,7 @@ mod tests {
         );
         assert_eq!(
             read("trials.csv"),
-            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,\n"
+            TRIALS.join(",") + "\n0abc,suite,Q4_0,quiz,done,,1,4,4,0,1.5,1.25,100,,,,n1,\n"
         );
         assert!(read("variants.csv").ends_with(
             "\nQ4_0,,,true,,4.5,,,,,,,,,,,,,,,,,,,,0.25,0.5,rapl\nQ2_K,,,false,,,,,,,,,,,,,,,,,,,,,,,,\n"

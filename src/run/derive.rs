@@ -28,20 +28,25 @@ pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
 /// Reads a results folder whole.
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = manifest(folder)?;
-    let trials = trials(folder, &manifest, |_| Ok(()), |_| {})?;
+    let trials = trials(folder, manifest.trials.iter(), |_| Ok(()), |_| {})?;
     Ok((manifest, trials))
 }
 
 /// Reads a results folder for analysis: without the texts of its items.
 pub fn read_lean(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = manifest(folder)?;
-    let trials = lean_trials(folder, &manifest)?;
+    let trials = lean_trials(folder, &manifest, |_| true)?;
     Ok((manifest, trials))
 }
 
-/// What is known of the trials of a plan, without the texts of their items.
-pub fn lean_trials(folder: &Path, manifest: &Manifest) -> Result<Vec<TrialData>, Error> {
-    trials(folder, manifest, |_| Ok(()), |trial| lean(manifest, trial))
+/// What is known of those trials of a plan that are asked for, without the texts of their items.
+pub fn lean_trials(
+    folder: &Path,
+    manifest: &Manifest,
+    is_asked: impl Fn(&TrialSpec) -> bool,
+) -> Result<Vec<TrialData>, Error> {
+    let asked = manifest.trials.iter().filter(|spec| is_asked(spec));
+    trials(folder, asked, |_| Ok(()), |trial| lean(manifest, trial))
 }
 
 /// Takes from a trial's items what analysis does not need.
@@ -54,16 +59,15 @@ pub fn lean(manifest: &Manifest, trial: &mut TrialData) {
 }
 
 /// Reads the trials of a plan on all cores. Each is shown whole once, and then taken leaner.
-fn trials(
+fn trials<'a>(
     folder: &Path,
-    manifest: &Manifest,
+    specs: impl Iterator<Item = &'a TrialSpec>,
     whole: impl Fn(&TrialData) -> Result<(), Error> + Sync,
     leaner: impl Fn(&mut TrialData) + Sync,
 ) -> Result<Vec<TrialData>, Error> {
     // Variants that share a file share the trial that makes it.
     let mut met = HashSet::new();
-    let plan: Vec<(&TrialSpec, bool)> =
-        manifest.trials.iter().map(|spec| (spec, met.insert(spec.id.as_str()))).collect();
+    let plan: Vec<(&TrialSpec, bool)> = specs.map(|spec| (spec, met.insert(spec.id.as_str()))).collect();
     let read = plan.par_iter().map(|(spec, is_first)| {
         let mut trial = read_trial(folder, spec)?;
         if *is_first {
@@ -170,7 +174,11 @@ pub fn shown(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result
 /// Rebuilds everything that is derived.
 pub fn all(folder: &Path) -> Result<Report, Error> {
     let manifest = manifest(folder)?;
-    let trials =
-        trials(folder, &manifest, |trial| write_items(folder, trial), |trial| lean(&manifest, trial))?;
+    let trials = trials(
+        folder,
+        manifest.trials.iter(),
+        |trial| write_items(folder, trial),
+        |trial| lean(&manifest, trial),
+    )?;
     shown(folder, &manifest, &trials)
 }

@@ -17,6 +17,7 @@ use crate::run::executor::LEAST_PATIENCE;
 use crate::run::machine;
 use crate::run::prepare::Prepared;
 use crate::score::base_store::{self, StoreKind};
+use crate::units::Bytes;
 use crate::worker::protocol::Request;
 
 /// Arithmetic that even a slow machine does in a second; a worker slower than this counts as hung.
@@ -149,6 +150,8 @@ pub struct Needs {
     pub memory_bytes: u64,
     /// Memory that can be had now; absent where the system does not say.
     pub memory_available_bytes: Option<u64>,
+    /// Whether trials run on this machine, and not on a cluster's nodes, of whose memory nothing is known here.
+    pub runs_here: bool,
 }
 
 /// Computes what a sweep takes.
@@ -161,7 +164,10 @@ pub fn needs(prepared: &Prepared) -> Needs {
         .map(|f| f.file_bytes);
     // A pair of variants needs both files, which stay until the end, and in rounds all variants go on together.
     let config = &prepared.config;
-    let many = config.keep_variants || !config.speculations.is_empty() || config.in_rounds();
+    let many = config.keep_variants
+        || !config.speculations.is_empty()
+        || config.in_rounds()
+        || config.slurm.is_some();
     let files: u64 = if many { made.sum() } else { made.max().unwrap_or(0) };
     let store: u64 = prepared
         .suites
@@ -173,13 +179,13 @@ pub fn needs(prepared: &Prepared) -> Needs {
         disk_free_bytes: files::free_bytes(prepared.cache.root()).unwrap_or(0),
         memory_bytes: memory(prepared),
         memory_available_bytes: machine::available_memory(),
+        runs_here: config.slurm.is_none(),
     }
 }
 
 impl Needs {
     /// Why the sweep does not fit, if it does not.
     pub fn refusal(&self) -> Option<String> {
-        use crate::units::Bytes;
         if self.disk_bytes > self.disk_free_bytes {
             return Some(format!(
                 "the cache needs {} of disk and has {} free",
@@ -188,7 +194,7 @@ impl Needs {
             ));
         }
         match self.memory_available_bytes {
-            Some(available) if self.memory_bytes > available => Some(format!(
+            Some(available) if self.memory_bytes > available && self.runs_here => Some(format!(
                 "the base model needs about {} of memory and {} can be had",
                 Bytes(self.memory_bytes),
                 Bytes(available)

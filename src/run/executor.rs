@@ -1,6 +1,7 @@
 //! The executor: takes work as (trial, range of items), hands it to workers one after the other, journals what comes
 //! back, retries once, and goes on. It never prints and never enters llama.cpp.
 
+mod alone;
 mod records;
 mod rounds;
 mod sink;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::alone::Alone;
 use self::rounds::Rounds;
 use self::sink::Sink;
 use crate::error::Error;
@@ -65,6 +67,8 @@ pub struct Executor<'a> {
     rounds: Option<Rounds>,
     /// When the charts were drawn last.
     drawn: Option<Instant>,
+    /// The one trial that is carried out, beside others in other processes; absent where all are.
+    alone: Option<Alone>,
     /// When the tables were written last, and how long that took.
     told: Option<(Instant, Duration)>,
     /// Whether a trial has ended since.
@@ -100,7 +104,23 @@ impl<'a> Executor<'a> {
         interrupted: &'a AtomicBool,
         events: &'a mut dyn FnMut(&Event),
     ) -> Result<Self, Error> {
-        let trials = derive::lean_trials(folder, manifest)?;
+        Self::begun(prepared, manifest, folder, interrupted, events, None)
+    }
+
+    fn begun(
+        prepared: &'a Prepared,
+        manifest: &'a Manifest,
+        folder: &'a Path,
+        interrupted: &'a AtomicBool,
+        events: &'a mut dyn FnMut(&Event),
+        alone: Option<Alone>,
+    ) -> Result<Self, Error> {
+        let concerns = |spec: &TrialSpec| alone.as_ref().is_none_or(|alone| alone.concerns(spec));
+        let trials = derive::lean_trials(folder, manifest, concerns)?;
+        let planned = match &alone {
+            Some(alone) => BTreeSet::from([alone.id.clone()]),
+            None => prepared.trials.iter().map(|t| t.id.clone()).collect(),
+        };
         let mut executor = Self {
             prepared,
             manifest,
@@ -110,9 +130,10 @@ impl<'a> Executor<'a> {
             writer: writer_name(),
             running: None,
             trials,
-            planned: prepared.trials.iter().map(|t| t.id.clone()).collect(),
+            planned,
             rounds: Rounds::asked(prepared),
             drawn: None,
+            alone,
             told: None,
             is_stale: false,
         };
@@ -236,19 +257,16 @@ impl<'a> Executor<'a> {
                 trial.stopped.is_some() || self.goes_further(trial) && self.missing(trial).is_empty()
             }
             TrialKind::Suite if trial.stopped.is_some() => trial.status == Status::Done,
-            TrialKind::Suite | TrialKind::Noise => {
+            TrialKind::Suite if self.rounds.is_some() => {
                 trial.status == Status::Done && self.missing(trial).is_empty()
             }
-            TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => {
-                trial.status == Status::Done && trial.outcome.is_some()
-            }
+            _ => is_whole(self.prepared, trial),
         }
     }
 
     /// Whether a trial was tried and failed.
     fn has_failed(&self, index: usize) -> bool {
-        let succeeds = |status| matches!(status, Status::Pending | Status::Done | Status::Skipped);
-        self.trials.get(index).is_some_and(|t| !succeeds(t.status))
+        self.trials.get(index).is_some_and(TrialData::has_failed)
     }
 
     /// Whether a trial is to be carried out in this invocation.
@@ -269,18 +287,12 @@ impl<'a> Executor<'a> {
 
     /// Items of a suite or noise trial that the plan asks for, in the order in which they are evaluated.
     fn planned_items(&self, trial: &TrialSpec) -> &'a [u64] {
-        let suite = self.prepared.suite(&trial.suite);
-        match trial.kind {
-            TrialKind::Suite => suite.map_or(&[], |s| &s.planned),
-            TrialKind::Noise => suite.map_or(&[], matrix::noise_items),
-            TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => &[],
-        }
+        planned_items(self.prepared, trial)
     }
 
     /// Those of them that are not there.
     fn missing(&self, trial: &TrialData) -> Vec<u64> {
-        let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
-        self.asked_items(&trial.spec).iter().copied().filter(|i| !have.contains(i)).collect()
+        lacking(trial, self.asked_items(&trial.spec))
     }
 
     /// Does a piece of work, and once more at once after a failure that may pass. Returns how often it failed
@@ -396,6 +408,32 @@ impl<'a> Executor<'a> {
             WorkFailure::Interrupted => Err(interrupted()),
         }
     }
+}
+
+fn planned_items<'a>(prepared: &'a Prepared, trial: &TrialSpec) -> &'a [u64] {
+    let suite = prepared.suite(&trial.suite);
+    match trial.kind {
+        TrialKind::Suite => suite.map_or(&[], |s| &s.planned),
+        TrialKind::Noise => suite.map_or(&[], matrix::noise_items),
+        TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => &[],
+    }
+}
+
+/// Items of a trial that are asked for and not there.
+fn lacking(trial: &TrialData, asked: &[u64]) -> Vec<u64> {
+    let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
+    asked.iter().copied().filter(|i| !have.contains(i)).collect()
+}
+
+/// Whether a trial has all that a plan asks for, where trials are carried out whole.
+pub fn is_whole(prepared: &Prepared, trial: &TrialData) -> bool {
+    let has_all = match trial.spec.kind {
+        TrialKind::Suite | TrialKind::Noise => {
+            lacking(trial, planned_items(prepared, &trial.spec)).is_empty()
+        }
+        TrialKind::Quantize | TrialKind::Speed | TrialKind::Speculate => trial.outcome.is_some(),
+    };
+    trial.status == Status::Done && has_all
 }
 
 fn bad_protocol(reason: &str) -> WorkFailure {

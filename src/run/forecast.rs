@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::plan::matrix::TrialSpec;
+use crate::plan::matrix::{TrialKind, TrialSpec};
 use crate::run::estimate::{self, Needs};
 use crate::run::file_plan::{Refusal, fallback_text};
+use crate::run::order::{self, Step};
 use crate::run::prepare::Prepared;
 use crate::units::{BitsPerWeight, Bytes, Seconds};
 use crate::worker::client::{WorkFailure, Worker};
@@ -31,10 +32,28 @@ pub struct Forecast {
     pub refusal: Option<String>,
     /// The trials.
     pub trials: Vec<TrialSpec>,
+    /// The same in the order in which they can be carried out: what each waits for, its file, and its share of the time.
+    pub steps: Vec<StepForecast>,
     /// Seconds that all trials would take, from a short calibration; absent if that failed.
     pub seconds: Option<f64>,
     /// Trials may stop before their last item, so that it may come to less.
     pub stops_early: bool,
+}
+
+/// A trial among the others, before it is carried out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepForecast {
+    /// Which, and after which.
+    #[serde(flatten)]
+    pub step: Step,
+    /// Its kind.
+    pub kind: TrialKind,
+    /// Its variant.
+    pub variant: String,
+    /// Its suite, or, of a pair of variants, the draft; empty for other kinds.
+    pub suite: String,
+    /// Seconds that it would take on this machine; absent if the calibration failed.
+    pub seconds: Option<f64>,
 }
 
 /// A variant before it is made.
@@ -87,10 +106,25 @@ pub fn forecast(prepared: &Prepared, interrupted: &AtomicBool) -> Result<Forecas
             .collect(),
         refusal,
         needs,
+        steps: steps(prepared, rate),
         trials: prepared.trials.clone(),
         seconds: rate.map(|rate| work / rate),
         stops_early: prepared.config.judging.decide.is_some(),
     })
+}
+
+fn steps(prepared: &Prepared, rate: Option<f64>) -> Vec<StepForecast> {
+    let all = order::steps(prepared).into_iter().zip(&prepared.trials);
+    let told = all.map(|(step, trial)| StepForecast {
+        step,
+        kind: trial.kind,
+        variant: trial.variant.clone(),
+        suite: trial.suite.clone(),
+        seconds: rate.map(|rate| estimate::work(prepared, trial) / rate),
+    });
+    let mut steps: Vec<StepForecast> = told.collect();
+    steps.sort_by_key(|told| told.step.stage);
+    steps
 }
 
 fn variant(prepared: &Prepared, recipe: &crate::plan::recipe::Recipe) -> VariantForecast {

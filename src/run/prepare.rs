@@ -82,6 +82,12 @@ impl Prepared {
         }
     }
 
+    /// Plans what is timed for another machine, under ids of its own.
+    pub fn timed_on(&mut self, machine: Machine) {
+        self.machine = machine;
+        self.trials = trials(self);
+    }
+
     /// The base as quantizing sees it.
     pub fn source(&self) -> file_plan::Source<'_> {
         file_plan::Source {

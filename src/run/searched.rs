@@ -40,7 +40,8 @@ pub fn resolve(
     for at in 0..config.recipes.len() {
         let Some(recipe) = config.recipes.get(at) else { continue };
         let (variant, kv, wanted) = (recipe.variant(), recipe.kv.clone(), recipe.weights.clone());
-        let Some(target) = wanted.search.clone() else { continue };
+        // A plan that was kept has its searches behind it.
+        let Some(target) = wanted.search.clone().filter(|_| wanted.ftype.is_none()) else { continue };
         let order = Order {
             base: base.to_owned(),
             target,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room (a folder of `src/`, or a file in it) and what it may name of the others: a room, or a module in it.
-const TABLE: [(&str, &[&str]); 27] = [
+const TABLE: [(&str, &[&str]); 28] = [
     // The base of the house: nothing of the pipeline.
     ("units", &[]),
     ("files", &[]),
@@ -55,12 +55,19 @@ const TABLE: [(&str, &[&str]); 27] = [
         ],
     ),
     ("progress", &["run::event", "worker::protocol", "units", "shown"]),
-    // The story sees everything but the native library.
+    // The story sees everything but the native library, and so does who hands its trials out to a cluster.
     (
         "sweep",
         &[
+            "cluster", "plan", "fetch", "gguf", "run", "worker", "journal", "analyze", "stats", "render",
+            "error", "units",
+        ],
+    ),
+    (
+        "cluster",
+        &[
             "plan", "fetch", "gguf", "run", "worker", "journal", "analyze", "stats", "render", "error",
-            "units",
+            "files", "units",
         ],
     ),
     // The processes that a program starts as itself again.
@@ -88,6 +95,7 @@ const TABLE: [(&str, &[&str]); 27] = [
             "doctor",
             "score::base_store",
             "sweep",
+            "cluster",
             "plan",
             "fetch",
             "endpoint",
@@ -106,9 +114,10 @@ const TABLE: [(&str, &[&str]); 27] = [
 ];
 
 /// Rooms of the parent process, which never enters llama.cpp. `main` enters the worker, through `child`, and nothing of llama.
-const PARENT: [&str; 21] = [
-    "manual", "doctor", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run", "search",
-    "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "shown", "units", "main",
+const PARENT: [&str; 22] = [
+    "cluster", "manual", "doctor", "sandbox", "answers", "plan", "fetch", "endpoint", "gguf", "run",
+    "search", "journal", "analyze", "render", "stats", "sweep", "progress", "error", "files", "shown",
+    "units", "main",
 ];
 
 const VAGUE: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "manager"];

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_input_disk;
 mod calls;
+mod cluster;
 mod code;
 mod compare;
 mod corpora;

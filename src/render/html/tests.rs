@@ -138,6 +138,8 @@ fn a_broken_sweep_is_a_page_too() {
         tokens_naive: None,
         stopped: String::new(),
         looks: None,
+        node: String::new(),
+        cpu: String::new(),
     });
     report.suites[1].no_signal = true;
     let page = rendered(&report, Flips::default());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Executor, Outcomes, bad_protocol};
 use crate::error::Error;
 use crate::journal::reader::{JournalError, read_trial, trial_file};
-use crate::journal::record::{FORMAT, Outcome, TrialFile};
+use crate::journal::record::Outcome;
 use crate::journal::sealed::set_aside;
 use crate::journal::writer::write_trial;
 use crate::plan::matrix::TrialSpec;
@@ -67,16 +67,8 @@ impl Executor<'_> {
         reason.clone_into(&mut trial.reason);
         trial.failures += failures;
         trial.outcome = outcome.or(trial.outcome.take());
-        let file = TrialFile {
-            format: FORMAT,
-            spec: trial.spec.clone(),
-            status,
-            reason: trial.reason.clone(),
-            failures: trial.failures,
-            outcome: trial.outcome.clone(),
-            looks: trial.looks.clone(),
-            stopped: trial.stopped,
-        };
+        trial.node = self.alone.as_ref().map(|alone| alone.node.clone());
+        let file = trial.file();
         write_trial(self.folder, &file).map_err(|source| {
             Error::Journal(JournalError::Write {
                 path: self.folder.join("trials").join(&file.spec.id),
@@ -137,8 +129,11 @@ impl Executor<'_> {
         if self.rounds.is_some() && trial.status == Status::Pending {
             return Ok(());
         }
-        derive::items(self.folder, &trial.spec)?;
-        self.tell_soon()?;
+        // Beside many others, each would rewrite what the others do as well.
+        if self.alone.is_none() {
+            derive::items(self.folder, &trial.spec)?;
+            self.tell_soon()?;
+        }
         self.tell_end(index);
         Ok(())
     }

@@ -136,6 +136,7 @@ impl Executor<'_> {
         recipe: &Recipe,
         path: &Path,
     ) -> Outcomes<SuiteCost> {
+        let mut turn = None;
         let requests = match &suite.suite.scoring {
             Scoring::Choice(choice) => {
                 let Items::Choices(items) = &suite.items else { return Ok(SuiteCost::default()) };
@@ -155,8 +156,13 @@ impl Executor<'_> {
                     seconds: self.prepared.config.run.time_s,
                 }))]
             }
-            Scoring::Text(text) => self.text_requests(work, suite, text, recipe)?,
+            Scoring::Text(text) => {
+                turn = self.store_turn(suite)?;
+                self.text_requests(work, suite, text, recipe)?
+            }
         };
+        // Only the base's own trial writes the base's store while it runs.
+        let _turn = turn.filter(|_| *recipe == Recipe::base() && work.trial.kind == TrialKind::Suite);
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
         let total = self.asked_items(work.trial).len() as u64;
         let done = total - work.items.len() as u64;

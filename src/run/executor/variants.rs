@@ -49,7 +49,7 @@ impl Executor<'_> {
         let Some(first) = makers.first().copied() else {
             return Ok(Err(file.forecast.as_ref().err().map_or("not planned".to_owned(), Refusal::line)));
         };
-        if self.has_failed(first) && self.prepared.config.no_retry {
+        if self.has_failed(first) && (self.prepared.config.no_retry || self.is_of_another(first)) {
             let reason = self.trials.get(first).map_or("", |t| t.reason.as_str());
             return Ok(Err(format!("its file could not be made: {reason}")));
         }
@@ -59,7 +59,11 @@ impl Executor<'_> {
             self.ended(first)?;
             return Ok(Err(format!("its file could not be made: {reason}")));
         }
-        self.make_file(file, first, &makers, recorded.as_ref())
+        let _turn = self.turn(&file.key)?;
+        match self.made_meanwhile(file, &makers)? {
+            Some(made) => Ok(made),
+            None => self.make_file(file, first, &makers, recorded.as_ref()),
+        }
     }
 
     /// A file that is there already and not ours to make: the base, or somebody else's that fits it.
