@@ -22,6 +22,7 @@ use bitfrontier::endpoint::{Endpoint, EndpointError, Key};
 use bitfrontier::error::Error;
 use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
+use bitfrontier::journal::record::Status;
 use bitfrontier::manual;
 use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
@@ -54,7 +55,6 @@ use bitfrontier::run::{
 use bitfrontier::score::base_store::StoreChoice;
 use bitfrontier::shown;
 use bitfrontier::sweep::{Swept, sweep};
-use bitfrontier::worker::protocol::Status;
 use clap::Parser as _;
 
 fn main() -> ExitCode {

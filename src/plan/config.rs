@@ -762,7 +762,7 @@ mod tests {
             ("base = \"b\"\n[slurm]\n\nmemory = \"lots\"\n", "line 4: "),
             (
                 "base = \"b\"\n[slurm]\noptions = [\"--array=1-3\"]\n",
-                "line 3: the option --array is the sweep's own",
+                "line 3: [slurm] the option --array is the sweep's own",
             ),
             ("base = \"b\"\nrecipes = [{ typ = \"Q8_0\" }]\n", "line 2: unknown field `typ`"),
             ("base = \"b\"\n[[recipe]]\nname = \"x\"\ntyp = \"Q8_0\"\n", "line 4: unknown field `typ`"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use bitfrontier::journal::sealed::seal;
 use serde_json::Value;
 
 /// A trial as the manifest plans it and its own file tells it.
@@ -33,6 +34,12 @@ pub fn manifest(out: &Path) -> Value {
 
 fn json(path: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Writes a record with the checksum of what it says now.
+pub fn write_record(path: &Path, mut record: Value) {
+    record.as_object_mut().expect("an object").remove("crc32");
+    fs::write(path, seal(&record).expect("sealed")).expect("written");
 }
 
 /// The manifest's trials, in its order.

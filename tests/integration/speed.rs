@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::records::manifest;
+use crate::records::{manifest, write_record};
 use crate::sandbox::Sandbox;
 use crate::table::Table;
 
@@ -86,7 +86,7 @@ fn a_surface_is_a_row_a_point() {
     surface.retain(|point| point["parallel"] == 1);
     let kept = surface.clone();
     trial["status"] = "pending".into();
-    fs::write(&path, trial.to_string()).expect("written");
+    write_record(&path, trial);
     sandbox.run(&["sweep", "night.toml", "--quiet"]).ends(0);
     let trial: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
     let outcome = &trial["outcome"];
@@ -156,7 +156,7 @@ fn record_energy(sandbox: &Sandbox, variant: &str, values: &[Value]) {
     let outcome = record["outcome"].as_object_mut().expect("an outcome");
     outcome.retain(|key, _| !ENERGY.contains(&key.as_str()));
     outcome.extend(ENERGY.into_iter().map(str::to_owned).zip(values.iter().cloned()));
-    fs::write(&path, record.to_string()).expect("written");
+    write_record(&path, record);
 }
 
 /// A worker counts energy where the machine does, which no test can order; what it would have written is put into the

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::records::{self, find, losses, manifest};
+use crate::records::{self, find, losses, manifest, write_record};
 use crate::sandbox::{Sandbox, sweep_args};
 use crate::table::Table;
 
@@ -438,7 +438,7 @@ fn a_sweep_recorded_before_there_were_noise_floors_is_still_told() {
     sandbox.sweep(&["--recipes", "Q8_0", "--suites", "prose.toml", "--limit", "3"]).ends(0);
     let mut record = manifest(&sandbox.path("out"));
     record["trials"].as_array_mut().expect("trials").retain(|t| t["kind"] != "noise");
-    sandbox.write("out/manifest.json", record.to_string());
+    write_record(&sandbox.path("out/manifest.json"), record);
     sandbox.run(&["report", "out"]).ends(0);
     assert!(!sandbox.read("out/metrics.csv").contains("noise"));
     assert!(!sandbox.read("out/charts/bpw-kld.svg").contains("noise"));
