@@ -244,7 +244,9 @@ fn shortened(text: &str, width: usize) -> String {
         left = room.unwrap_or(0);
         room.is_some()
     };
-    let start: String = text.chars().take_while(fits).collect();
+    let mut start: String = text.chars().take_while(fits).collect();
+    // Some signs are wider together than each by itself.
+    while start.width() >= width && start.pop().is_some() {}
     format!("{}…", start.trim_end())
 }
 
@@ -472,6 +474,13 @@ Q2_K      90.0 MiB                 -
         report.metrics[4].reason = "a\u{1b}]0;title\u{7}".to_owned();
         let table = summary_table(&report, 140, false);
         assert!(table.contains("ba[2Jse ") && !table.contains(['\u{1b}', '\u{7}', '\r', '\u{202e}']));
+    }
+
+    #[test]
+    fn signs_that_are_wider_together_are_measured_together() {
+        // A star that a variation selector makes an emoji of is two columns wide.
+        assert_eq!(shortened("ab*\u{fe0f}cd", 5), "ab*\u{fe0f}…");
+        assert_eq!(shortened("ab*\u{fe0f}cd", 4), "ab*…");
     }
 
     proptest! {
