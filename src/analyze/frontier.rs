@@ -111,7 +111,7 @@ impl Report {
     #[must_use]
     pub fn headline_axis(&self) -> Option<String> {
         let text = self.suites.iter().find(|s| s.n_unit == "tokens");
-        let whole = || self.suites.iter().find(|s| s.main_metric == super::composite::METRIC);
+        let whole = || self.suites.iter().find(|s| s.is_composite());
         let suite = text.or_else(whole).or(self.suites.iter().find(|s| !s.no_signal))?;
         Some(format!("{}.{}", suite.name, quality_metric(suite)))
     }

@@ -15,7 +15,8 @@ pub type Reread<'a> = dyn Fn(&str, &BTreeSet<u64>) -> Vec<ItemRecord> + Sync + '
 pub struct Keep {
     /// Log-probabilities, as of the base, whose noise is measured by them. They stay anyway where a metric is made of them.
     pub logprobs: bool,
-    /// Ids, where an item's text or group is seen on its id. Where an item stands in a haystack is told by its id too, which stays.
+    /// Ids, where an item's text or group is seen on its id. Where an item stands in a haystack is told by its id too, which
+    /// stays.
     pub ids: bool,
 }
 
@@ -25,13 +26,12 @@ pub fn lean(items: &mut [ItemRecord], keep: Keep) {
         if !keep.ids && !long_context::has_cell(item) {
             item.id = String::new();
         }
-        let picks = if keep.logprobs { None } else { picks(&item.score) };
+        if !keep.logprobs
+            && let Some(picks) = picks(&item.score)
+        {
+            item.score = ItemScore::Judged(picks);
+        }
         match &mut item.score {
-            score if picks.is_some() => {
-                if let Some(picks) = picks {
-                    *score = ItemScore::Judged(picks);
-                }
-            }
             ItemScore::Choice { prompt, choices, .. } => {
                 *prompt = String::new();
                 for choice in choices {

@@ -128,6 +128,14 @@ pub struct SuiteSummary {
     pub no_signal: bool,
 }
 
+impl SuiteSummary {
+    /// Whether it stands for the mean of several suites.
+    #[must_use]
+    pub fn is_composite(&self) -> bool {
+        self.main_metric == super::composite::METRIC
+    }
+}
+
 /// A row of `variants.csv`. Missing is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct VariantRow {

@@ -505,7 +505,7 @@ impl Campaign<'_> {
     /// Rewrites the tables now and then, so that who looks at them sees how far it is.
     fn derive(&mut self) -> Result<(), Error> {
         if self.derived.get_or_insert_with(Instant::now).elapsed() >= RETELL {
-            let (manifest, trials) = derive::read(&self.coordinator.folder)?;
+            let (manifest, trials) = derive::read_lean(&self.coordinator.folder)?;
             derive::tables(&self.coordinator.folder, &manifest, &trials)?;
             self.derived = Some(Instant::now());
         }

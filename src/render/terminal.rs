@@ -144,7 +144,7 @@ fn columns(report: &Report, width: usize) -> Vec<Column> {
 /// The accuracy that bars are drawn of: the composite's, or that of the first suite with a signal.
 fn yardstick(report: &Report) -> Option<&SuiteSummary> {
     let telling = || report.suites.iter().filter(|suite| suite.n_unit == "items" && !suite.no_signal);
-    telling().find(|suite| suite.main_metric == "mean_score").or_else(|| telling().next())
+    telling().find(|suite| suite.is_composite()).or_else(|| telling().next())
 }
 
 /// What is left of the base's accuracy above chance.

@@ -14,14 +14,14 @@ use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::journal::foreign::record as foreign;
-use crate::journal::reader::{JournalError, TrialData, read_manifest, read_some, read_trial};
+use crate::journal::reader::{JournalError, TrialData, manifest_file, read_manifest, read_some, read_trial};
 use crate::journal::record::{Manifest, TrialKind, TrialSpec};
 use crate::render::{self, Drawing, RenderError};
 
 /// Reads the plan of a results folder, which must have one.
 pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
     let missing =
-        || JournalError::Read { path: folder.join("manifest.json"), source: io::ErrorKind::NotFound.into() };
+        || JournalError::Read { path: manifest_file(folder), source: io::ErrorKind::NotFound.into() };
     Ok(read_manifest(folder)?.ok_or_else(missing)?)
 }
 

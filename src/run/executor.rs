@@ -207,9 +207,8 @@ impl<'a> Executor<'a> {
 
     /// Places of the trials of some variants, but for those that need two files.
     fn trials_of(&self, variants: &[&Recipe]) -> Vec<usize> {
-        let is_of = |t: &TrialData| {
-            t.spec.kind != TrialKind::Speculate && variants.iter().any(|v| t.spec.variant == v.variant())
-        };
+        let names: Vec<String> = variants.iter().map(|v| v.variant()).collect();
+        let is_of = |t: &TrialData| t.spec.kind != TrialKind::Speculate && names.contains(&t.spec.variant);
         (0..self.trials.len()).filter(|i| self.trials.get(*i).is_some_and(is_of)).collect()
     }
 

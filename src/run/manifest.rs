@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::files;
 use crate::journal::plan_file::{self, PlanFile};
-use crate::journal::reader::{JournalError, read_manifest};
+use crate::journal::reader::{JournalError, manifest_file, read_manifest};
 use crate::journal::record::{CorpusRecord, FORMAT, Manifest, SuiteRecord, VariantRecord};
 use crate::journal::sealed::set_aside;
 use crate::journal::writer::{write_manifest, writer_name};
@@ -74,7 +74,7 @@ pub fn complete(folder: &Path, ours: &Manifest) -> Result<(), Error> {
 
 /// Writes the manifest into its folder.
 pub fn write(folder: &Path, manifest: &Manifest) -> Result<(), Error> {
-    let path = folder.join("manifest.json");
+    let path = manifest_file(folder);
     Ok(write_manifest(folder, manifest).map_err(|source| JournalError::Write { path, source })?)
 }
 

@@ -512,21 +512,6 @@ fn ask(template: &ChatTemplate) {
     let _ = chat::render(Path::new("c.jsonl"), line, template);
 }
 
-const FORMATS: [Format; 12] = [
-    Format::Hermes,
-    Format::QwenXml,
-    Format::Glm,
-    Format::Llama,
-    Format::Mistral,
-    Format::DeepSeek,
-    Format::Kimi,
-    Format::Harmony,
-    Format::FunctionTag,
-    Format::ToolCode,
-    Format::Pythonic,
-    Format::Json,
-];
-
 /// Calls in what models write, and what is right about them in what data sets say.
 pub fn calls() -> Target {
     const WORDS: &[&str] = &[
@@ -568,7 +553,7 @@ pub fn calls() -> Target {
     plain("calls", seeds, WORDS, move |input| {
         let text = text(input);
         let first = &references[text.len() % references.len()];
-        for format in FORMATS {
+        for format in Format::ALL {
             let _ = judge(first, format, &text);
         }
         if let Ok(reference) = Reference::read(&text, text.len().is_multiple_of(2)) {

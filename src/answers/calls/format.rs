@@ -52,6 +52,22 @@ const MARKS: [(&[&str], Format); 14] = [
 ];
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 12] = [
+        Self::Hermes,
+        Self::QwenXml,
+        Self::Glm,
+        Self::Llama,
+        Self::Mistral,
+        Self::DeepSeek,
+        Self::Kimi,
+        Self::Harmony,
+        Self::FunctionTag,
+        Self::ToolCode,
+        Self::Pythonic,
+        Self::Json,
+    ];
+
     /// The format of a model with this chat template; JSON where nothing in it tells.
     pub fn of(template: &str) -> Self {
         let fits = |(marks, _): &&(&[&str], Self)| marks.iter().all(|mark| template.contains(mark));

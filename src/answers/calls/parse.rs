@@ -389,20 +389,7 @@ mod tests {
 
     #[test]
     fn prose_is_no_call_and_no_fault() {
-        for format in [
-            Format::Hermes,
-            Format::QwenXml,
-            Format::Glm,
-            Format::Llama,
-            Format::Mistral,
-            Format::DeepSeek,
-            Format::Kimi,
-            Format::Harmony,
-            Format::FunctionTag,
-            Format::ToolCode,
-            Format::Pythonic,
-            Format::Json,
-        ] {
+        for format in Format::ALL {
             assert_eq!(shown(format, "None of the tools (a or b) can do that."), "", "{format:?}");
             assert_eq!(shown(format, ""), "", "{format:?}");
         }

@@ -59,17 +59,13 @@ fn figure(report: &Report, suite: &SuiteSummary) -> Option<Figure> {
 /// What is seen; of a composite without the names of its suites, which may be many.
 fn title(suite: &SuiteSummary, text: &MetricText) -> String {
     let what =
-        if is_composite(suite) { text.name.clone() } else { format!("{}: {}", suite.title, text.name) };
+        if suite.is_composite() { text.name.clone() } else { format!("{}: {}", suite.title, text.name) };
     format!("{what} by bits per weight")
-}
-
-fn is_composite(suite: &SuiteSummary) -> bool {
-    suite.main_metric == "mean_score"
 }
 
 /// Which suites a composite is of, why a suite is partial, and what bars, lines and bands are.
 fn legend(suite: &SuiteSummary, levels: &[Level]) -> String {
-    let mut legend = if is_composite(suite) { format!("{}. ", suite.title) } else { String::new() };
+    let mut legend = if suite.is_composite() { format!("{}. ", suite.title) } else { String::new() };
     if let Some(why) = partial(suite) {
         let _ = write!(legend, "{}. ", capitalised(&why));
     }

@@ -1,5 +1,5 @@
-//! Sweeps of very many variants or suites: figures show as many as can be told apart and named, the interesting ones first. Tables and
-//! page have all.
+//! Sweeps of very many variants or suites: figures show as many as can be told apart and named, the interesting ones first.
+//! Tables and page have all.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const MOST_SUITES: usize = 24;
 /// frontier, by the share of resamples in which they are, then others spread over bits per weight.
 pub(super) fn few(report: &Report) -> Cow<'_, Report> {
     let others = report.variants.iter().filter(|v| v.variant != BASE).count();
-    let all_suites = report.suites.iter().filter(|suite| !is_composite(suite)).count();
+    let all_suites = report.suites.iter().filter(|suite| !suite.is_composite()).count();
     if others <= MOST && all_suites <= MOST_SUITES {
         return Cow::Borrowed(report);
     }
@@ -38,7 +38,7 @@ pub(super) fn few(report: &Report) -> Cow<'_, Report> {
     let mut costs = report.costs.clone();
     costs.rows.retain(|row| keep(&row.variant));
     let mut about = report.about.clone();
-    let composites = report.suites.iter().filter(|suite| is_composite(suite)).count();
+    let composites = report.suites.iter().filter(|suite| suite.is_composite()).count();
     about.drawn = drawn((variants.len(), others), (suites.len() - composites, all_suites));
     Cow::Owned(Report {
         about,
@@ -69,15 +69,11 @@ fn drawn((variants, others): (usize, usize), (suites, all): (usize, usize)) -> S
     format!("Drawn are {}; the tables have all.", said.join(", and "))
 }
 
-fn is_composite(suite: &SuiteSummary) -> bool {
-    suite.main_metric == "mean_score"
-}
-
 fn chosen_suites(report: &Report) -> BTreeSet<&str> {
     let mut suites: Vec<&SuiteSummary> = report.suites.iter().collect();
     // A stable sort: within each kind the order of the plan.
-    suites.sort_by_key(|suite| (!is_composite(suite), suite.n_unit != "tokens"));
-    let composites = suites.iter().filter(|suite| is_composite(suite)).count();
+    suites.sort_by_key(|suite| (!suite.is_composite(), suite.n_unit != "tokens"));
+    let composites = suites.iter().filter(|suite| suite.is_composite()).count();
     suites.into_iter().take(MOST_SUITES + composites).map(|suite| suite.name.as_str()).collect()
 }
 
@@ -132,7 +128,7 @@ mod tests {
             wide.suites.push(SuiteSummary { name: format!("suite-{number}"), ..suite.clone() });
         }
         let shown_wide = few(&wide);
-        assert_eq!(shown_wide.suites.iter().filter(|s| !is_composite(s)).count(), MOST_SUITES);
+        assert_eq!(shown_wide.suites.iter().filter(|s| !s.is_composite()).count(), MOST_SUITES);
         assert!(shown_wide.about.drawn.contains(&format!("{MOST_SUITES} of ")), "{}", shown_wide.about.drawn);
         assert!(shown.metrics.iter().all(|row| shown.variants.iter().any(|v| v.variant == row.variant)));
     }

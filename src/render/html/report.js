@@ -247,9 +247,12 @@
     const across = axis(x, logs.x, shown.map((p) => p.x), false);
     const up = axis(y, logs.y, ups, true);
     const looks = { mark: "circle", second: "triangle", base: "diamond" };
+    // The library rounds where a log scale begins to as many places as the data have, which may be to 0: they have all here.
+    const exact = (value, log) => (log ? value * (1 + 1e-12) : value);
+    const place = (p) => [exact(p.x, logs.x), exact(p.y, logs.y)];
     const item = (point) => ({
       name: point.name,
-      value: [point.x, point.y],
+      value: place(point),
       symbol: looks[kindOf(point)],
       symbolSize: kindOf(point) === "base" ? 13 : 10,
       itemStyle: { color: hue(kindOf(point)), opacity: 1 },
@@ -267,8 +270,8 @@
         xAxis: across,
         yAxis: up,
         series: [
-          { type: "line", data: shown.filter((p) => p.best).map((p) => [p.x, p.y]), symbol: "none", silent: true, lineStyle: { color: hue("mark"), width: 2 }, z: 1 },
-          { type: "custom", renderItem: whisker, data: shown.map((p) => [p.x, p.y]), silent: true, z: 2 },
+          { type: "line", data: shown.filter((p) => p.best).map(place), symbol: "none", silent: true, lineStyle: { color: hue("mark"), width: 2 }, z: 1 },
+          { type: "custom", renderItem: whisker, data: shown.map(place), silent: true, z: 2 },
           {
             id: "points", type: "scatter", data: shown.map(item), z: 3,
             label: { formatter: (params) => params.name, color: ink, fontSize: 12, textBorderColor: hue("card"), textBorderWidth: 3 },
