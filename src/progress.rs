@@ -1,4 +1,5 @@
-//! Progress for people: two bars on a terminal, plain lines elsewhere, or one JSON object a line. Listens to the
+//! Progress for people: bars on a terminal with what was learnt above and below them, plain lines elsewhere, or one JSON
+//! object a line. Listens to the
 //! executor's events and knows nothing else.
 
 use std::io::{IsTerminal as _, Write as _};
@@ -6,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::run::event::{Event, TrialKind};
+use crate::run::event::{Event, Learnt, TrialKind};
 use crate::shown;
 use crate::units::Seconds;
 use crate::worker::protocol::Status;
@@ -18,19 +19,54 @@ pub enum Progress {
     Quiet,
     /// One JSON object a line on stdout.
     Json,
-    /// Two bars on stderr.
+    /// Bars on stderr.
     Bars(Bars),
     /// A line a trial on stderr.
     Lines(Clock),
 }
 
-/// An overall bar and one for the running trial.
+/// An overall bar, one for the running trial, and a line of who is on the frontier.
 #[derive(Debug)]
 pub struct Bars {
     all: MultiProgress,
     overall: ProgressBar,
     trial: ProgressBar,
+    standing: ProgressBar,
     clock: Clock,
+    pace: Pace,
+}
+
+/// How fast the running trial's worker decodes.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it was first heard of in this trial, and how many tokens it had decoded by then.
+    since: Option<(Instant, u64)>,
+    tokens: u64,
+}
+
+impl Pace {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::TrialStarted { .. } => *self = Self::default(),
+            // A worker that was started anew counts from zero.
+            Event::Step { decoded, .. } if *decoded < self.tokens => *self = Self::default(),
+            Event::Step { decoded, .. } if *decoded > 0 => {
+                self.since.get_or_insert_with(|| (Instant::now(), *decoded));
+                self.tokens = *decoded;
+            }
+            _ => {}
+        }
+    }
+
+    /// In words; empty before there is one.
+    fn text(&self) -> String {
+        let Some((begun, before)) = self.since else { return String::new() };
+        let (seconds, tokens) = (begun.elapsed().as_secs_f64(), (self.tokens - before) as f64);
+        if seconds < 0.5 || tokens < 1.0 {
+            return String::new();
+        }
+        format!("{:.*} tokens/s", usize::from(tokens / seconds < 10.0), tokens / seconds)
+    }
 }
 
 /// What is done, and since when.
@@ -94,6 +130,7 @@ impl Progress {
     pub fn finish(&self) {
         if let Self::Bars(bars) = self {
             bars.trial.finish_and_clear();
+            bars.standing.finish_and_clear();
             bars.overall.finish_and_clear();
         }
     }
@@ -248,7 +285,7 @@ fn worded(event: &Event, clock: &Clock) -> Option<String> {
         Event::SweepStarted { folder, trials, done, .. } => {
             Some(format!("{folder}: {trials} trials, {done} of them done already"))
         }
-        Event::TrialEnded { variant, suite, kind, status, reason, .. } => {
+        Event::TrialEnded { variant, suite, kind, status, reason, learnt, .. } => {
             let what = what(*kind, suite);
             let left = clock.left_text().map_or(String::new(), |left| format!(", {left}"));
             let how = if *status == Status::Done && reason.is_empty() {
@@ -258,12 +295,24 @@ fn worded(event: &Event, clock: &Clock) -> Option<String> {
             } else {
                 format!("{}: {reason}", status.word())
             };
-            Some(format!("[{}/{}] {variant} {what}: {how}{left}", clock.done, clock.trials))
+            let learnt = learnt.as_ref().map_or(String::new(), |learnt| format!(", {}", number(learnt)));
+            Some(format!("[{}/{}] {variant} {what}: {how}{learnt}{left}", clock.done, clock.trials))
         }
         Event::Retry { reason, .. } => Some(format!("tried once more: {reason}")),
         Event::Note { message } => Some(message.clone()),
-        Event::TrialStarted { .. } | Event::Step { .. } => None,
+        Event::TrialStarted { .. } | Event::Step { .. } | Event::Standing { .. } => None,
     }
+}
+
+/// What a trial came to, beside the base's.
+fn number(learnt: &Learnt) -> String {
+    // Four digits that count.
+    let digits = |value: f64| {
+        let places = 3.0 - value.abs().max(1e-3).log10().floor();
+        format!("{value:.*}", places.clamp(0.0, 6.0) as usize)
+    };
+    let base = learnt.base.map_or(String::new(), |base| format!(" (base {})", digits(base)));
+    format!("{} {}{base}", learnt.metric, digits(learnt.value))
 }
 
 impl Bars {
@@ -278,11 +327,14 @@ impl Bars {
         overall.set_style(style("{prefix:<28!} [{bar:30}] {msg}"));
         let trial = all.add(ProgressBar::new(1));
         trial.set_style(style("{prefix:<28!} [{bar:30}] {pos}/{len} {msg}"));
-        Self { all, overall, trial, clock }
+        let standing = all.add(ProgressBar::new(1));
+        standing.set_style(style("{msg}"));
+        Self { all, overall, trial, standing, clock, pace: Pace::default() }
     }
 
     fn hear(&mut self, event: &Event) {
         self.clock.hear(event);
+        self.pace.hear(event);
         match event {
             Event::TrialStarted { kind, variant, suite, total, done, .. } => {
                 let what = what(*kind, suite);
@@ -290,14 +342,18 @@ impl Bars {
                 self.trial.set_length(*total);
                 self.trial.set_position(*done);
             }
-            Event::Step { done, total } => {
+            Event::Step { done, total, .. } => {
                 self.trial.set_length(*total);
                 self.trial.set_position(*done);
             }
-            Event::TrialEnded { status, .. } if *status != Status::Done => self.print(event),
-            Event::Retry { .. } | Event::Note { .. } => self.print(event),
-            _ => {}
+            Event::Standing { axis, frontier } => {
+                let standing = format!("on the frontier of {axis} so far: {}", frontier.join(", "));
+                self.standing.set_message(shown::line(&standing));
+            }
+            Event::TrialEnded { .. } | Event::Retry { .. } | Event::Note { .. } => self.print(event),
+            Event::SweepStarted { .. } => {}
         }
+        self.trial.set_message(self.pace.text());
         let clock = &self.clock;
         self.overall.set_prefix(format!("{} of {} trials", clock.done, clock.trials));
         self.overall.set_position((1000.0 * clock.work_done / clock.work.max(1e-9)) as u64);

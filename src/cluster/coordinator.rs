@@ -530,7 +530,9 @@ impl Campaign<'_> {
         let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
         let work = estimate::work(&self.prepared, &trial.spec);
         let (status, reason) = (trial.status, trial.reason.clone());
-        (self.events)(&Event::TrialEnded { id, kind, variant, suite, status, reason, work });
+        // Tables are made now and then, not after each.
+        let learnt = None;
+        (self.events)(&Event::TrialEnded { id, kind, variant, suite, status, reason, work, learnt });
     }
 
     /// Says how the queue stands, when that has changed.

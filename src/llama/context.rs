@@ -1,12 +1,21 @@
 //! A context with the shape one way of scoring needs, and the time it spent decoding.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::llama::ffi::{Batch, ContextHandle, ContextOptions, Observer};
 use crate::llama::hidden::Capture;
 use crate::llama::log;
 use crate::llama::model::{LlamaError, Model};
+
+/// Tokens that this process has decoded, in whatever context: a worker tells them with every sign of life.
+static DECODED: AtomicU64 = AtomicU64::new(0);
+
+/// Tokens that this process has decoded so far.
+pub fn decoded() -> u64 {
+    DECODED.load(Ordering::Relaxed)
+}
 
 /// A context of a model, counting what it decodes.
 #[derive(Debug)]
@@ -100,6 +109,7 @@ impl<'model> Context<'model> {
             return Err(LlamaError::Decode { status, tokens: batch.len() });
         }
         self.tokens_decoded += batch.len() as u64;
+        DECODED.fetch_add(batch.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

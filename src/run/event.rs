@@ -40,12 +40,14 @@ pub enum Event {
         /// Steps that are done already.
         done: u64,
     },
-    /// A step of the running trial is done.
+    /// A step of the running trial is done, or its worker shows that it lives.
     Step {
         /// Steps done.
         done: u64,
         /// Steps in all.
         total: u64,
+        /// Tokens that the worker has decoded since it began, whatever for; 0 where none are.
+        decoded: u64,
     },
     /// A piece of work failed and is tried once more.
     Retry {
@@ -70,10 +72,30 @@ pub enum Event {
         reason: String,
         /// Its share of the work.
         work: f64,
+        /// What was learnt by it; absent where there is no value, or its tables are not made yet.
+        learnt: Option<Learnt>,
+    },
+    /// What the tables say by now: the variants that no other beats.
+    Standing {
+        /// The quality axis, as `suite.metric`.
+        axis: String,
+        /// The variants, smallest file first.
+        frontier: Vec<String>,
     },
     /// Something a user should know.
     Note {
         /// One sentence.
         message: String,
     },
+}
+
+/// The number that a trial was for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Learnt {
+    /// What it is called in the tables.
+    pub metric: String,
+    /// The value.
+    pub value: f64,
+    /// The base's.
+    pub base: Option<f64>,
 }

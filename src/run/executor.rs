@@ -340,11 +340,16 @@ impl<'a> Executor<'a> {
                 running.worker.ask(request, patience, interrupted, |reply| match (reply, &mut sink) {
                     (Reply::Item(item), Some(sink)) => {
                         sink.take(&item)?;
-                        events(&Event::Step { done: sink.done, total: sink.total });
+                        events(&sink.step());
                         Ok(())
                     }
-                    (Reply::Progress { done, total }, _) if total > 0 => {
-                        events(&Event::Step { done, total });
+                    (Reply::Progress { done, total, decoded }, _) if total > 0 => {
+                        events(&Event::Step { done, total, decoded });
+                        Ok(())
+                    }
+                    (Reply::Progress { decoded, .. }, Some(sink)) => {
+                        sink.decoded = decoded;
+                        events(&sink.step());
                         Ok(())
                     }
                     _ => Ok(()),

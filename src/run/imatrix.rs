@@ -127,7 +127,7 @@ fn work(
     let mut ask = |request: &Request| {
         let patience = estimate::silence(model.weights(), model.file_bytes(), request);
         worker.ask(request, patience, interrupted, |reply| {
-            if let Reply::Progress { done, total } = reply {
+            if let Reply::Progress { done, total, .. } = reply {
                 progress(done, total);
             }
             Ok(())
@@ -257,7 +257,7 @@ pub fn of_sweep(
             let text = calibration.text.display();
             events(&Event::Note { message: format!("computing the base's importance matrix from {text}") });
         }
-        events(&Event::Step { done, total });
+        events(&Event::Step { done, total, decoded: 0 });
     };
     ensure(base, &calibration, cache, log.path(), interrupted, &mut progress).map(Some).map_err(goes_on)
 }

@@ -147,7 +147,7 @@ pub fn quantize(
         let temporary = files::temporary(&order.output);
         let spec = source.spec(&order.weights, imatrix, Some(temporary.clone()))?;
         let answer = worker.ask(&Request::Quantize(spec), silence(&model), interrupted, |reply| {
-            if let Reply::Progress { done, total } = reply {
+            if let Reply::Progress { done, total, .. } = reply {
                 progress(done, total);
             }
             Ok(())

@@ -91,7 +91,7 @@ fn find(
     let message = format!("searching {variant}, for at most {} minutes", LIMIT.as_secs() / 60);
     events(&Event::Note { message });
     let mut tell = |_: &str, done: u64, all: Option<u64>| {
-        events(&Event::Step { done, total: all.unwrap_or(done + 1) });
+        events(&Event::Step { done, total: all.unwrap_or(done + 1), decoded: 0 });
     };
     let found = search(order, LIMIT, cache, interrupted, &mut tell)?;
     // Where the matrix lies is the recipe's to say.

@@ -81,7 +81,7 @@ pub fn speculate(
     let mut ask = |request: Request| {
         let patience = estimate::silence(sizes.0, sizes.1, &request);
         let heard = |reply| {
-            if let Reply::Progress { done, total } = reply {
+            if let Reply::Progress { done, total, .. } = reply {
                 progress(done, total);
             }
             Ok(())

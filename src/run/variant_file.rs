@@ -67,7 +67,7 @@ pub fn make(
     let mut worker = Worker::start(log, interrupted)?;
     let request = Request::Quantize(spec);
     let answer = worker.ask(&request, patience(prepared), interrupted, |reply| {
-        if let Reply::Progress { done, total } = reply {
+        if let Reply::Progress { done, total, .. } = reply {
             on_step(done, total);
         }
         Ok(())

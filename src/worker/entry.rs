@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::llama::context::Context;
+use crate::llama::context::{Context, decoded};
 use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
 use crate::llama::quantize;
@@ -353,7 +353,7 @@ fn keep(work: &TextWork, subject: Subject, threads: u32) -> Keep {
 
 fn progress(replies: &Replies, done: u64, total: u64) {
     // A broken stream shows at the next reply.
-    let _ = send(replies, &Reply::Progress { done, total });
+    let _ = send(replies, &Reply::Progress { done, total, decoded: decoded() });
 }
 
 fn batched(
@@ -400,7 +400,10 @@ fn item(replies: &Replies, index: u64, id: String, score: ItemScore) -> Result<(
         status: Status::BadProtocol,
         reason: error.to_string(),
         no_space: false,
-    })
+    })?;
+    // What it took.
+    progress(replies, 0, 0);
+    Ok(())
 }
 
 fn cost(begun: Instant, context: &Context<'_>, store: Option<&BaseStore>) -> Finished {

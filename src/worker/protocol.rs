@@ -92,6 +92,9 @@ pub enum Reply {
         done: u64,
         /// Steps in all.
         total: u64,
+        /// Tokens that this worker has decoded so far, whatever for.
+        #[serde(default)]
+        decoded: u64,
     },
     /// One item is scored.
     Item(ItemRecord),

@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::{Executor, Outcomes, bad_protocol};
+use crate::analyze::report::{FrontierRow, Report};
 use crate::error::Error;
 use crate::journal::reader::{JournalError, read_trial, trial_file};
 use crate::journal::record::Outcome;
 use crate::journal::sealed::set_aside;
 use crate::journal::writer::write_trial;
-use crate::plan::matrix::TrialSpec;
+use crate::plan::matrix::{TrialKind, TrialSpec};
+use crate::plan::recipe::BASE;
 use crate::run::derive;
 use crate::run::estimate;
-use crate::run::event::Event;
+use crate::run::event::{Event, Learnt};
 use crate::worker::protocol::Status;
 
 /// Charts are drawn again at the earliest after this long, and at the end of the sweep.
@@ -130,16 +132,28 @@ impl Executor<'_> {
             return Ok(());
         }
         // Beside many others, each would rewrite what the others do as well.
-        if self.alone.is_none() {
+        let report = if self.alone.is_none() {
             derive::items(self.folder, &trial.spec)?;
-            self.tell_soon()?;
+            self.tell_soon()?
+        } else {
+            None
+        };
+        self.tell_end(index, report.as_ref());
+        if let Some(report) = report {
+            self.tell_standing(&report);
         }
-        self.tell_end(index);
         Ok(())
     }
 
-    /// Says how a trial ended.
-    pub(super) fn tell_end(&mut self, index: usize) {
+    /// Says who is on the frontier by now.
+    pub(super) fn tell_standing(&mut self, report: &Report) {
+        if let Some(standing) = standing(report) {
+            (self.events)(&standing);
+        }
+    }
+
+    /// Says how a trial ended, and what the tables say of it.
+    pub(super) fn tell_end(&mut self, index: usize, report: Option<&Report>) {
         let Some(trial) = self.trials.get(index) else { return };
         let TrialSpec { id, kind, variant, suite, .. } = trial.spec.clone();
         let event = Event::TrialEnded {
@@ -150,19 +164,20 @@ impl Executor<'_> {
             status: trial.status,
             reason: trial.stopped.map_or(trial.reason.clone(), |stopped| stopped.rule.sentence(stopped.look)),
             work: estimate::work(self.prepared, &trial.spec),
+            learnt: report.and_then(|report| learnt(report, &trial.spec)),
         };
         (self.events)(&event);
     }
 
     /// Rewrites the tables, unless that would take more than a tenth of the time, as with tens of thousands of trials.
-    fn tell_soon(&mut self) -> Result<(), Error> {
+    fn tell_soon(&mut self) -> Result<Option<Report>, Error> {
         self.is_stale = true;
         let is_due = |(last, took): (Instant, Duration)| took < AT_ONCE || last.elapsed() >= took * 9;
-        if self.told.is_none_or(is_due) { self.tell_all() } else { Ok(()) }
+        if self.told.is_none_or(is_due) { self.tell_all().map(Some) } else { Ok(None) }
     }
 
     /// Rewrites the tables, and now and then the charts, which take some seconds.
-    pub(super) fn tell_all(&mut self) -> Result<(), Error> {
+    pub(super) fn tell_all(&mut self) -> Result<Report, Error> {
         let begun = Instant::now();
         let report = derive::tables(self.folder, self.manifest, &self.trials)?;
         self.told = Some((Instant::now(), begun.elapsed()));
@@ -171,6 +186,33 @@ impl Executor<'_> {
             derive::charts(self.folder, &report)?;
             self.drawn = Some(Instant::now());
         }
-        Ok(())
+        Ok(report)
     }
+}
+
+/// The number that a trial was for: a suite's first metric, a file's size, a speed.
+fn learnt(report: &Report, trial: &TrialSpec) -> Option<Learnt> {
+    let row = |name: &str| report.variants.iter().find(|row| row.variant == name);
+    let of = |metric: &str, value: &dyn Fn(&str) -> Option<f64>| {
+        let base = (trial.variant != BASE).then(|| value(BASE)).flatten();
+        Some(Learnt { metric: metric.to_owned(), value: value(&trial.variant)?, base })
+    };
+    match trial.kind {
+        TrialKind::Suite => {
+            let metric = &report.suites.iter().find(|suite| suite.name == trial.suite)?.main_metric;
+            of(metric, &|variant| report.metric(variant, &trial.suite, metric)?.value)
+        }
+        TrialKind::Quantize => of("bpw", &|variant| row(variant)?.bpw),
+        TrialKind::Speed => of("tg128_tps", &|variant| row(variant)?.tg128_tps),
+        TrialKind::Noise | TrialKind::Speculate => None,
+    }
+}
+
+/// Who is on the frontier by now; nothing before two variants can be compared.
+fn standing(report: &Report) -> Option<Event> {
+    let axis = report.headline_axis()?;
+    let mut rows: Vec<&FrontierRow> = report.frontier.iter().filter(|row| row.axis_y == axis).collect();
+    rows.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let frontier = rows.iter().filter(|row| row.on_frontier).map(|row| row.variant.clone()).collect();
+    (rows.len() > 1).then_some(Event::Standing { axis, frontier })
 }

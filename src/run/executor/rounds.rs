@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Executor;
+use crate::analyze::report::Report;
 use crate::analyze::stopping::{self, Known, SuiteKnown};
 use crate::error::Error;
 use crate::journal::reader::TrialData;
@@ -73,7 +74,8 @@ impl Executor<'_> {
                     let result = self.run_file(file);
                     self.running = None;
                     result?;
-                    self.derive(&due)?;
+                    let report = self.derive(&due)?;
+                    self.tell_standing(&report);
                 }
             }
             if self.is_spent() {
@@ -228,7 +230,7 @@ impl Executor<'_> {
             }
             self.set(index, Status::Done, "", 0, None)?;
             self.keep(index);
-            self.tell_end(index);
+            self.tell_end(index, None);
         }
         Ok(())
     }
@@ -337,7 +339,7 @@ impl Executor<'_> {
     }
 
     /// Rewrites what is derived, with the items of these trials.
-    fn derive(&mut self, indices: &[usize]) -> Result<(), Error> {
+    fn derive(&mut self, indices: &[usize]) -> Result<Report, Error> {
         for trial in indices.iter().filter_map(|i| self.trials.get(*i)) {
             derive::items(self.folder, &trial.spec)?;
         }

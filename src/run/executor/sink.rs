@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Outcomes, bad_protocol};
 use crate::journal::writer::ItemJournal;
+use crate::run::event::Event;
 use crate::worker::client::WorkFailure;
 use crate::worker::protocol::ItemRecord;
 
@@ -14,6 +15,8 @@ pub(super) struct Sink {
     pub(super) allowed: BTreeSet<u64>,
     pub(super) done: u64,
     pub(super) total: u64,
+    /// Tokens that the worker has decoded so far.
+    pub(super) decoded: u64,
 }
 
 impl Sink {
@@ -27,6 +30,11 @@ impl Sink {
         self.journal.append(item).map_err(|e| disk(&e))?;
         self.done += 1;
         Ok(())
+    }
+
+    /// How far it is.
+    pub(super) fn step(&self) -> Event {
+        Event::Step { done: self.done, total: self.total, decoded: self.decoded }
     }
 
     pub(super) fn close(mut self) -> Outcomes<()> {

@@ -166,7 +166,8 @@ impl Executor<'_> {
         let journal = ItemJournal::new(self.folder, &work.trial.id, &self.writer);
         let total = self.asked_items(work.trial).len() as u64;
         let done = total - work.items.len() as u64;
-        let mut sink = Sink { journal, allowed: work.items.iter().copied().collect(), done, total };
+        let mut sink =
+            Sink { journal, allowed: work.items.iter().copied().collect(), done, total, decoded: 0 };
         let spent = requests.iter().try_fold(SuiteCost::default(), |mut spent, request| {
             match self.ask(recipe, path, request, Some(&mut sink))? {
                 Finished::Items(cost) => spent.add(&cost),

@@ -88,7 +88,7 @@ impl Executor<'_> {
         let log = self.log(&file.weights.name)?;
         let (failures, made) = self.attempts(first, |me| {
             let (interrupted, events) = (me.interrupted, &mut *me.events);
-            let step = |done, total| events(&Event::Step { done, total });
+            let step = |done, total| events(&Event::Step { done, total, decoded: 0 });
             variant_file::make(me.prepared, file, &log, interrupted, step)
         })?;
         let mut made = match made {
