@@ -367,3 +367,66 @@ impl Bars {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn step(decoded: u64) -> Event {
+        Event::Step { done: 1, total: 2, decoded }
+    }
+
+    #[test]
+    fn a_pace_counts_from_the_first_sign_of_a_trials_worker() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.text(), "");
+        pace.hear(&step(1000));
+        pace.since = pace.since.map(|(begun, before)| (begun - Duration::from_secs(10), before));
+        pace.hear(&step(1500));
+        assert_eq!(pace.text(), "50 tokens/s");
+        // Started anew, it counts from zero again.
+        pace.hear(&step(20));
+        assert_eq!(pace.text(), "");
+        pace.hear(&step(0));
+        assert_eq!(pace.text(), "");
+    }
+
+    #[test]
+    fn a_line_tells_what_was_learnt() {
+        let clock = Clock {
+            begun: Instant::now(),
+            trials: 9,
+            done: 3,
+            work: 9.0,
+            work_done: 3.0,
+            work_before: 3.0,
+            stops_early: false,
+        };
+        let told = |metric: &str, value, base| {
+            let learnt = Learnt { metric: metric.to_owned(), value, base };
+            let event = Event::TrialEnded {
+                id: "1".to_owned(),
+                variant: "Q4_0".to_owned(),
+                suite: "piqa".to_owned(),
+                kind: TrialKind::Suite,
+                status: Status::Done,
+                reason: String::new(),
+                work: 1.0,
+                learnt: Some(learnt),
+            };
+            line(&event, &clock).unwrap_or_default()
+        };
+        let shown = [
+            told("acc", 0.61234, Some(0.65)),
+            told("ppl", 23.456, Some(22.0)),
+            told("tg128_tps", 5717.04, None),
+            told("kld_mean", 0.0, None),
+        ];
+        let expected =
+            ["acc 0.6123 (base 0.6500)", "ppl 23.46 (base 22.00)", "tg128_tps 5717", "kld_mean 0.000000"];
+        for (shown, expected) in shown.iter().zip(expected) {
+            assert_eq!(*shown, format!("[3/9] Q4_0 piqa: done, {expected}"));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The story of a sweep: what was asked for is made ready, checked against this machine, written down, carried
 //! out trial by trial, here or on a cluster, and told.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::analyze::Report;
@@ -39,25 +40,42 @@ pub fn sweep(
     manifest::writable(&folder)?;
     // A costs file that somebody changed by hand is told before anything long begins.
     derive::costs(&folder)?;
-    let coordinator = config.slurm.as_ref().map(|options| Coordinator::new(options, &folder)).transpose()?;
+    let Ends { trials, failed, unfinished } = measure(config, &folder, interrupted, events)?;
+    Ok(Swept { report: derive::all(&folder)?, failed, unfinished, trials })
+}
+
+/// How the trials of a plan ended.
+struct Ends {
+    trials: u64,
+    failed: u64,
+    unfinished: u64,
+}
+
+/// Carries out all trials. Of what it holds of them nothing is left in memory, where a large sweep takes a gibibyte.
+fn measure(
+    config: SweepConfig,
+    folder: &Path,
+    interrupted: &AtomicBool,
+    events: &mut dyn FnMut(&Event),
+) -> Result<Ends, Error> {
+    let coordinator = config.slurm.as_ref().map(|options| Coordinator::new(options, folder)).transpose()?;
     let prepared = prepare(config, Cache::from_env()?, interrupted, events)?;
-    let manifest = manifest::of(&prepared, &folder, events)?;
+    let manifest = manifest::of(&prepared, folder, events)?;
     if let Some(refusal) = estimate::needs(&prepared).refusal() {
         return Err(Error::DoesNotFit(refusal));
     }
-    manifest::write(&folder, &manifest)?;
+    manifest::write(folder, &manifest)?;
     let planned = prepared.trials.len();
     let trials = if let Some(coordinator) = coordinator {
         coordinator.carry_out(prepared, manifest, interrupted, events)?
     } else {
-        let trials = Executor::new(&prepared, &manifest, &folder, interrupted, events)?.run()?;
-        manifest::complete(&folder, &manifest)?;
+        let trials = Executor::new(&prepared, &manifest, folder, interrupted, events)?.run()?;
+        manifest::complete(folder, &manifest)?;
         trials
     };
-    let report = derive::all(&folder)?;
     let count =
         |is: fn(&Status) -> bool| trials.iter().take(planned).filter(|t| is(&t.status)).count() as u64;
     let failed = count(|status| !matches!(status, Status::Done | Status::Pending));
     let unfinished = count(|status| *status == Status::Pending);
-    Ok(Swept { report, failed, unfinished, trials: planned as u64 })
+    Ok(Ends { trials: planned as u64, failed, unfinished })
 }

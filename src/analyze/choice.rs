@@ -35,8 +35,8 @@ impl Verdict {
 /// Why the item cannot be scored: it failed, it is no question, it has no choices, its answer is none of them,
 /// or a choice's log-probability is not finite.
 pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
-    let (answer, choices, scoring) = match score {
-        ItemScore::Choice { answer, choices, scoring, .. } => (*answer as usize, choices, *scoring),
+    let question = match score {
+        ItemScore::Choice(question) => question,
         ItemScore::Judged(Picks { picked, answer }) => {
             return Ok(Verdict { picked: picked.map(usize::from), answer: usize::from(*answer) });
         }
@@ -44,13 +44,14 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
         ItemScore::Generated(_) => return Err("its answers were written, not chosen".to_owned()),
         ItemScore::Chunk(_) => return Err("it is a chunk of a text and not a question".to_owned()),
     };
+    let (answer, choices) = (question.answer as usize, &question.choices);
     if answer >= choices.len() {
         return Err(format!("the answer is choice {answer}, counted from 0, of {}", choices.len()));
     }
     if let Some(place) = choices.iter().position(|c| !c.logprob.is_finite()) {
         return Err(format!("the log-probability of choice {place}, counted from 0, is not finite"));
     }
-    if scoring == ChoiceScoring::LlamaPerplexity {
+    if question.scoring == ChoiceScoring::LlamaPerplexity {
         let picked = first_maximum(choices, |c| c.logprob / f64::from(c.tokens));
         return Ok(Verdict { picked: [picked; 3], answer });
     }
@@ -68,10 +69,10 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
 /// Whether more of a question counts than which choices are picked: the probabilities themselves, or by whom it was scored.
 pub(super) fn counts_logprobs(score: &ItemScore) -> bool {
     match score {
-        ItemScore::Choice { choices, labels, scoring, .. } => {
-            !labels.is_empty()
-                || *scoring == ChoiceScoring::LlamaPerplexity
-                || choices.iter().any(|choice| choice.greedy.is_some())
+        ItemScore::Choice(question) => {
+            !question.labels.is_empty()
+                || question.scoring == ChoiceScoring::LlamaPerplexity
+                || question.choices.iter().any(|choice| choice.greedy.is_some())
         }
         _ => false,
     }
@@ -90,9 +91,7 @@ fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -
 
 /// Places among [`METRICS`] of those that these items have.
 pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
-    let by_token = |item: &&ItemRecord| {
-        matches!(item.score, ItemScore::Choice { scoring: ChoiceScoring::LlamaPerplexity, .. })
-    };
+    let by_token = |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice(question) if question.scoring == ChoiceScoring::LlamaPerplexity);
     if items.iter().any(|item| only(item).is_some()) {
         0..1
     } else if items.iter().any(by_token) {
@@ -106,7 +105,8 @@ pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
 /// `truthfulqa_mc2`. `None` for other items, and where a log-probability is not finite.
 #[must_use]
 pub fn mass(score: &ItemScore) -> Option<f64> {
-    let ItemScore::Choice { choices, labels, .. } = score else { return None };
+    let ItemScore::Choice(question) = score else { return None };
+    let (choices, labels) = (&question.choices, &question.labels);
     if labels.is_empty() || labels.len() != choices.len() || choices.iter().any(|c| !c.logprob.is_finite()) {
         return None;
     }
@@ -121,8 +121,7 @@ pub fn mass(score: &ItemScore) -> Option<f64> {
 
 /// The share of probability of true choices over items; nothing where there are none of that kind.
 fn masses(items: &[&ItemRecord]) -> Option<Measured> {
-    let labelled =
-        |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice { labels, .. } if !labels.is_empty());
+    let labelled = |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice(question) if !question.labels.is_empty());
     if !items.iter().any(labelled) {
         return None;
     }
@@ -141,7 +140,7 @@ fn masses(items: &[&ItemRecord]) -> Option<Measured> {
 /// The choice of an item that has one, by which greedy decoding is judged.
 fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
     match &item.score {
-        ItemScore::Choice { choices, .. } => match choices.as_slice() {
+        ItemScore::Choice(question) => match question.choices.as_slice() {
             [choice @ ChoiceScore { greedy: Some(_), .. }] => Some(choice),
             _ => None,
         },

@@ -185,7 +185,7 @@ pub(super) fn reason(item: &ItemRecord) -> Option<String> {
     match &item.score {
         ItemScore::Generated(_) => None,
         ItemScore::Failed { reason } => Some(reason.clone()),
-        ItemScore::Choice { .. } | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
+        ItemScore::Choice(_) | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
             Some("it is no written answer".to_owned())
         }
     }

@@ -32,9 +32,9 @@ pub fn lean(items: &mut [ItemRecord], keep: Keep) {
             item.score = ItemScore::Judged(picks);
         }
         match &mut item.score {
-            ItemScore::Choice { prompt, choices, .. } => {
-                *prompt = String::new();
-                for choice in choices {
+            ItemScore::Choice(question) => {
+                question.prompt = String::new();
+                for choice in &mut question.choices {
                     choice.text = String::new();
                 }
             }

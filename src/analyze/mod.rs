@@ -44,7 +44,7 @@ mod tests;
 // Scores of single items are shown too, and `render` sees nothing but this room.
 pub use crate::journal::record::{
     ChoiceScore, ChoiceScoring, ChunkScore, Extracted, F32Array, GeneratedAnswer, GeneratedScore, Grade,
-    ItemRecord, ItemScore, Stop, Verdict,
+    ItemRecord, ItemScore, QuestionScore, Stop, Verdict,
 };
 pub use flips::{BUDGET, FlippedItem, Flips, ShownFlip, SuiteFlips, TEXT_CAP, VariantFlips};
 pub use lean::{Keep, Reread, lean};

@@ -49,13 +49,10 @@ pub fn choice_noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -
     let pairs = shared.iter().filter_map(|item| Some((&item.score, *alone.get(&item.index)?)));
     let (mut items, mut flips, mut moved) = (0, 0, Vec::new());
     for (shared, alone) in pairs {
-        let (ItemScore::Choice { choices: a, .. }, ItemScore::Choice { choices: b, .. }) = (shared, alone)
-        else {
-            continue;
-        };
+        let (ItemScore::Choice(a), ItemScore::Choice(b)) = (shared, alone) else { continue };
         items += 1;
         flips += u64::from(flipped(shared, alone, metric));
-        moved.extend(a.iter().zip(b).map(|(a, b)| (a.logprob - b.logprob).abs()));
+        moved.extend(a.choices.iter().zip(&b.choices).map(|(a, b)| (a.logprob - b.logprob).abs()));
     }
     (!moved.is_empty()).then(|| ChoiceNoise {
         items,

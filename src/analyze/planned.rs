@@ -108,7 +108,7 @@ fn kinds<'a>(manifest: &'a Manifest, trials: &[Planned<'a>]) -> HashMap<&'a str,
 fn seen_kind(item: &ItemRecord) -> Option<SuiteKind> {
     match item.score {
         ItemScore::Chunk(_) => Some(SuiteKind::Text),
-        ItemScore::Choice { .. } | ItemScore::Judged(_) => Some(SuiteKind::Questions),
+        ItemScore::Choice(_) | ItemScore::Judged(_) => Some(SuiteKind::Questions),
         ItemScore::Generated(_) => Some(SuiteKind::Answers),
         ItemScore::Failed { .. } => None,
     }

@@ -8,8 +8,8 @@ use super::{perplexity, report};
 use crate::journal::reader::{Damage, TrialData};
 use crate::journal::record::{
     BaseModel, Capability, ChoiceScore, ChoiceScoring, ChunkScore, CorpusRecord, F32Array, ItemRecord,
-    ItemScore, Judging, Machine, Manifest, Outcome, Quantized, Software, Speed, Status, SuiteRecord,
-    TrialKind, TrialSpec, VariantRecord,
+    ItemScore, Judging, Machine, Manifest, Outcome, Quantized, QuestionScore, Software, Speed, Status,
+    SuiteRecord, TrialKind, TrialSpec, VariantRecord,
 };
 use proptest::prelude::*;
 
@@ -121,14 +121,14 @@ fn question(index: u64, answer: u32, logprobs: &[f64]) -> ItemRecord {
         bytes: text.len() as u32,
         greedy: None,
     });
-    let score = ItemScore::Choice {
+    let score = ItemScore::Choice(Box::new(QuestionScore {
         prompt: "Well?".to_owned(),
         answer,
         choices: choices.collect(),
         truncated: 0,
         scoring: ChoiceScoring::default(),
         labels: Vec::new(),
-    };
+    }));
     ItemRecord { index, id: format!("q{index}"), score }
 }
 

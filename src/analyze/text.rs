@@ -69,7 +69,7 @@ impl<'a> Usable<'a> {
                 }
                 ItemScore::Chunk(_) => usable.failed.push("its columns differ in length".to_owned()),
                 ItemScore::Failed { reason } => usable.failed.push(reason.clone()),
-                ItemScore::Choice { .. } | ItemScore::Judged(_) | ItemScore::Generated(_) => {
+                ItemScore::Choice(_) | ItemScore::Judged(_) | ItemScore::Generated(_) => {
                     usable.failed.push("it is a question and not a chunk of a text".to_owned());
                 }
             }

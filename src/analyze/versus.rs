@@ -327,7 +327,7 @@ pub(super) fn flips<'a>(
 /// What was asked.
 pub(super) fn prompt(score: &ItemScore) -> String {
     match score {
-        ItemScore::Choice { prompt, .. } => prompt.clone(),
+        ItemScore::Choice(question) => question.prompt.clone(),
         ItemScore::Generated(score) => score.prompt.clone(),
         ItemScore::Judged(_) | ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),
     }
@@ -336,8 +336,8 @@ pub(super) fn prompt(score: &ItemScore) -> String {
 /// What was answered.
 pub(super) fn answer(score: &ItemScore, metric: &str) -> String {
     match score {
-        ItemScore::Choice { choices, .. } => {
-            let picked = choice::picked(score, metric).and_then(|place| choices.get(place));
+        ItemScore::Choice(question) => {
+            let picked = choice::picked(score, metric).and_then(|place| question.choices.get(place));
             picked.map_or(String::new(), |choice| choice.text.clone())
         }
         ItemScore::Generated(score) => score.answers.first().map_or(String::new(), |a| a.output.clone()),
@@ -348,8 +348,8 @@ pub(super) fn answer(score: &ItemScore, metric: &str) -> String {
 /// What is right, where that is one text.
 pub(super) fn right(score: &ItemScore) -> String {
     match score {
-        ItemScore::Choice { choices, answer, .. } => {
-            choices.get(*answer as usize).map_or(String::new(), |choice| choice.text.clone())
+        ItemScore::Choice(question) => {
+            question.choices.get(question.answer as usize).map_or(String::new(), |choice| choice.text.clone())
         }
         ItemScore::Generated(score) => score.reference.clone(),
         ItemScore::Judged(_) | ItemScore::Chunk(_) | ItemScore::Failed { .. } => String::new(),

@@ -518,8 +518,7 @@ impl Campaign<'_> {
         for file in ours.filter(|_| !self.prepared.config.keep_variants) {
             variant_file::release(&self.prepared.cache, file)?;
         }
-        let trials = self.prepared.trials.iter();
-        Ok(trials.map(|spec| read_trial(&self.coordinator.folder, spec)).collect::<Result<_, _>>()?)
+        derive::lean_trials(&self.coordinator.folder, &self.manifest, |_| true)
     }
 
     fn note(&mut self, message: String) {

@@ -6,10 +6,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::journal::record::{
-    FORMAT, ItemRecord, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
+    FORMAT, ItemRecord, ItemScore, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
 };
 use crate::journal::sealed::{self, Unreadable};
 
@@ -299,15 +301,37 @@ fn place_of(line: &[u8]) -> Option<u64> {
 
 /// The item of a journal line; nothing if it is torn or damaged.
 pub(super) fn parse_line(line: &[u8]) -> Option<ItemRecord> {
-    let (sum, json) = line.split_at_checked(9)?;
+    let (sum, json) = line.split_at_checked(LINE_HEAD)?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
-    (crc32fast::hash(json) == sum).then(|| serde_json::from_slice(json).ok())?
+    (crc32fast::hash(json) == sum).then(|| parse_item(json))?
+}
+
+/// An item whose score is still text.
+#[derive(Deserialize)]
+struct Unparsed<'a> {
+    index: u64,
+    id: String,
+    #[serde(borrow)]
+    score: &'a RawValue,
+}
+
+/// An item. serde keeps all fields of a tagged enum in a form of its own before it knows which kind they are of: millions of
+/// questions, whose kind stands first, are read without that.
+fn parse_item(json: &[u8]) -> Option<ItemRecord> {
+    let Unparsed { index, id, score } = serde_json::from_slice(json).ok()?;
+    let is_question = score.get().starts_with(r#"{"kind":"choice","#);
+    let score = if is_question {
+        ItemScore::Choice(serde_json::from_str(score.get()).ok()?)
+    } else {
+        serde_json::from_str(score.get()).ok()?
+    };
+    Some(ItemRecord { index, id, score })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, StopRule, TrialKind};
+    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, QuestionScore, StopRule, TrialKind};
     use crate::journal::writer::{ItemJournal, line, write_trial};
     use proptest::prelude::*;
 
@@ -323,14 +347,14 @@ mod tests {
         ItemRecord {
             index,
             id: format!("x/{index}"),
-            score: ItemScore::Choice {
+            score: ItemScore::Choice(Box::new(QuestionScore {
                 prompt: "p\u{1f600}".to_owned(),
                 answer: 1,
                 choices: vec![choice(-1.5), choice(-0.1)],
                 truncated: 0,
                 scoring: ChoiceScoring::default(),
                 labels: Vec::new(),
-            },
+            })),
         }
     }
 

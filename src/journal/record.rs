@@ -9,8 +9,8 @@ pub use crate::plan::judging::{Deciding, Judging, Scope};
 pub use crate::plan::matrix::{TrialKind, TrialSpec};
 pub use crate::worker::protocol::{
     ChoiceScore, ChoiceScoring, ChunkScore, Divergence, DraftRuns, Extracted, F32Array, Fallback,
-    GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Measured, Picks, PromptRuns, Speculated,
-    Speed, SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost, Verdict,
+    GeneratedAnswer, GeneratedScore, Grade, ItemRecord, ItemScore, Measured, Picks, PromptRuns,
+    QuestionScore, Speculated, Speed, SpeedGrid, SpeedKind, SpeedPoint, Status, Stop, SuiteCost, Verdict,
 };
 
 /// Version of the records below. A folder written by a newer version is refused, never half read. From 2 on manifests and

@@ -206,19 +206,15 @@ impl Recipe {
 impl Weights {
     /// Whether both make the same file: names don't matter.
     pub fn same_file(&self, other: &Self) -> bool {
-        let content = |w: &Self| {
-            (
-                w.ftype,
-                w.output.clone(),
-                w.embedding.clone(),
-                w.overrides.clone(),
-                w.imatrix.clone(),
-                w.file.clone(),
-                // What was found says it all.
-                w.search.clone().filter(|_| w.ftype.is_none()),
-            )
-        };
-        content(self) == content(other)
+        // What was found says it all.
+        let searched = |w: &Self| w.search.as_ref().filter(|_| w.ftype.is_none()).cloned();
+        self.ftype == other.ftype
+            && self.output == other.output
+            && self.embedding == other.embedding
+            && self.overrides == other.overrides
+            && self.imatrix == other.imatrix
+            && self.file == other.file
+            && searched(self) == searched(other)
     }
 
     /// Whether this is the base's own file.

@@ -5,10 +5,12 @@ use super::csv::table;
 use super::file::{RenderError, replace};
 use crate::analyze::choice::{judge, mass};
 use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop, Verdict};
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 const QUESTIONS: [&str; 16] = [
@@ -131,8 +133,20 @@ pub fn write_items(folder: &Path, trial_id: &str, items: &[ItemRecord]) -> Resul
         table(&QUESTIONS, &items.iter().map(question_row).collect::<Vec<_>>())
     };
     let plain = plain.map_err(|source| RenderError::Format { path: path.clone(), source })?;
+    if is_there(&path, &plain) {
+        return Ok(());
+    }
     let packed = gzip(&plain).map_err(|source| RenderError::Write { path: path.clone(), source })?;
     replace(&path, &packed)
+}
+
+/// Whether a file has this content already: tens of thousands are sooner unpacked than packed and written.
+fn is_there(path: &Path, plain: &[u8]) -> bool {
+    let Ok(packed) = fs::read(path) else { return false };
+    let mut there = Vec::with_capacity(plain.len() + 1);
+    // One that grows beyond what is to be there need not be unpacked to its end.
+    let read = GzDecoder::new(packed.as_slice()).take(plain.len() as u64 + 1).read_to_end(&mut there);
+    read.is_ok() && there == plain
 }
 
 /// Ids are hashes; anything else could lead out of the folder.
@@ -168,14 +182,14 @@ fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
         true_mass,
         ..QuestionRow::default()
     };
-    let ItemScore::Choice { prompt, answer, choices, truncated, .. } = &item.score else { return row };
-    let texts: Vec<&str> = choices.iter().map(|c| c.text.as_str()).collect();
+    let ItemScore::Choice(question) = &item.score else { return row };
+    let texts: Vec<&str> = question.choices.iter().map(|c| c.text.as_str()).collect();
     // JSON has no infinity: serde_json writes null for it.
-    let logprobs: Vec<f64> = choices.iter().map(|c| c.logprob).collect();
+    let logprobs: Vec<f64> = question.choices.iter().map(|c| c.logprob).collect();
     QuestionRow {
-        answer: Some(*answer),
-        truncated: Some(*truncated),
-        prompt: Some(prompt),
+        answer: Some(question.answer),
+        truncated: Some(question.truncated),
+        prompt: Some(&question.prompt),
         choices: serde_json::to_string(&texts).ok(),
         logprobs: serde_json::to_string(&logprobs).ok(),
         ..row
@@ -187,7 +201,7 @@ fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
     let score = match &item.score {
         ItemScore::Generated(score) => score,
         ItemScore::Failed { reason } => return vec![AnswerRow { status: "failed", reason, ..empty() }],
-        ItemScore::Choice { .. } | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
+        ItemScore::Choice(_) | ItemScore::Judged(_) | ItemScore::Chunk(_) => {
             let reason = "it is no written answer";
             return vec![AnswerRow { status: "failed", reason, ..empty() }];
         }
@@ -223,18 +237,17 @@ fn answer_rows(item: &ItemRecord) -> Vec<AnswerRow<'_>> {
 fn token_rows(item: &ItemRecord) -> Vec<TokenRow> {
     match &item.score {
         ItemScore::Chunk(chunk) => chunk_rows(item.index, chunk),
-        ItemScore::Choice { .. }
-        | ItemScore::Judged(_)
-        | ItemScore::Generated(_)
-        | ItemScore::Failed { .. } => vec![TokenRow {
-            index: item.index,
-            position: None,
-            nll: None,
-            nll_base: None,
-            kld: None,
-            delta_p: None,
-            same_top: None,
-        }],
+        ItemScore::Choice(_) | ItemScore::Judged(_) | ItemScore::Generated(_) | ItemScore::Failed { .. } => {
+            vec![TokenRow {
+                index: item.index,
+                position: None,
+                nll: None,
+                nll_base: None,
+                kld: None,
+                delta_p: None,
+                same_top: None,
+            }]
+        }
     }
 }
 
@@ -255,8 +268,7 @@ fn chunk_rows(index: u64, chunk: &ChunkScore) -> Vec<TokenRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::{ChoiceScore, ChoiceScoring, F32Array};
-    use std::io::Read as _;
+    use crate::analyze::{ChoiceScore, ChoiceScoring, F32Array, QuestionScore};
 
     fn item(index: u64, score: ItemScore) -> ItemRecord {
         ItemRecord { index, id: format!("q{index}"), score }
@@ -266,23 +278,23 @@ mod tests {
         let choices = ["a, \"b\"", "line\nbreak"].into_iter().zip(logprobs).map(|(text, logprob)| {
             ChoiceScore { text: text.to_owned(), logprob, tokens: 1, chars: 2, bytes: 20, greedy: None }
         });
-        ItemScore::Choice {
+        ItemScore::Choice(Box::new(QuestionScore {
             prompt: "Q?".to_owned(),
             answer: 1,
             choices: choices.collect(),
             truncated: 3,
             scoring: ChoiceScoring::default(),
             labels: Vec::new(),
-        }
+        }))
     }
 
     fn unpacked(items: &[ItemRecord]) -> String {
         let folder = tempfile::tempdir().unwrap();
         write_items(folder.path(), "ab12", items).unwrap();
-        let packed = std::fs::read(folder.path().join("items/ab12.csv.gz")).unwrap();
+        let packed = fs::read(folder.path().join("items/ab12.csv.gz")).unwrap();
         assert_eq!(packed[4..8], [0; 4], "no time in the header");
         let mut text = String::new();
-        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+        GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
         text
     }
 
@@ -337,6 +349,6 @@ mod tests {
             let error = write_items(folder.path(), id, &[]).unwrap_err();
             assert!(matches!(error, RenderError::TrialId { .. }));
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -11,7 +11,7 @@ mod texts;
 mod timing;
 mod variants;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +61,8 @@ pub struct Executor<'a> {
     running: Option<Running>,
     /// Trials of the manifest: those of this plan first, then those of earlier plans in the same folder.
     trials: Vec<TrialData>,
+    /// Places of each variant's trials among them.
+    places: HashMap<String, Vec<usize>>,
     /// Ids of this plan.
     planned: BTreeSet<String>,
     /// How far each trial goes in this round; absent where trials are carried out whole.
@@ -121,6 +123,10 @@ impl<'a> Executor<'a> {
             Some(alone) => BTreeSet::from([alone.id.clone()]),
             None => prepared.trials.iter().map(|t| t.id.clone()).collect(),
         };
+        let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, trial) in trials.iter().enumerate() {
+            places.entry(trial.spec.variant.clone()).or_default().push(place);
+        }
         let mut executor = Self {
             prepared,
             manifest,
@@ -130,6 +136,7 @@ impl<'a> Executor<'a> {
             writer: writer_name(),
             running: None,
             trials,
+            places,
             planned,
             rounds: Rounds::asked(prepared),
             drawn: None,
@@ -207,9 +214,14 @@ impl<'a> Executor<'a> {
 
     /// Places of the trials of some variants, but for those that need two files.
     fn trials_of(&self, variants: &[&Recipe]) -> Vec<usize> {
-        let names: Vec<String> = variants.iter().map(|v| v.variant()).collect();
-        let is_of = |t: &TrialData| t.spec.kind != TrialKind::Speculate && names.contains(&t.spec.variant);
-        (0..self.trials.len()).filter(|i| self.trials.get(*i).is_some_and(is_of)).collect()
+        let of_all = variants.iter().filter_map(|v| self.places.get(&v.variant())).flatten();
+        let is_single =
+            |place: &usize| self.trials.get(*place).is_some_and(|t| t.spec.kind != TrialKind::Speculate);
+        let mut places: Vec<usize> = of_all.copied().filter(is_single).collect();
+        // Each once, in the order of the plan, though a variant may be named twice.
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// All trials of the variants that share one file.
@@ -425,8 +437,9 @@ fn planned_items<'a>(prepared: &'a Prepared, trial: &TrialSpec) -> &'a [u64] {
 
 /// Items of a trial that are asked for and not there.
 fn lacking(trial: &TrialData, asked: &[u64]) -> Vec<u64> {
-    let have: BTreeSet<u64> = trial.items.iter().map(|i| i.index).collect();
-    asked.iter().copied().filter(|i| !have.contains(i)).collect()
+    // They are in the order of their places.
+    let has = |index: &u64| trial.items.binary_search_by_key(index, |item| item.index).is_ok();
+    asked.iter().copied().filter(|index| !has(index)).collect()
 }
 
 /// Whether a trial has all that a plan asks for, where trials are carried out whole.

@@ -12,7 +12,7 @@ use crate::llama::model::{LlamaError, Model};
 use crate::plan::items::ChoiceItem;
 use crate::plan::suite::ChoiceScoring;
 use crate::score::branches::{Branches, Likelihood, Room};
-use crate::score::item::{ChoiceScore, ItemScore};
+use crate::score::item::{ChoiceScore, ItemScore, QuestionScore};
 use crate::score::prefix_tree::{Sequence, Tree, common};
 
 /// Most choices an item may have.
@@ -147,14 +147,14 @@ impl Prepared<'_> {
             chars: text.chars().count() as u32,
             bytes: text.len() as u32,
         });
-        ItemScore::Choice {
+        ItemScore::Choice(Box::new(QuestionScore {
             prompt: self.item.context.clone(),
             answer: self.item.answer,
             choices: choices.collect(),
             truncated: self.truncated,
             scoring,
             labels: self.item.labels.clone(),
-        }
+        }))
     }
 }
 

@@ -24,23 +24,7 @@ pub struct ItemRecord {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ItemScore {
     /// A multiple-choice question.
-    Choice {
-        /// The context as the model saw it.
-        prompt: String,
-        /// Index of the right choice.
-        answer: u32,
-        /// One score a choice.
-        choices: Vec<ChoiceScore>,
-        /// Tokens cut from the left because the item was longer than the context.
-        #[serde(default)]
-        truncated: u32,
-        /// By whose definition it was scored.
-        #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
-        scoring: ChoiceScoring,
-        /// Whether each choice is true, where several may be.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        labels: Vec<bool>,
-    },
+    Choice(Box<QuestionScore>),
     /// What is left in memory of a multiple-choice question that was judged: never written.
     #[serde(skip)]
     Judged(Picks),
@@ -53,6 +37,26 @@ pub enum ItemScore {
         /// Why.
         reason: String,
     },
+}
+
+/// A multiple-choice question, and how likely each choice is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuestionScore {
+    /// The context as the model saw it.
+    pub prompt: String,
+    /// Index of the right choice.
+    pub answer: u32,
+    /// One score a choice.
+    pub choices: Vec<ChoiceScore>,
+    /// Tokens cut from the left because the item was longer than the context.
+    #[serde(default)]
+    pub truncated: u32,
+    /// By whose definition it was scored.
+    #[serde(default, skip_serializing_if = "ChoiceScoring::is_default")]
+    pub scoring: ChoiceScoring,
+    /// Whether each choice is true, where several may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<bool>,
 }
 
 /// Which choices were picked, counted from 0.

@@ -25,6 +25,7 @@ pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::generate::Stop;
 pub use crate::score::item::{
     ChoiceScore, ChunkScore, F32Array, GeneratedAnswer, GeneratedScore, ItemRecord, ItemScore, Picks,
+    QuestionScore,
 };
 
 /// Version of this language. Raised whenever a line changes its meaning.

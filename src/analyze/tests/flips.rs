@@ -17,8 +17,8 @@ const WRONG: [f64; 3] = [-9.0, -9.0, -1.0];
 fn answers(is_wrong: impl Fn(u64) -> bool, prompt: &str) -> Vec<ItemRecord> {
     let one = |index| {
         let mut item = question(index, 0, if is_wrong(index) { &WRONG } else { &RIGHT });
-        if let ItemScore::Choice { prompt: own, .. } = &mut item.score {
-            *own = format!("{prompt} {index}");
+        if let ItemScore::Choice(question) = &mut item.score {
+            question.prompt = format!("{prompt} {index}");
         }
         item
     };

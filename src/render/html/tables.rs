@@ -1,12 +1,16 @@
 //! The page's tables, cell by cell: what is read, and what it is sorted by.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::analyze::Report;
 use crate::analyze::report::{ComparisonRow, SuiteSummary, VariantRow};
 use crate::units::Bytes;
+
+/// Most rows of a table: with more a page is slow to open.
+const MOST_ROWS: usize = 4_000;
 
 /// A table of the page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -190,15 +194,25 @@ fn comparisons(report: &Report) -> Table {
         let metric = (row.suite.as_str(), row.metric.as_str());
         comparison(row, main.contains(&metric), shares.contains(&metric))
     };
+    let all = report.comparisons.len();
+    // Of very many those are shown that are looked at first.
+    let is_shown =
+        |row: &&ComparisonRow| all <= MOST_ROWS || main.contains(&(row.suite.as_str(), row.metric.as_str()));
+    let rows: Vec<Row> = report.comparisons.iter().filter(is_shown).take(MOST_ROWS).map(row).collect();
+    let mut note = "Paired on the items that both have. “open” means that so few items show neither that a variant is as \
+                    good as the base nor that it is worse."
+        .to_owned();
+    if rows.len() < all {
+        let _ =
+            write!(note, " Here are the first {} of {all}, by main metrics; the file has all.", rows.len());
+    }
     Table {
         id: "comparisons",
         title: "Comparisons with the base",
-        note: "Paired on the items that both have. “open” means that so few items show neither that a variant is as \
-               good as the base nor that it is worse."
-            .to_owned(),
+        note,
         file: "comparisons.csv",
         columns,
-        rows: report.comparisons.iter().map(row).collect(),
+        rows,
     }
 }
 

@@ -155,6 +155,25 @@ fn a_broken_sweep_is_a_page_too() {
     assert!(rendered(&nothing, Flips::default()).contains("id=\"recommendation\""));
 }
 
+#[test]
+fn of_very_many_comparisons_the_first_are_shown() {
+    let mut report = sample::report(&sample::CROWD);
+    let main = report.suites[1].main_metric.clone();
+    let row = ComparisonRow { suite: report.suites[1].name.clone(), ..ComparisonRow::default() };
+    let many = (0..6_000).map(|place| ComparisonRow {
+        variant: format!("v{place}"),
+        metric: if place % 6 == 0 { "acc_bytes".to_owned() } else { main.clone() },
+        ..row.clone()
+    });
+    report.comparisons = many.collect();
+    let page = rendered(&report, Flips::default());
+    assert!(page.contains("the first 4000 of 6000, by main metrics"));
+    assert!(page.contains(">v1<") && !page.contains(">v0<") && !page.contains(">v5999<"));
+    report.comparisons.truncate(4_000);
+    let page = rendered(&report, Flips::default());
+    assert!(page.contains(">v0<") && !page.contains("by main metrics"));
+}
+
 /// 20 variants on 20 suites, and texts that hardly compress, as many as analysis lets through.
 #[test]
 fn a_large_sweep_stays_small() {

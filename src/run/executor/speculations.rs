@@ -47,7 +47,7 @@ impl<'a> Executor<'a> {
             let wanted = config.speculations.iter().find(asked)?;
             Some((index, wanted, [named(&wanted.target)?, named(&wanted.draft)?]))
         };
-        (0..self.trials.len()).filter(|index| self.is_due(*index)).filter_map(pair).collect()
+        (0..self.trials.len()).filter_map(pair).filter(|(index, ..)| self.is_due(*index)).collect()
     }
 
     /// The file of a variant: found, or made again.
