@@ -69,6 +69,15 @@ impl Pace {
     }
 }
 
+/// The trial at work.
+#[derive(Debug, Default)]
+struct Running {
+    work: f64,
+    /// Shares of its steps: done now, and done before this invocation.
+    done: f64,
+    before: f64,
+}
+
 /// What is done, and since when.
 #[derive(Debug)]
 pub struct Clock {
@@ -77,8 +86,9 @@ pub struct Clock {
     done: u64,
     work: f64,
     work_done: f64,
-    /// Work that was done when this invocation began.
+    /// Work that others than this invocation did: what was done when it began.
     work_before: f64,
+    running: Running,
     /// It may come to less.
     stops_early: bool,
 }
@@ -93,6 +103,7 @@ impl Progress {
             work: 0.0,
             work_done: 0.0,
             work_before: 0.0,
+            running: Running::default(),
             stops_early: false,
         };
         if quiet {
@@ -145,18 +156,33 @@ impl Clock {
                 (self.work_done, self.work_before) = (*work_done, *work_done);
                 self.stops_early = *stops_early;
             }
+            Event::TrialStarted { total, done, work, .. } => {
+                let share = *done as f64 / (*total).max(1) as f64;
+                self.running = Running { work: *work, done: share, before: share };
+            }
+            Event::Step { done, total, .. } => {
+                self.running.done = *done as f64 / (*total).max(1) as f64;
+            }
             Event::TrialEnded { work, .. } => {
                 self.done += 1;
                 self.work_done += work;
+                self.work_before += self.running.work * self.running.before;
+                self.running = Running::default();
             }
             _ => {}
         }
     }
 
+    /// Work that is done by now, with that of the running trial.
+    fn worked(&self) -> f64 {
+        self.work_done + self.running.work * self.running.done
+    }
+
     /// Time left, from the pace so far; nothing before there is a pace.
     fn left(&self) -> Option<Seconds> {
-        let pace = (self.work_done - self.work_before) / self.begun.elapsed().as_secs_f64();
-        (pace > 0.0).then(|| Seconds((self.work - self.work_done).max(0.0) / pace))
+        let before = self.work_before + self.running.work * self.running.before;
+        let pace = (self.worked() - before) / self.begun.elapsed().as_secs_f64();
+        (pace > 0.0).then(|| Seconds((self.work - self.worked()).max(0.0) / pace))
     }
 
     /// Time left in words.
@@ -356,7 +382,7 @@ impl Bars {
         self.trial.set_message(self.pace.text());
         let clock = &self.clock;
         self.overall.set_prefix(format!("{} of {} trials", clock.done, clock.trials));
-        self.overall.set_position((1000.0 * clock.work_done / clock.work.max(1e-9)) as u64);
+        self.overall.set_position((1000.0 * clock.worked() / clock.work.max(1e-9)) as u64);
         self.overall.set_message(clock.left_text().unwrap_or_default());
     }
 
@@ -382,7 +408,7 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.text(), "");
         pace.hear(&step(1000));
-        pace.since = pace.since.map(|(begun, before)| (begun - Duration::from_secs(10), before));
+        pace.since = Instant::now().checked_sub(Duration::from_secs(10)).map(|begun| (begun, 1000));
         pace.hear(&step(1500));
         assert_eq!(pace.text(), "50 tokens/s");
         // Started anew, it counts from zero again.
@@ -390,6 +416,36 @@ mod tests {
         assert_eq!(pace.text(), "");
         pace.hear(&step(0));
         assert_eq!(pace.text(), "");
+    }
+
+    #[test]
+    fn the_time_left_counts_what_the_running_trial_has_done_by_now() {
+        let mut clock = Clock {
+            begun: Instant::now(),
+            trials: 2,
+            done: 0,
+            work: 100.0,
+            work_done: 0.0,
+            work_before: 0.0,
+            running: Running::default(),
+            stops_early: false,
+        };
+        let started = Event::TrialStarted {
+            id: "1".to_owned(),
+            kind: TrialKind::Suite,
+            variant: "Q4_0".to_owned(),
+            suite: "piqa".to_owned(),
+            total: 10,
+            done: 4,
+            work: 50.0,
+        };
+        clock.hear(&started);
+        assert_eq!(clock.left_text(), None, "there is no pace yet");
+        clock.hear(&Event::Step { done: 6, total: 10, decoded: 0 });
+        clock.begun = Instant::now().checked_sub(Duration::from_secs(100)).unwrap_or(clock.begun);
+        // 10 in 100 s, and 70 to go.
+        let left = clock.left().map_or(0.0, |left| left.0);
+        assert!((left - 700.0).abs() < 1.0, "{left}");
     }
 
     #[test]
@@ -401,6 +457,7 @@ mod tests {
             work: 9.0,
             work_done: 3.0,
             work_before: 3.0,
+            running: Running::default(),
             stops_early: false,
         };
         let told = |metric: &str, value, base| {

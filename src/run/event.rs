@@ -39,6 +39,8 @@ pub enum Event {
         total: u64,
         /// Steps that are done already.
         done: u64,
+        /// Its share of the work.
+        work: f64,
     },
     /// A step of the running trial is done, or its worker shows that it lives.
     Step {

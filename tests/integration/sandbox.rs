@@ -110,6 +110,8 @@ impl Sandbox {
             .env("BITFRONTIER_CACHE", self.path("cache"))
             .env_remove("BITFRONTIER_WORKER")
             .env("RUST_BACKTRACE", "1")
+            // Tests run side by side: threads that wait for each other by spinning would take the others' time.
+            .env("OMP_WAIT_POLICY", "passive")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -107,10 +107,10 @@ impl Executor<'_> {
     }
 
     pub(super) fn started(&mut self, index: usize, done: u64, total: u64) {
-        if let Some(TrialSpec { id, kind, variant, suite, .. }) =
-            self.trials.get(index).map(|t| t.spec.clone())
-        {
-            (self.events)(&Event::TrialStarted { id, kind, variant, suite, total, done });
+        if let Some(spec) = self.trials.get(index).map(|t| t.spec.clone()) {
+            let work = estimate::work(self.prepared, &spec);
+            let TrialSpec { id, kind, variant, suite, .. } = spec;
+            (self.events)(&Event::TrialStarted { id, kind, variant, suite, total, done, work });
         }
     }
 
