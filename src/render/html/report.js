@@ -212,7 +212,8 @@
       `The line joins the frontier; whiskers are 95% intervals.${left.length ? ` Not on a log scale, because it is 0: ${left.join(", ")}.` : ""}` +
       `${suite?.partial ? ` Only part of the original: ${suite.partial}.` : ""}${suite?.no_signal ? " The base itself only guesses here: differences say nothing." : ""}`;
     fillPoints(x, y);
-    paint(x, y, logs, levels);
+    // Without points there is nothing that levels could be compared with, nor a scale.
+    paint(x, y, logs, shown.length ? levels : []);
   };
 
   const paint = (x, y, logs, levels) => {
