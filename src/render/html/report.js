@@ -278,7 +278,8 @@
             label: { formatter: (params) => params.name, color: ink, fontSize: 12, textBorderColor: hue("card"), textBorderWidth: 3 },
             emphasis: { scale: 1.5 },
             markLine: {
-              symbol: "none", silent: true, data: levels, lineStyle: { type: "dashed" },
+              // As they are: by default they are rounded to hundredths.
+              precision: -1, symbol: "none", silent: true, data: levels, lineStyle: { type: "dashed" },
               label: { formatter: (params) => params.name, position: "insideStartTop", color: quiet },
             },
           },
