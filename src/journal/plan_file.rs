@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::journal::reader::JournalError;
 use crate::journal::record::FORMAT;
+use crate::journal::sealed::{self, Unreadable};
 use crate::plan::config::SweepConfig;
 
 /// A plan as it is kept.
@@ -34,27 +35,22 @@ fn path(folder: &Path) -> PathBuf {
 /// Reads the plan of a folder; `None` if it has none.
 pub fn read(folder: &Path) -> Result<Option<PlanFile>, JournalError> {
     let path = path(folder);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path, source }),
     };
-    let wrong =
-        |error: serde_json::Error| JournalError::Plan { path: path.clone(), reason: error.to_string() };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(wrong)?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    if found > u64::from(FORMAT) {
-        return Err(JournalError::Newer { path, found });
-    }
-    serde_json::from_value(value).map(Some).map_err(wrong)
+    sealed::open(&bytes, FORMAT).map(Some).map_err(|why| match why {
+        Unreadable::Newer(found) => JournalError::Newer { path, found },
+        Unreadable::Damaged(reason) => JournalError::Plan { path, reason },
+    })
 }
 
 /// Writes the plan of a folder.
 pub fn write(folder: &Path, plan: &PlanFile) -> Result<(), JournalError> {
     let path = path(folder);
-    let written = serde_json::to_vec_pretty(plan).map_err(io::Error::from);
-    written
-        .and_then(|json| files::replace(&path, &json))
+    sealed::seal(plan)
+        .and_then(|bytes| files::replace(&path, &bytes))
         .map_err(|source| JournalError::Write { path, source })
 }
 
@@ -79,6 +75,12 @@ mod tests {
         let plan = PlanFile { format: FORMAT, jobs: "j".to_owned(), config, refused };
         write(folder.path(), &plan).expect("written");
         assert_eq!(read(folder.path()).expect("read"), Some(plan));
+        let mut bytes = fs::read(path(folder.path())).expect("written");
+        let place = bytes.len() / 2;
+        bytes[place] ^= 1;
+        fs::write(path(folder.path()), bytes).expect("written");
+        let error = read(folder.path()).expect_err("a bit is flipped").to_string();
+        assert!(error.contains("checksum"), "{error}");
     }
 
     #[test]

@@ -651,6 +651,25 @@ mod tests {
         assert_eq!(config.run.threads, 4);
     }
 
+    /// What users copy: the night of "A model of your own", every key of "The sweep file", and the recipe that it names.
+    #[test]
+    fn the_sweep_files_of_the_readme_can_be_read() {
+        let readme = include_str!("../../README.md");
+        let blocks = || readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let folder = tempfile::tempdir().expect("a folder");
+        let recipe = blocks().find(|block| block.starts_with("type = ")).expect("a recipe");
+        std::fs::write(folder.path().join("mine.toml"), recipe).expect("written");
+        let sweeps: Vec<&str> = blocks().filter(|block| block.contains("\nout = ")).collect();
+        assert_eq!(sweeps.len(), 2);
+        for sweep in sweeps {
+            let path = folder.path().join("night.toml");
+            std::fs::write(&path, sweep).expect("written");
+            let config =
+                read(Some(&path), &SweepFlags::default(), 4).unwrap_or_else(|e| panic!("{e}:\n{sweep}"));
+            assert!(config.recipes.len() > 6 && config.judging.decide.is_some());
+        }
+    }
+
     #[test]
     fn recipes_as_tables() {
         let text = "base = \"b\"\nrecipes = [\"Q8_0\", { type = \"Q4_0\", kv = \"q8_0\" }]\n\
