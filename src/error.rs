@@ -31,6 +31,8 @@ use crate::render::RenderError;
 
 /// How the system's error begins when no more files may be open.
 const TOO_MANY_FILES: &str = "Too many open files";
+/// What the system says of a folder that this user cannot write.
+const NOT_ALLOWED: [&str; 3] = ["Permission denied", "Read-only file system", "Not a directory"];
 
 /// Anything that ends a command.
 #[derive(Debug, Error)]
@@ -196,6 +198,11 @@ impl Error {
             }
             Self::NoSpace(what) if what.contains(TOO_MANY_FILES) => Some(
                 "let the program open more files (ulimit -n); the same command then goes on where it stopped"
+                    .to_owned(),
+            ),
+            Self::NoSpace(what) if NOT_ALLOWED.iter().any(|reason| what.contains(reason)) => Some(
+                "check who may write there (BITFRONTIER_CACHE names another cache); the same command then goes on where it \
+                 stopped"
                     .to_owned(),
             ),
             Self::NoSpace(_) => {

@@ -658,12 +658,13 @@ mod tests {
         let blocks = || readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
         let folder = tempfile::tempdir().expect("a folder");
         let recipe = blocks().find(|block| block.starts_with("type = ")).expect("a recipe");
-        std::fs::write(folder.path().join("mine.toml"), recipe).expect("written");
+        fs::write(folder.path().join("mine.toml"), recipe).expect("written");
         let sweeps: Vec<&str> = blocks().filter(|block| block.contains("\nout = ")).collect();
         assert_eq!(sweeps.len(), 2);
         for sweep in sweeps {
             let path = folder.path().join("night.toml");
-            std::fs::write(&path, sweep).expect("written");
+            let named = format!("{:?}", folder.path().join("mine.toml"));
+            fs::write(&path, sweep.replace("\"mine.toml\"", &named)).expect("written");
             let config =
                 read(Some(&path), &SweepFlags::default(), 4).unwrap_or_else(|e| panic!("{e}:\n{sweep}"));
             assert!(config.recipes.len() > 6 && config.judging.decide.is_some());

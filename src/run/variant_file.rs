@@ -95,15 +95,7 @@ fn room_for(prepared: &Prepared, plan: &FilePlan, path: &Path) -> Result<(), Wor
     let folder = prepared.cache.variants();
     let probed = fs::create_dir_all(&folder)
         .and_then(|()| tempfile::Builder::new().prefix(".probe-").tempfile_in(&folder));
-    probed.map_err(|error| {
-        let reason = format!("{} cannot be written: {error}", folder.display());
-        if error.kind() == io::ErrorKind::StorageFull {
-            WorkFailure::NoSpace(reason)
-        } else {
-            let hint = "check who may write there, or name another folder in BITFRONTIER_CACHE";
-            trial(Status::Refused, format!("{reason} (hint: {hint})"))
-        }
-    })?;
+    probed.map_err(|e| WorkFailure::NoSpace(format!("{} cannot be written: {e}", folder.display())))?;
     let (Ok(forecast), Ok(free)) = (&plan.forecast, files::free_bytes(path)) else { return Ok(()) };
     if free >= forecast.file_bytes + MARGIN {
         return Ok(());
