@@ -68,14 +68,11 @@ pub fn judge(score: &ItemScore) -> Result<Verdict, String> {
 
 /// Whether more of a question counts than which choices are picked: the probabilities themselves, or by whom it was scored.
 pub(super) fn counts_logprobs(score: &ItemScore) -> bool {
-    match score {
-        ItemScore::Choice(question) => {
-            !question.labels.is_empty()
-                || question.scoring == ChoiceScoring::LlamaPerplexity
-                || question.choices.iter().any(|choice| choice.greedy.is_some())
-        }
-        _ => false,
-    }
+    score.question().is_some_and(|question| {
+        !question.labels.is_empty()
+            || question.scoring == ChoiceScoring::LlamaPerplexity
+            || question.choices.iter().any(|choice| choice.greedy.is_some())
+    })
 }
 
 fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -> usize {
@@ -91,7 +88,9 @@ fn first_maximum(choices: &[ChoiceScore], value: impl Fn(&ChoiceScore) -> f64) -
 
 /// Places among [`METRICS`] of those that these items have.
 pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
-    let by_token = |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice(question) if question.scoring == ChoiceScoring::LlamaPerplexity);
+    let by_token = |item: &&ItemRecord| {
+        item.score.question().is_some_and(|question| question.scoring == ChoiceScoring::LlamaPerplexity)
+    };
     if items.iter().any(|item| only(item).is_some()) {
         0..1
     } else if items.iter().any(by_token) {
@@ -105,7 +104,7 @@ pub(super) fn known(items: &[&ItemRecord]) -> Range<usize> {
 /// `truthfulqa_mc2`. `None` for other items, and where a log-probability is not finite.
 #[must_use]
 pub fn mass(score: &ItemScore) -> Option<f64> {
-    let ItemScore::Choice(question) = score else { return None };
+    let question = score.question()?;
     let (choices, labels) = (&question.choices, &question.labels);
     if labels.is_empty() || labels.len() != choices.len() || choices.iter().any(|c| !c.logprob.is_finite()) {
         return None;
@@ -121,7 +120,8 @@ pub fn mass(score: &ItemScore) -> Option<f64> {
 
 /// The share of probability of true choices over items; nothing where there are none of that kind.
 fn masses(items: &[&ItemRecord]) -> Option<Measured> {
-    let labelled = |item: &&ItemRecord| matches!(&item.score, ItemScore::Choice(question) if !question.labels.is_empty());
+    let labelled =
+        |item: &&ItemRecord| item.score.question().is_some_and(|question| !question.labels.is_empty());
     if !items.iter().any(labelled) {
         return None;
     }
@@ -139,11 +139,8 @@ fn masses(items: &[&ItemRecord]) -> Option<Measured> {
 
 /// The choice of an item that has one, by which greedy decoding is judged.
 fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
-    match &item.score {
-        ItemScore::Choice(question) => match question.choices.as_slice() {
-            [choice @ ChoiceScore { greedy: Some(_), .. }] => Some(choice),
-            _ => None,
-        },
+    match item.score.question()?.choices.as_slice() {
+        [choice @ ChoiceScore { greedy: Some(_), .. }] => Some(choice),
         _ => None,
     }
 }

@@ -49,7 +49,7 @@ pub fn choice_noise(shared: &[ItemRecord], alone: &[ItemRecord], metric: &str) -
     let pairs = shared.iter().filter_map(|item| Some((&item.score, *alone.get(&item.index)?)));
     let (mut items, mut flips, mut moved) = (0, 0, Vec::new());
     for (shared, alone) in pairs {
-        let (ItemScore::Choice(a), ItemScore::Choice(b)) = (shared, alone) else { continue };
+        let Some((a, b)) = shared.question().zip(alone.question()) else { continue };
         items += 1;
         flips += u64::from(flipped(shared, alone, metric));
         moved.extend(a.choices.iter().zip(&b.choices).map(|(a, b)| (a.logprob - b.logprob).abs()));

@@ -206,15 +206,14 @@ impl Recipe {
 impl Weights {
     /// Whether both make the same file: names don't matter.
     pub fn same_file(&self, other: &Self) -> bool {
-        // What was found says it all.
-        let searched = |w: &Self| w.search.as_ref().filter(|_| w.ftype.is_none()).cloned();
         self.ftype == other.ftype
             && self.output == other.output
             && self.embedding == other.embedding
             && self.overrides == other.overrides
             && self.imatrix == other.imatrix
             && self.file == other.file
-            && searched(self) == searched(other)
+            // What was found says it all.
+            && (self.ftype.is_some() || self.search == other.search)
     }
 
     /// Whether this is the base's own file.

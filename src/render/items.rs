@@ -182,7 +182,7 @@ fn question_row(item: &ItemRecord) -> QuestionRow<'_> {
         true_mass,
         ..QuestionRow::default()
     };
-    let ItemScore::Choice(question) = &item.score else { return row };
+    let Some(question) = item.score.question() else { return row };
     let texts: Vec<&str> = question.choices.iter().map(|c| c.text.as_str()).collect();
     // JSON has no infinity: serde_json writes null for it.
     let logprobs: Vec<f64> = question.choices.iter().map(|c| c.logprob).collect();

@@ -39,6 +39,17 @@ pub enum ItemScore {
     },
 }
 
+impl ItemScore {
+    /// The question, where it is one whose choices are known.
+    #[must_use]
+    pub fn question(&self) -> Option<&QuestionScore> {
+        match self {
+            Self::Choice(question) => Some(question),
+            _ => None,
+        }
+    }
+}
+
 /// A multiple-choice question, and how likely each choice is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuestionScore {
