@@ -69,7 +69,10 @@ def serve(requests, replies, to_real, from_real):
             variant = own[0] if own else "base"
         if request["request"] in ("choice", "generate"):
             seconds = 0.0
+            known = set(request.get("known", []))
             for item in request["items"]:
+                if item["index"] in known:
+                    continue
                 found, took = items[(variant, item["id"], item["index"])]
                 say({"reply": "item", **found})
                 seconds += took

@@ -1,6 +1,7 @@
 //! One suite on one file: what `bitfrontier eval` asks of a worker. Items are those of a sweep, and so are their scores;
 //! nothing is journalled, because a suite on one file takes minutes.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -352,7 +353,8 @@ impl<'a> Asking<'a> {
         tell: &mut dyn FnMut(),
     ) -> Result<(Vec<ItemRecord>, SuiteCost), Error> {
         let asked = items.len();
-        let work = ChoiceWork { n_ctx: suite.ctx, items, scoring: suite.scoring, exact };
+        let work =
+            ChoiceWork { n_ctx: suite.ctx, items, known: BTreeSet::new(), scoring: suite.scoring, exact };
         self.items(&Request::Choice(work), asked, tell)
     }
 

@@ -42,6 +42,8 @@ pub struct Work<'a> {
     pub trial: &'a TrialSpec,
     /// Positions of its items, in order.
     pub items: Vec<u64>,
+    /// All that it asks for, in order, piece by piece as they were asked for one after the other.
+    pub asked: Vec<&'a [u64]>,
 }
 
 /// A worker that has loaded a variant.
@@ -294,6 +296,19 @@ impl<'a> Executor<'a> {
         let rounds = self.rounds.as_ref().filter(|_| trial.kind == TrialKind::Suite);
         let until = rounds.and_then(|rounds| rounds.until(&trial.id));
         until.and_then(|until| all.get(..until)).unwrap_or(all)
+    }
+
+    /// The same, piece by piece: each as far as a round has come.
+    fn asked_in_rounds(&self, trial: &TrialData) -> Vec<&'a [u64]> {
+        let (mut left, mut taken, mut pieces) = (self.asked_items(&trial.spec), 0, Vec::new());
+        for look in &trial.looks {
+            let until = usize::try_from(*look).unwrap_or(usize::MAX);
+            let (piece, rest) = left.split_at(until.saturating_sub(taken).min(left.len()));
+            pieces.push(piece);
+            (left, taken) = (rest, taken + piece.len());
+        }
+        pieces.push(left);
+        pieces
     }
 
     /// Items of a suite or noise trial that the plan asks for, in the order in which they are evaluated.

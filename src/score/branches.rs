@@ -96,9 +96,10 @@ impl<'model> Branches<'model> {
         Room { cells: self.cells, fresh: GROUP, branches: self.most }
     }
 
-    /// The path that is decoded already.
-    pub fn kept(&self) -> &[Token] {
-        &self.kept
+    /// Forgets the kept path: what is scored next does not depend on anything scored before.
+    pub fn clear(&mut self) {
+        self.context.clear();
+        self.kept.clear();
     }
 
     /// Likelihood of each sequence's scored tokens; `None` where a logit is not finite. Together they must have no
@@ -123,8 +124,7 @@ impl<'model> Branches<'model> {
         let tree = Tree::grow(sequences);
         let reused = tree.reusable(&self.kept);
         if reused == 0 || !self.context.cut(KEPT, position(reused)) {
-            self.context.clear();
-            self.kept.clear();
+            self.clear();
         }
         self.kept.truncate(reused);
         // How much of the kept path each branch begins with.

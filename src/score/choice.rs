@@ -4,8 +4,14 @@
 //! `tokens(context + continuation)` has beyond the length of `tokens(context)`. By llama-perplexity's it begins where
 //! the choices' tokens begin to differ, or, of two contexts with a shared continuation, where its `--winogrande` says.
 //! Items are taken in groups whose trees fit into the cache; within a window they are sorted by their tokens, so that
-//! neighbours have most in common. An item's numbers depend on its group by the last digits only (llama.cpp's kernels
-//! round by the shape of a batch); the same list of items gives the same numbers.
+//! neighbours have most in common. Groups that go on from what the one before has decoded are a section, which begins
+//! with an empty cache.
+//!
+//! llama.cpp's kernels round by the shape of a batch and by the places of cells, so that the last digits of an item's
+//! numbers depend on its section. Sections follow from the list of items alone. Where some of them are known already, after
+//! an interruption, a section is decoded whole if it lacks any, and all numbers are those of an undisturbed run.
+
+use std::collections::BTreeSet;
 
 use crate::llama::ffi::Token;
 use crate::llama::model::{LlamaError, Model};
@@ -19,6 +25,10 @@ use crate::score::prefix_tree::{Sequence, Tree, common};
 pub const MAX_CHOICES: usize = 32;
 /// Items that are tokenised and sorted together.
 const WINDOW: usize = 1024;
+/// Tokens that a group must begin with like the one before to go on from it; fewer are decoded again as soon as kept.
+const LEAST_SHARED: usize = 16;
+/// Most groups of a section: what an interruption may have to decode again, against a common beginning decoded for each.
+const GROUPS: usize = 16;
 
 /// Items in their order, as sequences.
 struct Prepared<'a> {
@@ -29,35 +39,66 @@ struct Prepared<'a> {
     size: (usize, usize),
 }
 
-/// Scores items of which `longest` tokens are decoded at the most, and tells each. What cannot be scored is a
-/// [`ItemScore::Failed`]; only llama.cpp's errors and those of `told` end the trial.
+/// Scores items of which `longest` tokens are decoded at the most, and tells each but for those that are `known` by their
+/// index. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors and those of `told` end the trial.
 pub fn score_items<E: From<LlamaError>>(
     model: &Model,
     branches: &mut Branches<'_>,
-    items: &[ChoiceItem],
+    (items, known): (&[ChoiceItem], &BTreeSet<u64>),
     scoring: ChoiceScoring,
     longest: usize,
     told: &mut dyn FnMut(&ChoiceItem, ItemScore) -> Result<(), E>,
 ) -> Result<(), E> {
-    for window in items.chunks(WINDOW) {
+    let is_known = |item: &ChoiceItem| known.contains(&item.index);
+    for window in items.chunks(WINDOW).filter(|window| !window.iter().all(is_known)) {
         let mut prepared = Vec::with_capacity(window.len());
         for item in window {
             match prepare(model, item, scoring, longest)? {
                 Ok(one) => prepared.push(one),
+                Err(_) if is_known(item) => {}
                 Err(reason) => told(item, ItemScore::Failed { reason })?,
             }
         }
         prepared.sort_by(|a, b| a.first().cmp(b.first()));
-        let mut left = prepared.as_slice();
-        while !left.is_empty() {
-            let (group, rest) = left.split_at(group(left, branches.kept(), branches.room()));
-            for (one, sums) in group.iter().zip(score_group(branches, group)?) {
-                told(one.item, one.score(scoring, &sums))?;
+        for section in sections(&prepared, branches.room()) {
+            if section.iter().copied().flatten().all(|one| is_known(one.item)) {
+                continue;
             }
-            left = rest;
+            branches.clear();
+            for group in section {
+                for (one, sums) in group.iter().zip(score_group(branches, group)?) {
+                    if !is_known(one.item) {
+                        told(one.item, one.score(scoring, &sums))?;
+                    }
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// Items as groups that are decoded together, and those as sections.
+fn sections<'a>(items: &'a [Prepared<'a>], room: Room) -> Vec<Vec<&'a [Prepared<'a>]>> {
+    let mut sections: Vec<Vec<&[Prepared<'_>]>> = Vec::new();
+    let mut kept: &[Token] = &[];
+    let mut left = items;
+    while let Some(next) = left.first() {
+        let open = sections.last_mut().filter(|section| {
+            section.len() < GROUPS && common(kept, next.first()) >= LEAST_SHARED && !next.is_beyond(room)
+        });
+        kept = if open.is_some() { kept } else { &[] };
+        let (group, rest) = left.split_at(group(left, kept, room));
+        match open {
+            Some(section) => section.push(group),
+            None => sections.push(vec![group]),
+        }
+        // What was decoded choice by choice is not gone on from.
+        let is_tree = !group.iter().any(|item| item.is_beyond(room));
+        let paths = group.iter().filter(|_| is_tree).flat_map(|item| &item.sequences).map(Sequence::path);
+        kept = paths.max().unwrap_or(&[]);
+        left = rest;
+    }
+    sections
 }
 
 /// How many items one tree takes, of which `kept` is decoded already; at least one.
@@ -82,8 +123,7 @@ fn score_group(
 ) -> Result<Vec<Vec<Option<Likelihood>>>, LlamaError> {
     let sequences: Vec<&Sequence> = group.iter().flat_map(|item| &item.sequences).collect();
     let room = branches.room();
-    let too_large = group.iter().any(|item| item.size.0 > room.cells || item.size.1 > room.branches);
-    let sums = if too_large {
+    let sums = if group.iter().any(|item| item.is_beyond(room)) {
         // A single item: its choices in turn.
         let mut sums = Vec::with_capacity(sequences.len());
         for sequence in sequences {
@@ -131,6 +171,11 @@ fn prepare<'a>(
 impl Prepared<'_> {
     fn first(&self) -> &[Token] {
         self.sequences.first().map_or(&[], Sequence::path)
+    }
+
+    /// Whether its choices do not fit into one tree.
+    fn is_beyond(&self, room: Room) -> bool {
+        self.size.0 > room.cells || self.size.1 > room.branches
     }
 
     fn score(&self, scoring: ChoiceScoring, sums: &[Option<Likelihood>]) -> ItemScore {
@@ -243,7 +288,12 @@ fn cut_left(mut sequence: Sequence, longest: usize) -> (Option<Sequence>, u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
     use super::*;
+    use crate::llama::ffi::{self, ContextOptions, ModelOptions};
+    use crate::stats::SplitMix64;
 
     fn sequence(tokens: &[Token], continuation: usize) -> Sequence {
         Sequence { tokens: tokens.to_vec(), continuation }
@@ -281,5 +331,83 @@ mod tests {
         assert_eq!(taken(&[], 28, 99, 5), 2);
         assert_eq!(taken(&[], 28, 17, 9), 1);
         assert_eq!(taken(&[1, 7], 28, 17, 9), 2);
+    }
+
+    #[test]
+    fn sections_go_on_where_groups_begin_alike_and_follow_from_the_list() {
+        let item = ChoiceItem::default();
+        let shared: Vec<Token> = (0..20).collect();
+        let prepared = |last: Token, size| {
+            let tokens = shared.iter().copied().chain([last, 0]).collect::<Vec<_>>();
+            Prepared { item: &item, sequences: vec![sequence(&tokens, 1)], truncated: 0, size }
+        };
+        let room = Room { cells: 30, fresh: 25, branches: 9 };
+        let sizes = |items: &[Prepared<'_>]| -> Vec<Vec<usize>> {
+            sections(items, room)
+                .iter()
+                .map(|groups| groups.iter().map(|group| group.len()).collect())
+                .collect()
+        };
+        let alike: Vec<_> = (100..140).map(|last| prepared(last, (21, 1))).collect();
+        // The first has room for five tokens beyond what all begin with; those after it for a branch each.
+        assert_eq!(sizes(&alike), [[5, 9, 9, 9, 8]]);
+        let apart =
+            [prepared(100, (21, 1)), prepared(101, (31, 1)), prepared(102, (21, 1)), prepared(103, (21, 1))];
+        assert_eq!(sizes(&apart), [vec![1], vec![1], vec![2]]);
+        let many: Vec<_> = (100..400).map(|last| prepared(last, (21, 1))).collect();
+        let sizes = sizes(&many);
+        assert_eq!(sizes.iter().flatten().sum::<usize>(), 300);
+        assert!(sizes.iter().rev().skip(1).all(|section| section.len() == GROUPS), "{sizes:?}");
+    }
+
+    /// A list of questions of which some begin alike for long, scored but for those known.
+    fn scored(
+        model: &Model,
+        items: &[ChoiceItem],
+        known: &BTreeSet<u64>,
+        apart: bool,
+    ) -> BTreeMap<u64, ItemScore> {
+        let template = ContextOptions { n_ctx: 512, ..ContextOptions::PLAIN };
+        let mut branches = Branches::new(model, template, apart).expect("a context");
+        let mut scores = BTreeMap::new();
+        let told = &mut |item: &ChoiceItem, score| {
+            scores.insert(item.index, score);
+            Ok::<(), LlamaError>(())
+        };
+        score_items(model, &mut branches, (items, known), ChoiceScoring::LmEval, 512, told).expect("scored");
+        scores
+    }
+
+    #[test]
+    fn what_is_known_moves_no_digit_of_the_rest() {
+        ffi::init();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f16.gguf");
+        let model = Model::load(&path, &ModelOptions::default()).expect("loaded");
+        let header = "The keeper wrote each evening what the day had brought. ".repeat(4);
+        let items: Vec<ChoiceItem> = (0..60_u64)
+            .map(|index| ChoiceItem {
+                index,
+                context: match index % 3 {
+                    0 => format!("Question {index}: which light is it?\nAnswer:"),
+                    _ => format!("{header}\nQuestion {index}: what is next?\nAnswer:"),
+                },
+                delimiter: " ".to_owned(),
+                choices: ["the sea", "a lamp that burns", "nothing", "the keeper's book"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                ..ChoiceItem::default()
+            })
+            .collect();
+        let mut random = SplitMix64::new(5);
+        for apart in [false, true] {
+            let whole = scored(&model, &items, &BTreeSet::new(), apart);
+            assert_eq!(whole.len(), 60);
+            for share in [2, 8, 30, 59] {
+                let known: BTreeSet<u64> = (0..60).filter(|_| random.below(60) < share).collect();
+                let rest = scored(&model, &items, &known, apart);
+                let expected = whole.iter().filter(|(index, _)| !known.contains(index));
+                assert_eq!(rest, expected.map(|(index, score)| (*index, score.clone())).collect());
+            }
+        }
     }
 }

@@ -24,7 +24,8 @@ pub fn answer<E: From<LlamaError>>(
     let mut branches = Branches::new(model, template, work.exact)?;
     let trained = if spec.yarn { work.n_ctx } else { model.context_length() };
     let longest = work.n_ctx.min(trained) as usize;
-    choice::score_items(model, &mut branches, &work.items, work.scoring, longest, &mut told)?;
+    let items = (work.items.as_slice(), &work.known);
+    choice::score_items(model, &mut branches, items, work.scoring, longest, &mut told)?;
     Ok(Finished::Items(SuiteCost {
         wall_s: begun.elapsed().as_secs_f64(),
         decode_s: branches.context.decode_s,

@@ -5,7 +5,7 @@
 //! [`PROTOCOL`]; a parent that speaks another version ends it. Every type that both sides need
 //! is here and free of llama.cpp, so that the parent never has to enter it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub use crate::score::item::{
 };
 
 /// Version of this language. Raised whenever a line changes its meaning.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Descriptor on which the worker reads requests.
 pub const REQUEST_FD: i32 = 3;
@@ -303,6 +303,10 @@ pub struct ChoiceWork {
     pub n_ctx: u32,
     /// Items, rendered by the parent.
     pub items: Vec<ChoiceItem>,
+    /// Indices of those of them that are known already and not to be told. They are decoded again where the last digits of
+    /// others depend on it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub known: BTreeSet<u64>,
     /// By whose definition.
     #[serde(default)]
     pub scoring: ChoiceScoring,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::kill::tables;
 use crate::mutate::Dice;
-use crate::records::{losses, trials};
+use crate::records::{find, losses, trials};
 use crate::sandbox::{Outcome, Sandbox};
 
 /// How many flips of each kind of record, and the seed of their places.
@@ -155,4 +155,30 @@ fn a_damaged_record_is_told_by_every_reader() {
     sandbox.run(&["report", "out"]).ends(0);
     let variants = sandbox.read("out/variants.csv");
     assert!(variants.contains("speed: pending"), "{variants}");
+}
+
+/// Every third line of the journals of one trial is lost: those questions are asked again, and to the last digit they score as
+/// they did beside their neighbours.
+#[test]
+fn questions_asked_again_score_to_the_last_digit_as_before() {
+    let sandbox = Sandbox::new();
+    sandbox.sweep(&WHAT).ends(0);
+    let quiz = find(&sandbox.path("out"), "Q8_0", "quiz");
+    let folder = format!("out/trials/{}", quiz.id);
+    let lines = |sandbox: &Sandbox| -> Vec<String> {
+        let journals = sandbox.files(&folder).into_iter().filter(|name| name.ends_with(".jsonl"));
+        let text: String = journals.map(|name| sandbox.read(&format!("{folder}/{name}"))).collect();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let before = lines(&sandbox);
+    let journal =
+        sandbox.files(&folder).into_iter().find(|name| name.ends_with(".jsonl")).expect("a journal");
+    let kept: String =
+        before.iter().enumerate().filter(|(at, _)| at % 3 > 0).map(|(_, l)| format!("{l}\n")).collect();
+    fs::write(sandbox.path(&folder).join(journal), kept).expect("written");
+    let swept = sandbox.sweep(&WHAT).ends(0);
+    assert!(begun(&swept).iter().any(|event| event["id"] == quiz.id), "{swept:?}");
+    assert_eq!(lines(&sandbox), before);
 }

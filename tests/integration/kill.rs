@@ -48,12 +48,7 @@ fn setting(name: &str, default: u64) -> u64 {
 pub fn tables(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let exact = ["metrics.csv", "comparisons.csv", "frontier.csv"];
     let timed = ["variants.csv", "summary.csv"];
-    // Which questions are decoded together moves their log-probabilities in the last digits. Who is stopped among them goes on with
-    // other neighbours, which is seen in the measure of just that and, so far, nowhere else.
-    let read = |name: &str| {
-        let table = sandbox.read(&format!("out/{name}"));
-        table.lines().filter(|line| !line.contains(",logprob_noise_")).collect::<Vec<_>>().join("\n")
-    };
+    let read = |name: &str| sandbox.read(&format!("out/{name}"));
     let partly = |name: &str| {
         let table = Table::read(&sandbox.path("out").join(name)).without(&TIMED);
         format!("{table:?}")

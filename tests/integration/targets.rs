@@ -35,7 +35,7 @@ use bitfrontier::run::derive;
 use bitfrontier::score::base_store::{BaseStore, Element, Header, StoreChoice, StoreKind, Subject};
 use bitfrontier::score::kld_file::{KldReader, KldWriter};
 use bitfrontier::score::token_file::{self, TokenFacts};
-use bitfrontier::worker::protocol::{Reply, Request};
+use bitfrontier::worker::protocol::{PROTOCOL, Reply, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -443,7 +443,7 @@ pub fn protocol() -> Target {
         json!({"reply": "finished", "finished": "tokens", "counts": [1, 2]}),
         json!({"reply": "item", "index": 3, "id": "x", "score": {"kind": "choice", "prompt": "p", "answer": 1,
                "choices": [choice], "truncated": 0}}),
-        json!({"reply": "ready", "protocol": 3, "native": {"llama_cpp": "x", "system_info": "y", "devices": []}}),
+        json!({"reply": "ready", "protocol": PROTOCOL, "native": {"llama_cpp": "x", "system_info": "y", "devices": []}}),
         json!({"request": "load", "model": "m.gguf", "threads": 1}),
         json!({"request": "count_tokens", "model": "m.gguf", "texts": []}),
     ];

@@ -13,9 +13,11 @@ use crate::journal::record::Outcome;
 use crate::journal::writer::ItemJournal;
 use crate::plan::matrix::{TrialKind, TrialSpec};
 use crate::plan::recipe::Recipe;
-use crate::plan::suite::{Items, LoadedSuite, Scoring, picked};
+use crate::plan::suite::{ChoiceSuite, Items, LoadedSuite, Scoring, picked};
 use crate::run::derive;
-use crate::worker::protocol::{ChoiceWork, Finished, GenerateWork, Request, Status, StoreUse, SuiteCost};
+use crate::worker::protocol::{
+    ChoiceItem, ChoiceWork, Finished, GenerateWork, Request, Status, StoreUse, SuiteCost,
+};
 
 impl Executor<'_> {
     /// The missing items of a suite, in one piece; what is left of it once more after a failure.
@@ -40,11 +42,12 @@ impl Executor<'_> {
         let left = self.trials.get(index).map_or(0, |t| self.missing(t).len());
         self.started(index, planned - left as u64, planned);
         let (failures, result) = self.attempts(index, |me| {
-            let missing = me.trials.get(index).map(|t| me.missing(t)).unwrap_or_default();
-            if missing.is_empty() {
+            let Some(found) = me.trials.get(index) else { return Ok(()) };
+            let (items, asked) = (me.missing(found), me.asked_in_rounds(found));
+            if items.is_empty() {
                 return Ok(());
             }
-            let spent = me.piece(&Work { trial: &trial.spec, items: missing }, suite, recipe, path);
+            let spent = me.piece(&Work { trial: &trial.spec, items, asked }, suite, recipe, path);
             me.reread(index)?;
             let spent = spent?;
             me.tell_fallback(suite, cost.store.as_ref(), spent.store.as_ref());
@@ -140,10 +143,8 @@ impl Executor<'_> {
         let requests = match &suite.suite.scoring {
             Scoring::Choice(choice) => {
                 let Items::Choices(items) = &suite.items else { return Ok(SuiteCost::default()) };
-                let items = picked(items, &work.items);
                 let exact = choice.exact || work.trial.kind == TrialKind::Noise;
-                let (n_ctx, scoring) = (choice.ctx, choice.scoring);
-                vec![Request::Choice(ChoiceWork { n_ctx, items, scoring, exact })]
+                choice_requests(work, choice, items, exact)
             }
             Scoring::Generate(generate) => {
                 let Items::Prompts(items) = &suite.items else { return Ok(SuiteCost::default()) };
@@ -178,4 +179,20 @@ impl Executor<'_> {
         sink.close()?;
         spent
     }
+}
+
+/// What is missing of each piece, beside the rest of it: which questions are decoded together follows from the whole piece.
+fn choice_requests(work: &Work<'_>, suite: &ChoiceSuite, all: &[ChoiceItem], exact: bool) -> Vec<Request> {
+    let missing: BTreeSet<u64> = work.items.iter().copied().collect();
+    let torn = work.asked.iter().filter(|piece| piece.iter().any(|index| missing.contains(index)));
+    let request = |piece: &&[u64]| {
+        Request::Choice(ChoiceWork {
+            n_ctx: suite.ctx,
+            items: picked(all, piece),
+            known: piece.iter().copied().filter(|index| !missing.contains(index)).collect(),
+            scoring: suite.scoring,
+            exact,
+        })
+    };
+    torn.map(request).collect()
 }
