@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod fetcher;
 mod hub;
+mod noted;
 mod npm;
 mod pypi;
 mod source;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::fetch::{Cache, Source, sha256_bytes, sha256_file};
+use crate::fetch::{Cache, Source, sha256_bytes};
 use crate::gguf::{self, Described as _};
 use crate::plan::config::SweepConfig;
 use crate::plan::ladder;
@@ -33,9 +33,9 @@ impl Inputs {
                 let source: Source = name.parse()?;
                 let path = locate_model("model", &source, cache, config.fetch)?;
                 let sha256 = match gguf::open_model(&path) {
-                    Ok(model) => sha256_of(&model)?,
+                    Ok(model) => sha256_of(&model, cache)?,
                     // Its row says what is wrong with it.
-                    Err(_) => hash(&path)?,
+                    Err(_) => hash(&path, cache)?,
                 };
                 inputs.add(name.clone(), path, sha256);
             }
@@ -50,7 +50,7 @@ impl Inputs {
                         hint: Some("make it with `bitfrontier imatrix BASE --text FILE -o OUT`".to_owned()),
                     });
                 }
-                let sha256 = hash(path)?;
+                let sha256 = hash(path, cache)?;
                 inputs.add(name, path.clone(), sha256);
             }
         }
@@ -142,14 +142,14 @@ fn imatrix_of(model: &gguf::Model) -> String {
 }
 
 /// SHA-256 of a file, or of its parts' hashes for a split model.
-pub fn sha256_of(model: &gguf::Model) -> Result<String, Error> {
-    let hashes = model.paths().map(hash).collect::<Result<Vec<_>, _>>()?;
+pub fn sha256_of(model: &gguf::Model, cache: &Cache) -> Result<String, Error> {
+    let hashes = model.paths().map(|path| hash(path, cache)).collect::<Result<Vec<_>, _>>()?;
     match hashes.as_slice() {
         [one] => Ok(one.clone()),
         many => Ok(sha256_bytes(many.join("\n").as_bytes())),
     }
 }
 
-fn hash(path: &Path) -> Result<String, Error> {
-    sha256_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+fn hash(path: &Path, cache: &Cache) -> Result<String, Error> {
+    cache.sha256_of(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }

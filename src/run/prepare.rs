@@ -254,7 +254,7 @@ fn base(config: &SweepConfig, cache: &Cache) -> Result<(PathBuf, gguf::Model, Ba
     let model = open_base(&path, config.run.allow_requantize)?;
     let base = BaseModel {
         source: source.to_string(),
-        sha256: sha256_of(&model)?,
+        sha256: sha256_of(&model, cache)?,
         file_bytes: model.file_bytes(),
         weights: model.weights(),
         bpw: model.bpw().0,

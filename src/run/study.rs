@@ -97,7 +97,7 @@ impl Study {
         let model = open_base(&order.base, false)?;
         let source = source(order, &model);
         let imatrix = source.importances(order.imatrix.as_deref())?;
-        let base_sha256 = sha256_of(&model)?;
+        let base_sha256 = sha256_of(&model, cache)?;
         let text = find_text(order, cache)?;
         let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let ended = |failure| stopped(failure, &order.base);

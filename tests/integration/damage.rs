@@ -165,19 +165,20 @@ fn questions_asked_again_score_to_the_last_digit_as_before() {
     sandbox.sweep(&WHAT).ends(0);
     let quiz = find(&sandbox.path("out"), "Q8_0", "quiz");
     let folder = format!("out/trials/{}", quiz.id);
+    let journals = |sandbox: &Sandbox| -> Vec<String> {
+        let is_journal = |name: &String| Path::new(name).extension().is_some_and(|ext| ext == "jsonl");
+        sandbox.files(&folder).into_iter().filter(is_journal).map(|name| format!("{folder}/{name}")).collect()
+    };
     let lines = |sandbox: &Sandbox| -> Vec<String> {
-        let journals = sandbox.files(&folder).into_iter().filter(|name| name.ends_with(".jsonl"));
-        let text: String = journals.map(|name| sandbox.read(&format!("{folder}/{name}"))).collect();
+        let text: String = journals(sandbox).iter().map(|name| sandbox.read(name)).collect();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort_unstable();
         lines
     };
     let before = lines(&sandbox);
-    let journal =
-        sandbox.files(&folder).into_iter().find(|name| name.ends_with(".jsonl")).expect("a journal");
-    let kept: String =
-        before.iter().enumerate().filter(|(at, _)| at % 3 > 0).map(|(_, l)| format!("{l}\n")).collect();
-    fs::write(sandbox.path(&folder).join(journal), kept).expect("written");
+    let kept: Vec<&str> =
+        before.iter().enumerate().filter(|(at, _)| at % 3 > 0).map(|(_, line)| line.as_str()).collect();
+    fs::write(sandbox.path(&journals(&sandbox)[0]), kept.join("\n") + "\n").expect("written");
     let swept = sandbox.sweep(&WHAT).ends(0);
     assert!(begun(&swept).iter().any(|event| event["id"] == quiz.id), "{swept:?}");
     assert_eq!(lines(&sandbox), before);

@@ -4,6 +4,7 @@
 //! In short form here; the long form is `scripts/fuzz`, which sets the variables below and runs each test in a process
 //! of its own. Inputs that once failed are kept in `tests/fixtures/fuzz/TARGET/` and are tried first.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -262,6 +263,8 @@ fn fuzz_worker() {
     let header = bitfrontier::gguf::open_model(sandbox.path("tiny.gguf")).expect("read").first().data_offset;
     let mut dice = Dice::new(seed, "worker");
     let mut wrong = Vec::new();
+    // How many sweeps got past the parent's reader: in the rest a worker has seen the model.
+    let mut codes: BTreeMap<i32, u64> = BTreeMap::new();
     for run in 0..count {
         let changed = mutated(&mut dice, &[tiny[..header as usize].to_vec()], targets::MODEL_WORDS);
         // What is behind the header stays, so that some get as far as the worker, and half of all headers as long as it.
@@ -280,6 +283,9 @@ fn fuzz_worker() {
                 wrong.push(format!("input {run}: {} panics", args[0]));
                 continue;
             };
+            if args[0] == "sweep" {
+                *codes.entry(outcome.code.unwrap_or(-1)).or_default() += 1;
+            }
             let told = outcome.code == Some(0)
                 || outcome.stderr.starts_with("error: ") && outcome.stderr.trim_end().lines().count() == 1;
             if !told || !matches!(outcome.code, Some(0 | 3 | 6 | 8)) {
@@ -297,6 +303,9 @@ fn fuzz_worker() {
     for what in &wrong {
         println!("worker: {what}");
     }
-    println!("fuzz worker, seed {seed}: {count} runs, 0 losses, {} failures", wrong.len());
+    println!(
+        "fuzz worker, seed {seed}: {count} runs, 0 losses, {} failures, sweeps by exit code {codes:?}",
+        wrong.len()
+    );
     assert!(wrong.is_empty());
 }
