@@ -114,6 +114,8 @@ pub struct Suite {
     pub partial: String,
     /// What else a reader should know: differences from the reference scorer.
     pub note: String,
+    /// Its file, unless it came with the program: then it is a stranger's.
+    pub text: Option<SuiteText>,
     /// Where its file lies, and with it the files that it names by a relative path.
     pub folder: PathBuf,
     /// Where the questions can be had; the first that can be reached and checks out wins. Empty for texts.
@@ -413,6 +415,7 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
         capability: raw.capability,
         partial: raw.partial,
         note: raw.note,
+        text: BUILT_IN.iter().all(|(_, own)| *own != file.text).then(|| file.clone()),
         folder: Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned(),
         sources,
         parts: raw.part,

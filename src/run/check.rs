@@ -123,9 +123,10 @@ impl<'a> Checker<'a> {
     fn files(&self, suite: &Suite) -> Result<Files, Error> {
         let find = |places| data::locate(suite, places, self.cache, false);
         let files: Vec<PathBuf> = suite.questions().into_iter().map(find).collect::<Result<_, _>>()?;
-        let questions = part::read(&suite.parts, &files)?;
         let examples = Some(suite.fewshot_sources.as_slice()).filter(|places| !places.is_empty());
         let examples = examples.map(find).transpose()?;
+        data::try_strange(suite, &files, examples.as_deref())?;
+        let questions = part::read(&suite.parts, &files)?;
         let rows = examples.as_deref().map(rows::read).transpose()?;
         Ok(Files {
             questions,

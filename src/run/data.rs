@@ -3,15 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 use crate::error::Error;
 use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
 use crate::files;
 use crate::plan::error::{PlanError, nearest};
 use crate::plan::suite::{self, DataSource, Items, Resource, Suite};
+use crate::run::ending::without_result;
+use crate::worker::client::{WorkFailure, Worker};
+use crate::worker::protocol::{Request, TryWork};
 
 /// Sources that begin so name a file that comes with the program.
 const BUILT_IN: &str = "builtin:";
+/// How long a stranger's suite may take to be rendered: each template has a limit on its steps, but there may be millions of rows.
+const LONGEST_TRY: Duration = Duration::from_hours(1);
 
 /// All data files of a suite that are in the cache, or can be fetched if that was asked for.
 pub fn locate_all(suite: &Suite, cache: &Cache, fetch: bool) -> Result<Vec<PathBuf>, Error> {
@@ -37,7 +46,29 @@ pub fn items(suite: &Suite, cache: &Cache) -> Result<Items, Error> {
         .collect::<Result<_, _>>()?;
     let has_examples = !suite.fewshot_sources.is_empty();
     let examples = has_examples.then(|| locate(suite, &suite.fewshot_sources, cache, false)).transpose()?;
+    try_strange(suite, &questions, examples.as_deref())?;
     Ok(suite::load_items(suite, &questions, examples.as_deref())?)
+}
+
+/// Has a worker render the items of a suite that did not come with the program, before this process does: a template can take
+/// all memory there is.
+pub fn try_strange(suite: &Suite, questions: &[PathBuf], examples: Option<&Path>) -> Result<(), Error> {
+    let Some(text) = suite.text.clone().filter(|_| !questions.is_empty()) else { return Ok(()) };
+    let io = |source| Error::Io { path: std::env::temp_dir(), source };
+    let log = NamedTempFile::new().map_err(io)?;
+    // It takes as long as the rendering here, which is not interrupted either.
+    let interrupted = AtomicBool::new(false);
+    let (questions, examples) = (questions.to_vec(), examples.map(Path::to_owned));
+    let request = Request::TryItems(TryWork { suite: text, questions, examples });
+    let mut worker = Worker::start(log.path(), &interrupted).map_err(without_result)?;
+    match worker.ask(&request, LONGEST_TRY, &interrupted, |_| Ok(())) {
+        Ok(_) => Ok(()),
+        Err(WorkFailure::Trial { reason, .. }) => Err(Error::Refused {
+            reason: format!("suite {}: its templates take too much memory or time: {reason}", suite.name),
+            hint: Some("look at what its templates do with these data: they cannot be trusted".to_owned()),
+        }),
+        Err(failure) => Err(without_result(failure)),
+    }
 }
 
 /// What the scorer needs besides, by name.

@@ -133,7 +133,8 @@ pub fn silence(weights: u64, file_bytes: u64, request: &Request) -> Duration {
         | Request::Quantize(_)
         | Request::CountTokens(_)
         | Request::Layout(_)
-        | Request::RenderChat(_) => 0.0,
+        | Request::RenderChat(_)
+        | Request::TryItems(_) => 0.0,
     };
     let reading = file_bytes as f64 / SLOWEST_READ;
     LEAST_PATIENCE + Duration::from_secs_f64(reading + 2.0 * weights as f64 * tokens / SLOWEST_FLOPS)

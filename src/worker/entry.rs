@@ -39,6 +39,7 @@ use crate::worker::protocol::{
     SpeedWork, Status, SuiteCost, SurfaceWork, TextWork,
 };
 use crate::worker::speculation;
+use crate::worker::stranger::try_items;
 use crate::worker::texts::Texts;
 use crate::worker::throughput;
 
@@ -150,6 +151,7 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::CountTokens(work) => count_tokens(&work, loaded.as_ref(), &mut texts),
             Request::Layout(work) => lay_out(&work, &replies),
             Request::RenderChat(work) => render_chat(&work),
+            Request::TryItems(work) => Ok(try_items(&work)),
             Request::Sample(work) => with_model(loaded.as_ref(), |m, s| write_text(m, s, &work, &replies)),
             Request::Text(work) => {
                 with_model(loaded.as_ref(), |m, s| text(m, s, &work, &mut texts, &replies))

@@ -24,6 +24,14 @@ const HEADER_BYTES: u64 = 8 << 30;
 /// Memory that a chat template may take, beside some times what it renders.
 const CHAT_BYTES: u64 = 512 << 20;
 
+/// Memory that a stranger's suite may take, beside some times its data.
+const SUITE_BYTES: u64 = 2 << 30;
+
+/// Renders a stranger's suite over files of so many bytes, with bounded memory.
+pub fn for_suite<T>(data_bytes: u64, render: impl FnOnce() -> T) -> T {
+    with_at_most(SUITE_BYTES.saturating_add(data_bytes.saturating_mul(64)), render)
+}
+
 /// Runs a chat template over texts of so many bytes. It is a stranger's program, so that what it may take is bounded.
 pub fn for_template<T>(text_bytes: usize, render: impl FnOnce() -> T) -> T {
     with_at_most(CHAT_BYTES + 8 * text_bytes as u64, render)

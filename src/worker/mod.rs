@@ -13,5 +13,6 @@ pub mod memory;
 mod mend;
 pub mod protocol;
 pub mod speculation;
+mod stranger;
 pub mod texts;
 pub mod throughput;

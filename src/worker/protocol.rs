@@ -19,7 +19,7 @@ pub use crate::plan::items::ChoiceItem;
 pub use crate::plan::noise::NoiseShape;
 pub use crate::plan::speculation::Prompt;
 pub use crate::plan::speed::{SpeedGrid, SpeedKind, SpeedPoint, SpeedShape};
-pub use crate::plan::suite::ChoiceScoring;
+pub use crate::plan::suite::{ChoiceScoring, SuiteText};
 pub use crate::plan::text::{Scored, TextSuite};
 pub use crate::score::base_store::{StoreChoice, StoreKind, StoreUse};
 pub use crate::score::generate::Stop;
@@ -64,6 +64,8 @@ pub enum Request {
     Layout(LayoutWork),
     /// Render conversations with a chat template and a model's vocabulary, without loading its weights.
     RenderChat(ChatWork),
+    /// Try whether the items of a stranger's suite can be rendered.
+    TryItems(TryWork),
     /// Let the loaded model write a text.
     Sample(SampleWork),
     /// Decode prompts with the loaded model, plainly and with another that drafts.
@@ -144,6 +146,8 @@ pub enum Finished {
     },
     /// The file that was asked for is written.
     File,
+    /// What was tried did not end the worker.
+    Tried,
     /// See [`Speculated`].
     Speculate(Speculated),
     /// See [`BenchReady`].
@@ -429,6 +433,18 @@ pub struct ChatWork {
     pub conversations: PathBuf,
     /// File to write; a temporary name, renamed by the parent.
     pub output: PathBuf,
+}
+
+/// A suite of questions whose templates nobody here has seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TryWork {
+    /// Its file.
+    pub suite: SuiteText,
+    /// Its data files.
+    pub questions: Vec<PathBuf>,
+    /// The file of its examples, if they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<PathBuf>,
 }
 
 /// A text that the loaded model shall write.

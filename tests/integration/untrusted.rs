@@ -160,3 +160,19 @@ fn errors_show_strangers_words_and_no_more() {
     is_harmless(&outcome);
     outcome.tells(&["(hint: "]);
 }
+
+/// A text that doubles sixty times, in a suite of a stranger: a worker finds out, and every command that reads the suite says so.
+#[test]
+fn a_suite_that_would_take_all_memory_is_refused() {
+    let sandbox = Sandbox::new();
+    let doubling =
+        "{% set n = namespace(x='abcdefgh') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
+    let greedy = QUIZ.replace("doc_to_text = \"", &format!("doc_to_text = \"{doubling}"));
+    assert_ne!(greedy, QUIZ);
+    sandbox.write("quiz.toml", greedy);
+    let sweep = sweep_args(&["--recipes", "Q8_0", "--suites", "quiz.toml"]);
+    for args in [&sweep[..], &["eval", "tiny.gguf", "quiz.toml"], &["suites", "check", "quiz.toml"]] {
+        let told = ["error: suite quiz: its templates take too much memory or time: ", "(hint: "];
+        assert_eq!(sandbox.run(args).ends(3).tells(&told).stderr.trim_end().lines().count(), 1);
+    }
+}
