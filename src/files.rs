@@ -60,6 +60,11 @@ fn host() -> u32 {
     })
 }
 
+/// A text as part of a file's name: what is neither a letter or digit of ASCII nor `-`, `_` or `.` becomes `_`.
+pub fn plain_name(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;

@@ -21,6 +21,7 @@ use self::alone::Alone;
 use self::rounds::Rounds;
 use self::sink::Sink;
 use crate::error::Error;
+use crate::files;
 use crate::journal::reader::{JournalError, TrialData};
 use crate::journal::record::Manifest;
 use crate::journal::writer::writer_name;
@@ -420,11 +421,7 @@ impl<'a> Executor<'a> {
     fn log(&self, name: &str) -> Result<PathBuf, Error> {
         let folder = self.folder.join("logs");
         fs::create_dir_all(&folder).map_err(|source| JournalError::Write { path: folder.clone(), source })?;
-        let name: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' })
-            .collect();
-        Ok(folder.join(format!("{name}.log")))
+        Ok(folder.join(format!("{}.log", files::plain_name(name))))
     }
 
     /// What a failure means: a status for the trial, or the end of the sweep.

@@ -281,12 +281,7 @@ fn task(question: &Question, suite: &GenerateSuite, item: GenerateItem) -> Resul
 
 /// The name of the file of answers: one for each endpoint, model and suite.
 fn file_name(question: &Question, suite: &Suite) -> String {
-    let plain = |text: &str| -> String {
-        text.chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
-            .take(80)
-            .collect()
-    };
+    let plain = |text: &str| files::plain_name(text).chars().take(80).collect::<String>();
     let asker = &question.asker;
     let id = fingerprint::of(&json!([asker.endpoint.url(), asker.model, suite.name, suite.version]));
     format!("{}.{}.{}.jsonl", plain(&asker.model), plain(&suite.name), id.get(..8).unwrap_or(&id))

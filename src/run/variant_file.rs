@@ -23,12 +23,7 @@ const MARGIN: u64 = 64 << 20;
 
 /// Where a variant's file lies, or will.
 pub fn path(cache: &Cache, plan: &FilePlan) -> PathBuf {
-    let name: String = plan
-        .weights
-        .name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
-        .collect();
+    let name = files::plain_name(&plan.weights.name);
     cache.variants().join(format!("{name}-{}.gguf", plan.key))
 }
 

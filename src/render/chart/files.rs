@@ -122,7 +122,7 @@ fn foreign_note(report: &Report, figure: &Figure) -> Option<String> {
 /// A file name that is not taken yet: a suite may be called `kld`, and two may differ only in letters that a file name
 /// cannot have.
 fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let plain = file_name(name);
+    let plain = files::plain_name(name);
     let mut free = plain.clone();
     let mut number = 1;
     while !taken.insert(free.clone()) {
@@ -141,8 +141,4 @@ fn appear(folder: &Path, name: &str, kind: &str, bytes: &[u8]) -> Result<PathBuf
         let _ = fs::remove_file(&temporary);
     }
     done.map(|()| path.clone()).map_err(|source| ChartError::Write { path, source })
-}
-
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
