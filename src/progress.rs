@@ -333,9 +333,10 @@ fn worded(event: &Event, clock: &Clock) -> Option<String> {
 /// What a trial came to, beside the base's.
 fn number(learnt: &Learnt) -> String {
     // Four digits that count.
-    let digits = |value: f64| {
-        let places = 3.0 - value.abs().max(1e-3).log10().floor();
-        format!("{value:.*}", places.clamp(0.0, 6.0) as usize)
+    let digits = |value: f64| match value.abs() {
+        0.0 => "0".to_owned(),
+        small if small < 1e-4 => format!("{value:.3e}"),
+        size => format!("{value:.*}", (3.0 - size.max(1e-3).log10().floor()).clamp(0.0, 6.0) as usize),
     };
     let base = learnt.base.map_or(String::new(), |base| format!(" (base {})", digits(base)));
     format!("{} {}{base}", learnt.metric, digits(learnt.value))
@@ -478,10 +479,14 @@ mod tests {
             told("acc", 0.61234, Some(0.65)),
             told("ppl", 23.456, Some(22.0)),
             told("tg128_tps", 5717.04, None),
-            told("kld_mean", 0.0, None),
+            told("kld_mean", 4.1234e-7, Some(0.0)),
         ];
-        let expected =
-            ["acc 0.6123 (base 0.6500)", "ppl 23.46 (base 22.00)", "tg128_tps 5717", "kld_mean 0.000000"];
+        let expected = [
+            "acc 0.6123 (base 0.6500)",
+            "ppl 23.46 (base 22.00)",
+            "tg128_tps 5717",
+            "kld_mean 4.123e-7 (base 0)",
+        ];
         for (shown, expected) in shown.iter().zip(expected) {
             assert_eq!(*shown, format!("[3/9] Q4_0 piqa: done, {expected}"));
         }
