@@ -78,6 +78,53 @@ fn trials_one_by_one_make_the_tables_of_a_sweep() {
     }
 }
 
+/// A sweep of what needs more than its own file: a recipe that is searched, and a variant that drafts for it.
+const PAIRED: &str = r#"base = "tiny.gguf"
+out = "out"
+threads = 1
+suites = ["quiz.toml"]
+limit = 2
+recipes = ["Q4_0", "auto@6bpw"]
+
+[imatrix]
+text = "calibration.txt"
+chunks = 4
+
+[speed]
+repetitions = 1
+
+[[speculate]]
+target = "auto@6bpw"
+draft = "Q4_0"
+lengths = [2]
+tokens = 16
+prompts = "p.jsonl"
+"#;
+
+#[test]
+fn searched_recipes_and_drafts_are_carried_out_one_by_one_too() {
+    let sandbox = Sandbox::new();
+    sandbox.write("night.toml", PAIRED);
+    sandbox.write("calibration.txt", sandbox.read("text.txt").repeat(4));
+    sandbox.write("p.jsonl", "{\"prompt\": \"It was night and\"}\n");
+    sandbox.run(&["plan", "night.toml", "--write"]).ends(0);
+    for id in stages(&sandbox, "out").iter().flatten() {
+        sandbox.run(&["run-trial", "out", id]).ends(0);
+    }
+    sandbox.run(&["report", "out"]).ends(0);
+    // What was searched for the plan is in the cache.
+    sandbox.run(&["sweep", "night.toml", "--out", "whole", "--quiet"]).ends(0);
+    assert_eq!(losses(&sandbox.path("out")), Vec::<String>::new());
+    assert_eq!(tables(&sandbox, "out"), tables(&sandbox, "whole"));
+    let pair = |out: &str| {
+        let table = Table::read(&sandbox.path(out).join("speculation.csv"));
+        ["target", "draft", "length", "tokens", "drafted", "accepted", "status"]
+            .map(|name| table.cell(&[("draft", "Q4_0")], name).to_owned())
+    };
+    assert_eq!(pair("out"), pair("whole"));
+    assert_eq!(pair("out")[6], "done");
+}
+
 fn steps_wait_for_their_files(planned: &Value, stages: &[Vec<String>]) {
     let steps = planned["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), stages.iter().flatten().count());
