@@ -101,6 +101,7 @@ fn done(kind: TrialKind, variant: &str, suite: &str, items: Vec<ItemRecord>) -> 
         outcome: None,
         items,
         looks: Vec::new(),
+        goals: Vec::new(),
         node: None,
         stopped: None,
         damaged: Damage::default(),

@@ -1,8 +1,9 @@
 //! Checksums of large files, noted in the cache: a base of 50 GB that is hashed anew by every task of a cluster would be read
 //! over its network as often. A note holds as long as the file's size, inode and times are what they were; the time of the last
-//! change (`ctime`) moves with every write and cannot be set back.
+//! change (`ctime`) moves with every write and cannot be set back, where the file system keeps one. Files are opened to be asked:
+//! of a name alone a network's file system may tell what was true a minute ago.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,15 @@ impl Cache {
         hash: &dyn Fn(&Path) -> io::Result<String>,
     ) -> io::Result<String> {
         let path = fs::canonicalize(path)?;
-        let before = fs::metadata(&path)?;
+        let ask = || File::open(&path).and_then(|file| file.metadata());
+        let before = ask()?;
         let (note, state) = (self.note(&path), state(&path, &before));
         if let Some(sha256) = fs::read_to_string(&note).ok().and_then(|text| read(&text, &state)) {
             return Ok(sha256);
         }
         let sha256 = hash(&path)?;
         let is_settled = now.duration_since(changed(&before)).is_ok_and(|age| age >= SETTLED);
-        if is_settled && fs::metadata(&path).is_ok_and(|after| self::state(&path, &after) == state) {
+        if is_settled && ask().is_ok_and(|after| self::state(&path, &after) == state) {
             // Without it the next one hashes again.
             let _ = files::replace(&note, written(&state, &sha256).as_bytes());
         }
@@ -106,7 +108,7 @@ mod tests {
         let modified = fs::metadata(&path).and_then(|about| about.modified()).expect("asked");
         std::thread::sleep(Duration::from_millis(20));
         fs::write(&path, b"two").expect("written");
-        let file = fs::File::options().write(true).open(&path).expect("open");
+        let file = File::options().write(true).open(&path).expect("open");
         file.set_modified(modified).expect("set");
         assert_eq!((ask(9), hashed.get()), (sha256_bytes(b"two"), 3));
         // A note with a flipped bit, wherever it is, is none.

@@ -133,6 +133,8 @@ pub struct TrialData {
     pub items: Vec<ItemRecord>,
     /// Items there were at each look of a sweep that goes on in rounds.
     pub looks: Vec<u64>,
+    /// How far each round after the first was to go.
+    pub goals: Vec<u64>,
     /// Why it was stopped before its last item.
     pub stopped: Option<Stopped>,
     /// The node that carried it out last, where trials are spread over several.
@@ -209,13 +211,14 @@ pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalE
         outcome: None,
         items,
         looks: Vec::new(),
+        goals: Vec::new(),
         stopped: None,
         node: None,
         damaged: Damage { lines, file: read.is_err() },
     };
     let Ok(Some(file)) = read else { return Ok(fresh) };
-    let TrialFile { status, reason, failures, outcome, looks, stopped, node, .. } = file;
-    Ok(TrialData { status, reason, failures, outcome, looks, stopped, node, ..fresh })
+    let TrialFile { status, reason, failures, outcome, looks, goals, stopped, node, .. } = file;
+    Ok(TrialData { status, reason, failures, outcome, looks, goals, stopped, node, ..fresh })
 }
 
 impl TrialData {
@@ -229,6 +232,7 @@ impl TrialData {
             failures: self.failures,
             outcome: self.outcome.clone(),
             looks: self.looks.clone(),
+            goals: self.goals.clone(),
             stopped: self.stopped,
             node: self.node.clone(),
         }
@@ -409,6 +413,7 @@ mod tests {
             failures: 2,
             outcome: None,
             looks: vec![64, 90],
+            goals: vec![90, 120],
             stopped: Some(Stopped { rule: StopRule::Equal, look: 2 }),
             node: Some("n2".to_owned()),
         };

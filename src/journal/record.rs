@@ -192,6 +192,9 @@ pub struct TrialFile {
     /// Items there were at each look of a sweep that goes on in rounds: the first so many in the suite's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub looks: Vec<u64>,
+    /// How far each round after the first was to go: which questions were asked for together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<u64>,
     /// Why it was stopped before its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,

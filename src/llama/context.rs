@@ -65,7 +65,13 @@ impl<'model> Context<'model> {
 
     /// Forgets all sequences.
     pub fn clear(&mut self) {
-        self.handle.clear();
+        self.handle.clear(false);
+    }
+
+    /// The same, and what their cells held is gone. Attention reads cells that nobody has any more and multiplies them by
+    /// nothing, which a value that is not finite survives.
+    pub fn wipe(&mut self) {
+        self.handle.clear(true);
     }
 
     /// Forgets a sequence from a position on; false if the model's memory cannot be cut there.

@@ -661,10 +661,10 @@ impl<'model> ContextHandle<'model> {
         self.model
     }
 
-    /// Forgets all sequences.
-    pub fn clear(&mut self) {
+    /// Forgets all sequences; with `wiped` also what their cells held.
+    pub fn clear(&mut self, wiped: bool) {
         // SAFETY: the context is alive; its memory lives as long as it does.
-        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), false) };
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), wiped) };
     }
 
     /// Forgets a sequence from a position on; false if the model's memory cannot be cut there.

@@ -16,7 +16,7 @@ use crate::plan::speed::{self, SpeedGrid};
 use crate::plan::suite::{LoadedSuite, Scoring};
 use crate::plan::text::TextSuite;
 
-/// Version of the scorers. Raised whenever the same item would be scored otherwise.
+/// Version of the scorers. Raised whenever the same item would be scored otherwise, by more than rounding.
 const SCORER: u32 = 1;
 
 /// What choices decoded by themselves have in common.

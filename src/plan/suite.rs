@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,9 @@ use toml::Spanned;
 use crate::plan::capability::Capability;
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
-use crate::plan::generate::{GenerateItem, GenerateSuite, generate_items};
+use crate::plan::generate::{self, GenerateItem, GenerateSuite, generate_items};
 use crate::plan::haystack::Haystack;
-use crate::plan::items::{ChoiceItem, Data, choice_items};
+use crate::plan::items::{self, ChoiceItem, Data, choice_items};
 use crate::plan::part::{self, DataPart, Questions};
 use crate::plan::rows;
 use crate::plan::text::TextSuite;
@@ -479,6 +480,11 @@ impl Scoring {
         matches!(self, Self::Generate(generate) if generate.chat)
     }
 
+    /// Examples in front of every item.
+    pub fn fewshot(&self) -> u32 {
+        self.shots().0
+    }
+
     /// Examples in front of every item, and whether items are grouped for them.
     fn shots(&self) -> (u32, bool) {
         match self {
@@ -692,6 +698,45 @@ pub fn load_items(suite: &Suite, files: &[PathBuf], examples: Option<&Path>) -> 
         }
         Scoring::Text(_) => Ok(Items::None),
     }
+}
+
+/// Renders the items of every file and drops them: with `fewshot` examples in front, and by themselves, as
+/// `suites check` does. Rows and files that cannot be rendered stop nothing.
+///
+/// # Errors
+/// If memory does not suffice to read a file.
+pub fn try_items(
+    mut suite: Suite,
+    fewshot: u32,
+    files: &[PathBuf],
+    examples: Option<&Path>,
+) -> Result<(), PlanError> {
+    let is_memory = |error: &PlanError| matches!(error, PlanError::Read { source, .. } if source.kind() == io::ErrorKind::OutOfMemory);
+    let shown = match examples.map(rows::read).transpose() {
+        Err(error) if is_memory(&error) => return Err(error),
+        shown => shown.unwrap_or_default(),
+    };
+    let shown = examples.zip(shown.as_deref()).map(|(path, rows)| Data { path, rows });
+    let files = match part::read(&suite.parts, files) {
+        Err(error) if is_memory(&error) => return Err(error),
+        files => files.unwrap_or_default(),
+    };
+    for count in [fewshot, 0] {
+        for data in files.iter().map(Questions::data) {
+            match &mut suite.scoring {
+                Scoring::Choice(choice) => {
+                    choice.fewshot = count;
+                    drop(items::rendered(data, shown, choice));
+                }
+                Scoring::Generate(generate) => {
+                    generate.fewshot = count;
+                    drop(generate::rendered(data, shown, generate));
+                }
+                Scoring::Text(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub fn fetch_all(
 }
 
 /// The items of a suite of questions.
-pub fn items(suite: &Suite, cache: &Cache) -> Result<Items, Error> {
+pub fn items(suite: &Suite, cache: &Cache, interrupted: &AtomicBool) -> Result<Items, Error> {
     let questions: Vec<PathBuf> = suite
         .questions()
         .into_iter()
@@ -46,22 +46,29 @@ pub fn items(suite: &Suite, cache: &Cache) -> Result<Items, Error> {
         .collect::<Result<_, _>>()?;
     let has_examples = !suite.fewshot_sources.is_empty();
     let examples = has_examples.then(|| locate(suite, &suite.fewshot_sources, cache, false)).transpose()?;
-    try_strange(suite, &questions, examples.as_deref())?;
+    try_strange(suite, &questions, examples.as_deref(), interrupted)?;
     Ok(suite::load_items(suite, &questions, examples.as_deref())?)
 }
 
 /// Has a worker render the items of a suite that did not come with the program, before this process does: a template can take
 /// all memory there is.
-pub fn try_strange(suite: &Suite, questions: &[PathBuf], examples: Option<&Path>) -> Result<(), Error> {
+pub fn try_strange(
+    suite: &Suite,
+    questions: &[PathBuf],
+    examples: Option<&Path>,
+    interrupted: &AtomicBool,
+) -> Result<(), Error> {
     let Some(text) = suite.text.clone().filter(|_| !questions.is_empty()) else { return Ok(()) };
     let io = |source| Error::Io { path: std::env::temp_dir(), source };
     let log = NamedTempFile::new().map_err(io)?;
-    // It takes as long as the rendering here, which is not interrupted either.
-    let interrupted = AtomicBool::new(false);
-    let (questions, examples) = (questions.to_vec(), examples.map(Path::to_owned));
-    let request = Request::TryItems(TryWork { suite: text, questions, examples });
-    let mut worker = Worker::start(log.path(), &interrupted).map_err(without_result)?;
-    match worker.ask(&request, LONGEST_TRY, &interrupted, |_| Ok(())) {
+    let request = Request::TryItems(TryWork {
+        suite: text,
+        questions: questions.to_vec(),
+        examples: examples.map(Path::to_owned),
+        fewshot: suite.scoring.fewshot(),
+    });
+    let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
+    match worker.ask(&request, LONGEST_TRY, interrupted, |_| Ok(())) {
         Ok(_) => Ok(()),
         Err(WorkFailure::Trial { reason, .. }) => Err(Error::Refused {
             reason: format!("suite {}: its templates take too much memory or time: {reason}", suite.name),

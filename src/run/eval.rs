@@ -180,7 +180,7 @@ pub fn evaluate(
     let mut suite = asked(question)?;
     haystack::settle_for(&mut suite, &question.model, cache, interrupted)?;
     data::locate_all(&suite, cache, false)?;
-    let all = data::items(&suite, cache)?;
+    let all = data::items(&suite, cache, interrupted)?;
     let positions = question.pick.of(all.len() as u64, &suite.name)?;
     if positions.is_empty() {
         return Err(crate::plan::error::PlanError::NoItems { suite: suite.name }.into());

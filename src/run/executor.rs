@@ -33,6 +33,7 @@ use crate::run::event::Event;
 use crate::run::file_plan::FilePlan;
 use crate::run::prepare::Prepared;
 use crate::run::variant_file;
+use crate::stats::FIRST_LOOK;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{Finished, LoadSpec, Reply, Request, Status};
 
@@ -299,12 +300,15 @@ impl<'a> Executor<'a> {
         until.and_then(|until| all.get(..until)).unwrap_or(all)
     }
 
-    /// The same, piece by piece: each as far as a round has come.
+    /// The same, piece by piece: each as far as a round was to go.
     fn asked_in_rounds(&self, trial: &TrialData) -> Vec<&'a [u64]> {
+        let is_in_rounds = self.rounds.is_some() || !trial.looks.is_empty();
+        let first = Some(FIRST_LOOK).filter(|_| is_in_rounds && trial.spec.kind == TrialKind::Suite);
+        let ends: BTreeSet<u64> = first.iter().chain(&trial.looks).chain(&trial.goals).copied().collect();
         let (mut left, mut taken, mut pieces) = (self.asked_items(&trial.spec), 0, Vec::new());
-        for look in &trial.looks {
-            let until = usize::try_from(*look).unwrap_or(usize::MAX);
-            let (piece, rest) = left.split_at(until.saturating_sub(taken).min(left.len()));
+        for end in ends {
+            let end = usize::try_from(end).unwrap_or(usize::MAX);
+            let (piece, rest) = left.split_at(end.saturating_sub(taken).min(left.len()));
             pieces.push(piece);
             (left, taken) = (rest, taken + piece.len());
         }

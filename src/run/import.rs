@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::error::Error;
 use crate::fetch::Cache;
@@ -59,7 +60,9 @@ pub fn import(order: &Order, tell: &dyn Fn(&str), print: &dyn Fn(&str)) -> Resul
     let path = order.out.as_ref().map_or("the suite".to_owned(), |out| out.display().to_string());
     let suite = suite::parse(&SuiteText { path: path.clone(), text })?;
     let items = match order.data {
-        Some(_) => format!(", {} items", data::items(&suite, &Cache::from_env()?)?.len()),
+        Some(_) => {
+            format!(", {} items", data::items(&suite, &Cache::from_env()?, &AtomicBool::new(false))?.len())
+        }
         None => String::new(),
     };
     if order.out.is_some() {

@@ -171,7 +171,7 @@ pub fn prepare(
     let texts = materials.texts(&suites, &mut inspector)?;
     let suites = config.suites.iter().zip(suites).zip(texts);
     let suites = suites
-        .map(|((text, suite), corpora)| load_suite(&config, &cache, &base, text, suite, corpora))
+        .map(|((text, suite), corpora)| load_suite(&config, &cache, &base, text, suite, corpora, interrupted))
         .collect::<Result<Vec<_>, _>>()?;
     let machine = machine::look(native.devices);
     let seen = imatrix::Base {
@@ -304,9 +304,10 @@ fn load_suite(
     text: &SuiteText,
     suite: Suite,
     corpora: Vec<LoadedCorpus>,
+    interrupted: &AtomicBool,
 ) -> Result<LoadedSuite, Error> {
     let mut data_sha256: Vec<String> = corpora.iter().map(|corpus| corpus.key.clone()).collect();
-    let items = data::items(&suite, cache)?;
+    let items = data::items(&suite, cache, interrupted)?;
     let (total, planned) = if matches!(suite.scoring, Scoring::Text(_)) {
         // A text is read from its beginning, as llama-perplexity does.
         let planned: Vec<u64> = corpora.iter().flat_map(|c| c.first..c.first + c.planned).collect();

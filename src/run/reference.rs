@@ -180,7 +180,7 @@ pub fn measure(
 ) -> Result<Referenced, Error> {
     let (suite, generate) = asked(suite, &question.writing)?;
     data::locate_all(&suite, cache, false)?;
-    let Items::Prompts(all) = data::items(&suite, cache)? else { return Err(unwritten(&suite)) };
+    let Items::Prompts(all) = data::items(&suite, cache, interrupted)? else { return Err(unwritten(&suite)) };
     let items = picked(&all, &question.pick.of(all.len() as u64, &suite.name)?);
     let grader =
         grader(&generate, &data::resources(&suite, cache)?, question.unsafe_exec).map_err(|error| {

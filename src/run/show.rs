@@ -2,6 +2,7 @@
 //! reads it.
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
@@ -113,7 +114,7 @@ fn one_item(suite: &Suite, item: Option<u64>, cache: &Cache) -> Result<(Option<u
             }),
         };
     }
-    let items = match data::items(suite, cache) {
+    let items = match data::items(suite, cache, &AtomicBool::new(false)) {
         Err(Error::NotFetched { .. }) if item.is_none() => return Ok((None, None)),
         items => items?,
     };

@@ -62,6 +62,8 @@ pub struct Branches<'model> {
     most: usize,
     outputs: usize,
     apart: bool,
+    /// Whether a logit was not finite since the cells were wiped.
+    tainted: bool,
 }
 
 impl<'model> Branches<'model> {
@@ -88,6 +90,7 @@ impl<'model> Branches<'model> {
             most: (sequences as usize).saturating_sub(1),
             outputs: outputs as usize,
             apart,
+            tainted: false,
         })
     }
 
@@ -98,7 +101,11 @@ impl<'model> Branches<'model> {
 
     /// Forgets the kept path: what is scored next does not depend on anything scored before.
     pub fn clear(&mut self) {
-        self.context.clear();
+        if std::mem::take(&mut self.tainted) {
+            self.context.wipe();
+        } else {
+            self.context.clear();
+        }
         self.kept.clear();
     }
 
@@ -111,7 +118,7 @@ impl<'model> Branches<'model> {
         }
         let mut sums = Vec::with_capacity(sequences.len());
         for sequence in sequences {
-            self.context.clear();
+            self.clear();
             let tree = Tree::grow(&[sequence]);
             let mut sum = vec![NOTHING];
             self.decode(&tree.nodes.iter().map(|node| (node, KEPT..KEPT + 1)).collect::<Vec<_>>(), &mut sum)?;
@@ -183,7 +190,11 @@ impl<'model> Branches<'model> {
         fits.count().max(1)
     }
 
-    fn add(&self, piece: &[(&Node, Range<i32>)], sums: &mut [Option<Likelihood>]) -> Result<(), LlamaError> {
+    fn add(
+        &mut self,
+        piece: &[(&Node, Range<i32>)],
+        sums: &mut [Option<Likelihood>],
+    ) -> Result<(), LlamaError> {
         let rows = piece.iter().enumerate().filter(|(_, (node, _))| !node.asked.is_empty());
         let rows = rows
             .map(|(row, (node, _))| Ok((self.context.logits(row)?, node.asked.as_slice())))
@@ -196,6 +207,7 @@ impl<'model> Branches<'model> {
         for (asked, answers) in asked.zip(answers) {
             for (place, (sequence, _)) in asked.iter().enumerate() {
                 let answer = answers.as_ref().and_then(|a| a.get(place));
+                self.tainted |= answer.is_none();
                 if let Some(sum) = sums.get_mut(*sequence) {
                     *sum = sum.zip(answer).map(|(sum, (logprob, top))| Likelihood {
                         logprob: sum.logprob + logprob,

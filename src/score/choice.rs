@@ -39,15 +39,19 @@ struct Prepared<'a> {
     size: (usize, usize),
 }
 
-/// Scores items of which `longest` tokens are decoded at the most, and tells each but for those that are `known` by their
-/// index. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors and those of `told` end the trial.
+/// Who hears of each item.
+pub type Tell<'a, E> = dyn FnMut(&ChoiceItem, Option<ItemScore>) -> Result<(), E> + 'a;
+
+/// Scores items of which `longest` tokens are decoded at the most, and tells each; those that are `known` by their index
+/// without a score, where they were decoded again. What cannot be scored is a [`ItemScore::Failed`]; only llama.cpp's errors
+/// and those of `told` end the trial.
 pub fn score_items<E: From<LlamaError>>(
     model: &Model,
     branches: &mut Branches<'_>,
     (items, known): (&[ChoiceItem], &BTreeSet<u64>),
     scoring: ChoiceScoring,
     longest: usize,
-    told: &mut dyn FnMut(&ChoiceItem, ItemScore) -> Result<(), E>,
+    told: &mut Tell<'_, E>,
 ) -> Result<(), E> {
     let is_known = |item: &ChoiceItem| known.contains(&item.index);
     for window in items.chunks(WINDOW).filter(|window| !window.iter().all(is_known)) {
@@ -56,7 +60,7 @@ pub fn score_items<E: From<LlamaError>>(
             match prepare(model, item, scoring, longest)? {
                 Ok(one) => prepared.push(one),
                 Err(_) if is_known(item) => {}
-                Err(reason) => told(item, ItemScore::Failed { reason })?,
+                Err(reason) => told(item, Some(ItemScore::Failed { reason }))?,
             }
         }
         prepared.sort_by(|a, b| a.first().cmp(b.first()));
@@ -67,9 +71,7 @@ pub fn score_items<E: From<LlamaError>>(
             branches.clear();
             for group in section {
                 for (one, sums) in group.iter().zip(score_group(branches, group)?) {
-                    if !is_known(one.item) {
-                        told(one.item, one.score(scoring, &sums))?;
-                    }
+                    told(one.item, Some(one.score(scoring, &sums)).filter(|_| !is_known(one.item)))?;
                 }
             }
         }
@@ -370,8 +372,8 @@ mod tests {
         let template = ContextOptions { n_ctx: 512, ..ContextOptions::PLAIN };
         let mut branches = Branches::new(model, template, apart).expect("a context");
         let mut scores = BTreeMap::new();
-        let told = &mut |item: &ChoiceItem, score| {
-            scores.insert(item.index, score);
+        let told = &mut |item: &ChoiceItem, score: Option<ItemScore>| {
+            scores.extend(score.map(|score| (item.index, score)));
             Ok::<(), LlamaError>(())
         };
         score_items(model, &mut branches, (items, known), ChoiceScoring::LmEval, 512, told).expect("scored");

@@ -9,7 +9,7 @@ use crate::score::choice;
 use crate::score::item::ItemScore;
 use crate::worker::protocol::{ChoiceItem, ChoiceWork, Finished, LoadSpec, SuiteCost};
 
-/// Scores the items and tells each.
+/// Scores the items and tells each; those that are known already without a score, as a sign of life.
 ///
 /// # Errors
 /// llama.cpp's, and those of `told`. What is wrong with an item is its score.
@@ -18,7 +18,7 @@ pub fn answer<E: From<LlamaError>>(
     spec: &LoadSpec,
     work: &ChoiceWork,
     template: ContextOptions,
-    mut told: impl FnMut(&ChoiceItem, ItemScore) -> Result<(), E>,
+    mut told: impl FnMut(&ChoiceItem, Option<ItemScore>) -> Result<(), E>,
 ) -> Result<Finished, E> {
     let begun = Instant::now();
     let mut branches = Branches::new(model, template, work.exact)?;

@@ -151,7 +151,11 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::CountTokens(work) => count_tokens(&work, loaded.as_ref(), &mut texts),
             Request::Layout(work) => lay_out(&work, &replies),
             Request::RenderChat(work) => render_chat(&work),
-            Request::TryItems(work) => Ok(try_items(&work)),
+            Request::TryItems(work) => try_items(&work).map_err(|reason| Failure {
+                status: Status::OutOfMemory,
+                reason,
+                no_space: false,
+            }),
             Request::Sample(work) => with_model(loaded.as_ref(), |m, s| write_text(m, s, &work, &replies)),
             Request::Text(work) => {
                 with_model(loaded.as_ref(), |m, s| text(m, s, &work, &mut texts, &replies))
@@ -162,8 +166,13 @@ pub fn run(parent: u32) -> io::Result<()> {
             Request::Choice(work) => with_model(loaded.as_ref(), |m, s| {
                 set_pool(s.threads);
                 let template = template(m, s, work.n_ctx)?;
-                let told =
-                    |question: &ChoiceItem, score| item(&replies, question.index, question.id.clone(), score);
+                let told = |question: &ChoiceItem, score| {
+                    let Some(score) = score else {
+                        progress(&replies, 0, 0);
+                        return Ok(());
+                    };
+                    item(&replies, question.index, question.id.clone(), score)
+                };
                 choice::answer(m, s, &work, template, told)
             }),
             Request::Generate(work) => with_model(loaded.as_ref(), |m, s| answer(m, s, &work, &replies)),

@@ -445,6 +445,8 @@ pub struct TryWork {
     /// The file of its examples, if they have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub examples: Option<PathBuf>,
+    /// Examples in front of every item.
+    pub fewshot: u32,
 }
 
 /// A text that the loaded model shall write.

@@ -3,17 +3,20 @@
 
 use std::fs;
 
-use crate::plan::suite::{self, load_items};
+use crate::plan::suite;
 use crate::worker::memory;
 use crate::worker::protocol::{Finished, TryWork};
 
 /// Renders all items and forgets them. What is wrong with them the parent finds and tells when it renders them itself.
-pub fn try_items(work: &TryWork) -> Finished {
+///
+/// # Errors
+/// If the memory does not suffice to read the data; of what the templates take this process dies.
+pub fn try_items(work: &TryWork) -> Result<Finished, String> {
     let files = work.questions.iter().chain(&work.examples);
     let bytes = files.map(|path| fs::metadata(path).map_or(0, |about| about.len())).sum();
     memory::for_suite(bytes, || {
-        let suite = suite::parse(&work.suite).ok();
-        let _ = suite.map(|suite| load_items(&suite, &work.questions, work.examples.as_deref()));
-    });
-    Finished::Tried
+        let Ok(suite) = suite::parse(&work.suite) else { return Ok(Finished::Tried) };
+        let tried = suite::try_items(suite, work.fewshot, &work.questions, work.examples.as_deref());
+        tried.map(|()| Finished::Tried).map_err(|error| error.to_string())
+    })
 }

@@ -65,7 +65,7 @@ impl Rounds {
 impl Executor<'_> {
     /// Round after round, until every answer is known, every item done, or the time is up.
     pub(super) fn run_rounds(&mut self) -> Result<(), Error> {
-        self.first_round();
+        self.first_round()?;
         loop {
             for file in &self.prepared.files {
                 let due = self.trials_of(&self.variants_of(file)).into_iter().filter(|i| self.is_due(*i));
@@ -91,7 +91,7 @@ impl Executor<'_> {
             for file in &self.prepared.files {
                 self.release_early(file)?;
             }
-            if !self.next_round(&known) {
+            if !self.next_round(&known)? {
                 if self.in_rounds().iter().any(|i| self.is_open(*i)) {
                     self.note(
                         "what is left of the budget is too little for another item; the same command goes on"
@@ -125,6 +125,10 @@ impl Executor<'_> {
             let was_stopped = |trial: &&mut TrialData| trial.stopped.is_some() && trial.stopped != stands;
             if let Some(trial) = self.trials.get_mut(index).filter(was_stopped) {
                 trial.stopped = stands;
+                if stands.is_none() {
+                    // It catches up with the others.
+                    trial.goals.clear();
+                }
                 let status = if stands.is_some() { Status::Done } else { Status::Pending };
                 self.set(index, status, "", 0, None)?;
             }
@@ -170,29 +174,50 @@ impl Executor<'_> {
         (0..self.trials.len()).filter(|i| self.trials.get(*i).is_some_and(is_ours)).collect()
     }
 
-    /// Where trials go to at first: to where an earlier invocation left them, and at least to the first look.
-    fn first_round(&mut self) {
+    /// Where trials go to at first: to where an earlier invocation wanted them, and at least to the first look; those that
+    /// are new to where the others are.
+    fn first_round(&mut self) -> Result<(), Error> {
         let mut furthest: BTreeMap<String, u64> = BTreeMap::new();
         for trial in self.in_rounds().into_iter().filter_map(|i| self.trials.get(i)) {
-            let items = trial.looks.last().copied().unwrap_or(0).max(FIRST_LOOK);
+            let items = trial.looks.last().max(trial.goals.last()).copied().unwrap_or(0).max(FIRST_LOOK);
             let suite = furthest.entry(trial.spec.suite.clone()).or_default();
             *suite = items.max(*suite);
         }
-        self.aim(&furthest, &|_| true);
+        self.aim(&furthest, &|trial| trial.goals.is_empty())
     }
 
-    /// Sets how far trials go, by suite; those that `moves` leaves out stay where they are.
-    fn aim(&mut self, furthest: &BTreeMap<String, u64>, moves: &dyn Fn(&TrialData) -> bool) {
+    /// Sets how far trials go, by suite; those that `moves` leaves out stay where they are. It is written down, so that a
+    /// round that is interrupted ends as it would have.
+    fn aim(
+        &mut self,
+        furthest: &BTreeMap<String, u64>,
+        moves: &dyn Fn(&TrialData) -> bool,
+    ) -> Result<(), Error> {
         let mut until = BTreeMap::new();
-        for trial in self.in_rounds().into_iter().filter_map(|i| self.trials.get(i)) {
+        for index in self.in_rounds() {
+            let Some(trial) = self.trials.get(index) else { continue };
             let all = self.planned_items(&trial.spec).len();
             let goal = furthest.get(&trial.spec.suite).copied().filter(|_| moves(trial));
-            let goal = goal.or(trial.looks.last().copied()).unwrap_or(FIRST_LOOK);
+            let goal = goal.or(trial.looks.last().max(trial.goals.last()).copied()).unwrap_or(FIRST_LOOK);
             until.insert(trial.spec.id.clone(), usize::try_from(goal).unwrap_or(all).min(all));
+            self.remember(index, goal)?;
         }
         if let Some(rounds) = &mut self.rounds {
             rounds.until = until;
         }
+        Ok(())
+    }
+
+    /// Writes a goal down, but that of the first round, which is always the same.
+    fn remember(&mut self, index: usize, goal: u64) -> Result<(), Error> {
+        let is_new = |trial: &&mut TrialData| {
+            let is_first = trial.looks.is_empty() && goal <= FIRST_LOOK;
+            !is_first && trial.goals.last() != Some(&goal) && trial.status != Status::Done
+        };
+        let Some(trial) = self.trials.get_mut(index).filter(is_new) else { return Ok(()) };
+        trial.goals.push(goal);
+        let (status, reason) = (trial.status, trial.reason.clone());
+        self.set(index, status, &reason, 0, None)
     }
 
     /// Writes down how many items each open trial has come to. All have as many looks; those that were left behind, by an
@@ -265,7 +290,7 @@ impl Executor<'_> {
     }
 
     /// How far trials go next. Whether any does.
-    fn next_round(&mut self, known: &Known) -> bool {
+    fn next_round(&mut self, known: &Known) -> Result<bool, Error> {
         let open: Vec<&TrialData> = self
             .in_rounds()
             .into_iter()
@@ -281,7 +306,7 @@ impl Executor<'_> {
             })
             .collect();
         if efforts.is_empty() {
-            return false;
+            return Ok(false);
         }
         // Base and variants share what is left of the time.
         let variants: BTreeSet<&str> = open.iter().map(|t| t.spec.variant.as_str()).collect();
@@ -295,8 +320,8 @@ impl Executor<'_> {
         self.aim(&furthest, &|trial| {
             let is_base = trial.spec.variant == Recipe::base().variant();
             trial.stopped.is_none() && (is_base || !decides || telling(&trial.spec.suite))
-        });
-        self.in_rounds().into_iter().any(|index| self.is_due(index))
+        })?;
+        Ok(self.in_rounds().into_iter().any(|index| self.is_due(index)))
     }
 
     /// What more items of a suite are worth and take; nothing where no trial has any left.
