@@ -21,7 +21,7 @@ def recorded():
         if trial["kind"] != "suite" or not folder.exists():
             continue
         lines = [json.loads(line[9:]) for journal in sorted(folder.glob("items-*.jsonl"))
-                 for line in journal.read_text().splitlines() if len(line) > 9]
+                 for line in journal.read_text(encoding="utf-8").split("\n") if len(line) > 9]
         cost = json.loads((folder / "trial.json").read_text()).get("outcome") or {}
         timed = len(lines) - cost.get("items_cached", 0)
         seconds = cost.get("wall_s", 0.0) / timed if timed > 0 else 0.0
@@ -35,9 +35,7 @@ def found(items, variant, item):
     called = items.get((variant, item["id"], item["index"]), [])
     alike = [one for one in called if one[0]["score"].get("prompt") == item.get("context")] if len(called) > 1 else called
     if len(alike) != 1:
-        # A worker that ends without a word would be waited for.
-        print(f"{len(alike)} recorded items are {variant} {item['id']} {item['index']}", file=sys.stderr, flush=True)
-        os._exit(1)
+        sys.exit(f"{len(alike)} recorded items are {variant} {item['id']} {item['index']}")
     return alike[0]
 
 
@@ -55,8 +53,9 @@ def main():
         os.close(request_reader)
         os.close(reply_writer)
         to_real, from_real = os.fdopen(request_writer, "wb"), os.fdopen(reply_reader, "rb")
-        serve(requests, replies, to_real, from_real)
-        to_real.close()
+        # The real worker ends when nobody asks it any more, whatever this one ends by.
+        with to_real:
+            serve(requests, replies, to_real, from_real)
 
 
 def serve(requests, replies, to_real, from_real):
@@ -72,9 +71,11 @@ def serve(requests, replies, to_real, from_real):
         if request["request"] == "load":
             if items is None:
                 variants, items = recorded()
-            # A variant's file is called after its recipe.
-            name = Path(request["model"]).name
+            # A variant's file is called after its recipe; the name that a process holds it by begins with a dot.
+            name = Path(request["model"]).name.lstrip(".")
             own = [v["name"] for v in variants if "/" not in v["name"] and name.startswith(f"{v['recipe']}-")]
+            if not own and name.endswith(".tmp"):
+                sys.exit(f"no variant is called after {name}")
             variant = own[0] if own else "base"
         if request["request"] in ("choice", "generate"):
             seconds = 0.0

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use bitfrontier::worker::protocol::PROTOCOL;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::records::{Trial, find, losses, trials};
@@ -345,7 +346,7 @@ fn a_fault_that_passes_is_no_failure() {
 fn a_worker_that_fails_before_the_sweep_begins() {
     for (fault, parts) in [
         ("crash_at_start", "the worker ended early with exit code 70"),
-        ("other_protocol", "the worker speaks protocol 99, this program 3"),
+        ("other_protocol", format!("the worker speaks protocol 99, this program {PROTOCOL}").as_str()),
     ] {
         let faulty = Faulty::new();
         let swept = faulty.sweep(&WHAT, &[("FAULT", fault)]).ends(3);
@@ -371,8 +372,8 @@ fn a_worker_that_cannot_be_started() {
 fn workers_that_crash_at_every_start_fail_every_trial() {
     let faulty = Faulty::new();
     let out = faulty.sandbox.path("out");
-    // The first worker is the one that inspects the base.
-    let all = [("FAULT", "crash_at_start"), ("FROM", "2")];
+    // The first worker is the one that inspects the base, the second tries the quiz's templates.
+    let all = [("FAULT", "crash_at_start"), ("FROM", "3")];
     faulty.sweep(&WHAT, &all).ends(8).tells(&["9 of 10 trials failed"]);
     let status = |variant, what| find(&out, variant, what).status;
     assert_eq!(status("base", "quantize"), "done", "the base needs no making");
