@@ -67,8 +67,12 @@ pub fn try_strange(
         examples: examples.map(Path::to_owned),
         fewshot: suite.scoring.fewshot(),
     });
-    let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
-    match worker.ask(&request, LONGEST_TRY, interrupted, |_| Ok(())) {
+    let attempt = || {
+        let mut worker = Worker::start(log.path(), interrupted)?;
+        worker.ask(&request, LONGEST_TRY, interrupted, |_| Ok(()))
+    };
+    // Whatever else may end a worker, it hardly does twice.
+    match attempt().or_else(|_| attempt()) {
         Ok(_) => Ok(()),
         Err(WorkFailure::Trial { reason, .. }) => Err(Error::Refused {
             reason: format!("suite {}: its templates take too much memory or time: {reason}", suite.name),
