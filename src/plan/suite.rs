@@ -711,16 +711,9 @@ pub fn try_items(
     files: &[PathBuf],
     examples: Option<&Path>,
 ) -> Result<(), PlanError> {
-    let is_memory = |error: &PlanError| matches!(error, PlanError::Read { source, .. } if source.kind() == io::ErrorKind::OutOfMemory);
-    let shown = match examples.map(rows::read).transpose() {
-        Err(error) if is_memory(&error) => return Err(error),
-        shown => shown.unwrap_or_default(),
-    };
+    let shown = or_nothing(examples.map(rows::read).transpose())?;
     let shown = examples.zip(shown.as_deref()).map(|(path, rows)| Data { path, rows });
-    let files = match part::read(&suite.parts, files) {
-        Err(error) if is_memory(&error) => return Err(error),
-        files => files.unwrap_or_default(),
-    };
+    let files = or_nothing(part::read(&suite.parts, files))?;
     for count in [fewshot, 0] {
         for data in files.iter().map(Questions::data) {
             match &mut suite.scoring {
@@ -737,6 +730,16 @@ pub fn try_items(
         }
     }
     Ok(())
+}
+
+/// What was read, and nothing where it cannot be; but that memory does not suffice is an error.
+fn or_nothing<T: Default>(read: Result<T, PlanError>) -> Result<T, PlanError> {
+    match read {
+        Err(PlanError::Read { path, source }) if source.kind() == io::ErrorKind::OutOfMemory => {
+            Err(PlanError::Read { path, source })
+        }
+        read => Ok(read.unwrap_or_default()),
+    }
 }
 
 #[cfg(test)]

@@ -39,20 +39,28 @@ pub fn fetch_all(
 
 /// The items of a suite of questions.
 pub fn items(suite: &Suite, cache: &Cache, interrupted: &AtomicBool) -> Result<Items, Error> {
-    let questions: Vec<PathBuf> = suite
-        .questions()
-        .into_iter()
-        .map(|places| locate(suite, places, cache, false))
-        .collect::<Result<_, _>>()?;
-    let has_examples = !suite.fewshot_sources.is_empty();
-    let examples = has_examples.then(|| locate(suite, &suite.fewshot_sources, cache, false)).transpose()?;
-    try_strange(suite, &questions, examples.as_deref(), interrupted)?;
+    let (questions, examples) = question_files(suite, cache, interrupted)?;
     Ok(suite::load_items(suite, &questions, examples.as_deref())?)
+}
+
+/// Where a suite's questions lie, and its examples if they have a file of their own. They can be rendered: of a suite that did
+/// not come with the program a worker has tried it.
+pub fn question_files(
+    suite: &Suite,
+    cache: &Cache,
+    interrupted: &AtomicBool,
+) -> Result<(Vec<PathBuf>, Option<PathBuf>), Error> {
+    let find = |places| locate(suite, places, cache, false);
+    let questions: Vec<PathBuf> = suite.questions().into_iter().map(find).collect::<Result<_, _>>()?;
+    let examples = Some(suite.fewshot_sources.as_slice()).filter(|places| !places.is_empty());
+    let examples = examples.map(find).transpose()?;
+    try_strange(suite, &questions, examples.as_deref(), interrupted)?;
+    Ok((questions, examples))
 }
 
 /// Has a worker render the items of a suite that did not come with the program, before this process does: a template can take
 /// all memory there is.
-pub fn try_strange(
+fn try_strange(
     suite: &Suite,
     questions: &[PathBuf],
     examples: Option<&Path>,

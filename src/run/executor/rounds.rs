@@ -179,9 +179,8 @@ impl Executor<'_> {
     fn first_round(&mut self) -> Result<(), Error> {
         let mut furthest: BTreeMap<String, u64> = BTreeMap::new();
         for trial in self.in_rounds().into_iter().filter_map(|i| self.trials.get(i)) {
-            let items = trial.looks.last().max(trial.goals.last()).copied().unwrap_or(0).max(FIRST_LOOK);
             let suite = furthest.entry(trial.spec.suite.clone()).or_default();
-            *suite = items.max(*suite);
+            *suite = wanted(trial).max(*suite);
         }
         self.aim(&furthest, &|trial| trial.goals.is_empty())
     }
@@ -198,7 +197,7 @@ impl Executor<'_> {
             let Some(trial) = self.trials.get(index) else { continue };
             let all = self.planned_items(&trial.spec).len();
             let goal = furthest.get(&trial.spec.suite).copied().filter(|_| moves(trial));
-            let goal = goal.or(trial.looks.last().max(trial.goals.last()).copied()).unwrap_or(FIRST_LOOK);
+            let goal = goal.unwrap_or_else(|| wanted(trial));
             until.insert(trial.spec.id.clone(), usize::try_from(goal).unwrap_or(all).min(all));
             self.remember(index, goal)?;
         }
@@ -391,4 +390,9 @@ impl Executor<'_> {
         let told = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
         format!("look {round}, {done} of {all} items{told}")
     }
+}
+
+/// How far a trial has been wanted to go, at least to the first look.
+fn wanted(trial: &TrialData) -> u64 {
+    trial.looks.last().max(trial.goals.last()).copied().unwrap_or(0).max(FIRST_LOOK)
 }
