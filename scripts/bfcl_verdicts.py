@@ -272,6 +272,11 @@ def in_source(calls, tools, language):
             for name, given in calls]
 
 
+def rows_of(path):
+    """A file of one JSON text a line. (splitlines would also end lines at U+2028, which JSON texts may hold.)"""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+
+
 def bfcl():
     """BFCL's questions with their possible answers."""
     data = importlib.resources.files("bfcl_eval") / "data"
@@ -279,9 +284,8 @@ def bfcl():
         file = f"BFCL_v4_{category}.json"
         answers = {}
         if "relevance" not in category:
-            lines = (data / "possible_answer" / file).read_text(encoding="utf-8").splitlines()
-            answers = {row["id"]: row["ground_truth"] for row in map(json.loads, lines)}
-        for entry in map(json.loads, (data / file).read_text(encoding="utf-8").splitlines()):
+            answers = {row["id"]: row["ground_truth"] for row in rows_of(data / "possible_answer" / file)}
+        for entry in rows_of(data / file):
             yield category, entry, answers.get(entry["id"])
 
 

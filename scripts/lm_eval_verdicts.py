@@ -168,7 +168,7 @@ def main():
     assert langdetect.detect(answer_texts.LANGUAGES["de"]) == "de"
     items = answer_texts.own_items()
     if args.ifeval:
-        items = [json.loads(line) for line in args.ifeval.read_text(encoding="utf-8").splitlines() if line.strip()]
+        items = [json.loads(line) for line in args.ifeval.read_text(encoding="utf-8").split("\n") if line.strip()]
     write(args.folder / "ifeval.jsonl", ifeval_rows(answer_texts.generator(args.seed), items, args.answers))
     write(args.folder / "filters.jsonl", filter_rows(answer_texts.generator(args.seed + 1), args.sums, not args.ifeval))
 
