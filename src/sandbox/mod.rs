@@ -12,6 +12,8 @@
 //! and exec, where only unsafe code could. When process 1 ends, the kernel ends whatever else lives in its namespace.
 
 pub mod error;
+#[cfg(target_os = "linux")]
+mod filter;
 pub mod guard;
 pub mod job;
 #[cfg(target_os = "linux")]

@@ -470,6 +470,44 @@ for file in ('/proc/1/mem', '/proc/1/fd/1'):
     prints(&sandbox, code, "[0, 0, 0, 0] 1\n");
 }
 
+/// Memory that no process holds would be on nobody's account, keys of the session are the user's in every namespace, and what is
+/// asked of `io_uring` passes no filter.
+#[test]
+fn sandbox_refuses_memory_of_nobody_and_the_keys_of_the_user() {
+    let Some(sandbox) = guarded() else { return };
+    let code = r"
+import ctypes, errno, os, platform
+libc = ctypes.CDLL(None, use_errno=True)
+wide = platform.machine() == 'x86_64'
+tries = {
+    'memfd': lambda: os.memfd_create('x'),
+    'shm': lambda: libc.shmget(0, 1 << 20, 0o1600),
+    'messages': lambda: libc.msgget(0, 0o1600),
+    'semaphores': lambda: libc.semget(0, 1, 0o1600),
+    'add_key': lambda: libc.syscall(248 if wide else 217, b'user', b'x', b'y', 1, -3),
+    'search of keys': lambda: libc.syscall(250 if wide else 219, 10, -3, b'user', b'x', 0),
+    'list of keys': lambda: libc.syscall(250 if wide else 219, 11, -3, ctypes.create_string_buffer(64), 64),
+    'io_uring': lambda: libc.syscall(425, 1, ctypes.create_string_buffer(120)),
+    'perf': lambda: libc.syscall(298 if wide else 241, ctypes.create_string_buffer(120), 0, -1, -1, 0),
+    'bpf': lambda: libc.syscall(321 if wide else 280, 0, ctypes.create_string_buffer(120), 120),
+    'userfaultfd': lambda: libc.syscall(323 if wide else 282, 1),
+}
+if wide:
+    tries['memfd by its other number'] = lambda: libc.syscall(0x40000000 + 319, b'x', 0)
+for name, attempt in tries.items():
+    try:
+        found = attempt()
+    except OSError as error:
+        found, told = -1, error.errno
+    else:
+        told = ctypes.get_errno()
+    if found != -1 or told not in (errno.EPERM, errno.ENOSYS):
+        print(name, found, errno.errorcode.get(told))
+print('tried', len(tries) - wide)
+";
+    prints(&sandbox, code, "tried 11\n");
+}
+
 #[test]
 fn sandbox_dies_with_whoever_asked_for_it() {
     let Some(_) = guarded() else { return };
