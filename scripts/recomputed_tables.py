@@ -57,7 +57,7 @@ class Sweep:
     def scores(self, variant, suite, metric):
         """What each item is worth, by its index, and whether each is right or wrong."""
         lines = self.items(variant, suite)
-        if lines is None:
+        if lines is None or "status" not in lines:  # A text has tokens, and no items that are worth something.
             return pd.Series(dtype=float)
         lines = lines[lines["status"] == "scored"].drop_duplicates("index").set_index("index")
         if metric in lines:
@@ -79,6 +79,16 @@ class Sweep:
         return int((parts > 0).sum())
 
 
+def clustered(values, ids):
+    """The error of a mean over items in clusters, never below that of as many that share nothing; and the clusters."""
+    n, iid = len(values), stats.sem(values) if len(values) > 1 else math.nan
+    if ids is None:
+        return iid, n
+    deviations = values - values.mean()
+    between = sum(deviations[ids == one].sum() ** 2 - (deviations[ids == one] ** 2).sum() for one in set(ids))
+    return max(iid, math.sqrt(max(0.0, iid**2 + between / n**2))), len(set(ids))
+
+
 def difference(base, own, clusters):
     """Everything a comparison tells, from the items that both have."""
     pairs = pd.concat([base, own], axis=1, keys=["b", "v"]).dropna()
@@ -88,15 +98,8 @@ def difference(base, own, clusters):
     d = (pairs["v"] - pairs["b"]).to_numpy()
     binary = pairs.isin([0.0, 1.0]).all().all()
     iid = stats.sem(d) if n > 1 else math.nan
-    groups, error = n, iid
-    if clusters:
-        ids = np.array([clusters[index] for index in pairs.index])
-        deviations = d - d.mean()
-        groups = len(set(ids))
-        between = sum(deviations[ids == one].sum() ** 2 - (deviations[ids == one] ** 2).sum() for one in set(ids))
-        error = math.sqrt(max(0.0, iid**2 + between / n**2))
-    effect = max(1.0, error / iid) if iid and iid > 0 else 1.0
-    error = iid * effect
+    error, groups = clustered(d, np.array([clusters[index] for index in pairs.index]) if clusters else None)
+    effect = error / iid if iid and iid > 0 else 1.0
     lost, won = int((d < 0).sum()), int((d > 0).sum())
     found = {"delta": d.mean(), "delta_stderr": error, "n": n}
     t_half = stats.t.ppf(0.975, groups - 1) * error if groups > 1 and error > 0 else math.nan
@@ -131,6 +134,11 @@ def compare_scores(sweep, check, suite, row, metrics):
         measured = measured.iloc[0]
         check.near("metrics.value", where, own.mean(), measured["value"])
         n = sweep.telling(row["variant"], name, metric)
+        clusters = suite.get("clusters")
+        if clusters:
+            error, _ = clustered(own.to_numpy(), np.array([clusters[index] for index in own.index]))
+            check.near("metrics.stderr", where, error, measured["stderr"])
+            n *= (stats.sem(own) / error) ** 2 if error > 0 else 1.0
         if 0 < n < 300:
             low, high = proportion_confint(own.mean() * n, n, method="wilson")
             check.near("metrics.ci_low", where, low, measured["ci_low"])
@@ -152,6 +160,63 @@ def compare_shown(check, rows, tolerance):
         word = ("equal" if -tolerance <= low and high <= tolerance else "worse" if high < 0 else
                 "better" if low > 0 else "open")
         check.same("comparisons.shown", f"{row['variant']} on {row['suite']}, {row['metric']}", word, row["shown"])
+
+
+def compare_texts(sweep, check, suite, metrics):
+    """Means over tokens, with intervals by whole chunks; of one text, several are put together in a way of their own."""
+    if suite.get("corpora"):
+        return
+    for number, variant in enumerate(sweep.variants):
+        lines = sweep.items(variant, suite["name"])
+        if lines is None or "nll" not in lines:
+            continue
+        where = f"{variant} on {suite['name']}"
+        table = metrics[(metrics["variant"] == variant) & (metrics["suite"] == suite["name"])].set_index("metric")
+        chunks = lines.groupby("index")[["nll", "nll_base", "kld"]].agg(["sum", "count"])
+        tokens = chunks[("nll", "count")].to_numpy()
+        sums = {column: chunks[(column, "sum")].to_numpy() for column in ("nll", "nll_base", "kld")}
+        found = {
+            "ppl": lambda take: math.exp(sums["nll"][take].sum() / tokens[take].sum()),
+            "ppl_ratio": lambda take: math.exp((sums["nll"][take] - sums["nll_base"][take]).sum() / tokens[take].sum()),
+            "kld_mean": lambda take: sums["kld"][take].sum() / tokens[take].sum(),
+        }
+        generator = np.random.default_rng(number)
+        takes = [generator.integers(0, len(tokens), len(tokens)) for _ in range(RESAMPLES)]
+        for metric in (metric for metric in found if metric in table.index):
+            row, value = table.loc[metric], found[metric]
+            # The items' nats have as many digits as a 32-bit float.
+            check.near(f"metrics.{metric}", where, value(slice(None)), row["value"], 1e-6)
+            if row["ci_high"] > row["ci_low"] and len(tokens) > 1:
+                low, high = np.percentile([value(take) for take in takes], [2.5, 97.5])
+                # A percentile of 2,000 draws is this far off in one of some thousand cases.
+                slack = 0.25 * (high - low)
+                check.near(f"metrics.{metric} from", where, low, row["ci_low"], slack)
+                check.near(f"metrics.{metric} to", where, high, row["ci_high"], slack)
+
+
+def compare_cliffs(sweep, check, comparisons, cliffs, variants):
+    """Suites one by one: what their comparisons say, from the fewest bits up. (Groups of suites are pooled.)"""
+    main = {suite["name"]: suite["main_metric"] for suite in sweep.manifest["suites"]}
+    base = sweep.manifest["variants"][0]["kv"]
+    plain = {v["name"]: variants.set_index("variant").loc[v["name"], "bpw"] for v in sweep.manifest["variants"][1:]
+             if v["kv"] == base}
+    for _, cliff in cliffs[cliffs["scope"] == "suite"].iterrows():
+        own = comparisons[(comparisons["suite"] == cliff["name"]) & (comparisons["metric"] == main[cliff["name"]])]
+        own = own[own["variant"].isin(plain) & own["shown"].notna()]
+        own = own.assign(bpw=own["variant"].map(plain)).sort_values("bpw", kind="stable")
+        words = list(own["shown"])
+        lowest = [word != "worse" for word in words].index(True) if set(words) - {"worse"} else len(words)
+        found = {
+            "equal": next((v for v, word in zip(own["variant"], words) if word == "equal"), math.nan),
+            "not_worse": next((v for v, word in zip(own["variant"], words) if word != "worse"), math.nan),
+            "falls": own["variant"].iloc[lowest - 1] if lowest else math.nan,
+        }
+        for column, name in found.items():
+            said = cliff[f"{column}_variant"]
+            if not (pd.isna(name) and pd.isna(said)):
+                check.same(f"cliffs.{column}", cliff["name"], name, said)
+        if len(own):
+            check.near("cliffs.detectable", cliff["name"], own["detectable"].iloc[-1], cliff["detectable"])
 
 
 def draws(matrix, generator):
@@ -177,6 +242,14 @@ def compare_frontiers(sweep, check, drawn):
         for on, (_, row) in zip(unbeaten(rows["x"], losses), rows.iterrows()):
             check.same("frontier.on_frontier", f"{row['variant']} on {axis}", on, bool(row["on_frontier"]))
         shares = np.mean([unbeaten(rows["x"], -matrix.loc[r, rows["variant"]]) for r in matrix.index], axis=0)
+        for _, row in rows.iterrows():
+            smaller = rows[rows["x"] < row["x"]].sort_values("x", kind="stable")["variant"]
+            worse = {v: (matrix[v] < matrix[row["variant"]]).mean() for v in smaller}
+            # Where a share is this near to the limit two draws may differ.
+            if not any(abs(share - 0.975) < 0.015 for share in worse.values()):
+                tied = next((v for v, share in worse.items() if share < 0.975), "")
+                said = row["tied_with"] if isinstance(row["tied_with"], str) else ""
+                check.same("frontier.tied_with", f"{row['variant']} on {axis}", tied, said)
         for share, (_, row) in zip(shares, rows.iterrows()):
             # Two draws of 2,000 differ by less than .05 in all but one of a thousand cases.
             check.near("frontier.share", f"{row['variant']} on {axis}", share, row["share"], 0.05)
@@ -184,11 +257,13 @@ def compare_frontiers(sweep, check, drawn):
 
 def main():
     sweep, check = Sweep(Path(sys.argv[1])), Check()
-    comparisons, metrics, cliffs = (sweep.table(name) for name in ("comparisons", "metrics", "cliffs"))
+    comparisons, metrics, cliffs, variants = (
+        sweep.table(name) for name in ("comparisons", "metrics", "cliffs", "variants"))
     suites = sweep.manifest["suites"]
     drawn = {}
     for number, suite in enumerate(suites):
         rows = comparisons[comparisons["suite"] == suite["name"]]
+        compare_texts(sweep, check, suite, metrics)
         for _, row in rows[~rows["metric"].isin(["ppl", "kld_mean", "answer_tokens", "cut_off", "loops"])].iterrows():
             compare_scores(sweep, check, suite, row, metrics)
         scores = {v: sweep.scores(v, suite["name"], suite["main_metric"]) for v in sweep.variants}
@@ -200,6 +275,7 @@ def main():
             drawn[suite["name"]] = pd.DataFrame(draws(matrix.to_numpy(), generator), columns=matrix.columns)
     compare_holm(check, suites, comparisons)
     compare_shown(check, comparisons, sweep.judging["tolerance"])
+    compare_cliffs(sweep, check, comparisons, cliffs, variants)
     compare_frontiers(sweep, check, drawn)
     composite = metrics[(metrics["suite"] == "composite") & (metrics["metric"] == "mean_score")]
     parts = cliffs[cliffs["scope"] == "composite"]["suites"].iloc[0].split() if len(composite) else []
