@@ -101,6 +101,14 @@ pub enum Error {
     /// The disk ran full, or cannot be written.
     #[error("{0}")]
     NoSpace(String),
+    /// A file that was asked for cannot be written.
+    #[error("{path} cannot be written: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file of the cache cannot be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -192,7 +200,7 @@ impl Error {
             Self::Base { .. } => {
                 Some("is the file whole, and of a kind that this llama.cpp knows?".to_owned())
             }
-            Self::NotFetched { command, .. } => Some(format!("{command}, or add --fetch")),
+            Self::NotFetched { command, .. } => Some(command.clone()),
             Self::DoesNotFit(_) => {
                 Some("free some space, move the cache with BITFRONTIER_CACHE, or ask for less".to_owned())
             }
@@ -221,6 +229,10 @@ impl Error {
             Self::Stopped { again } => Some(format!("to begin again: {again}")),
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
             Self::Refused { hint, .. } => hint.clone(),
+            Self::Write { source, .. } if source.kind() == ErrorKind::StorageFull => {
+                Some("free some space, or name another place".to_owned())
+            }
+            Self::Write { .. } => Some("check who may write there, or name another place".to_owned()),
             Self::Io { .. } | Self::Worker(_) => None,
         }
     }
@@ -243,7 +255,10 @@ impl Error {
                 JournalError::Write { .. } => 7,
                 _ => 3,
             },
-            Self::Render(_) | Self::NoSpace(_) | Self::Foreign(ForeignError::Write { .. }) => 7,
+            Self::Render(_)
+            | Self::NoSpace(_)
+            | Self::Write { .. }
+            | Self::Foreign(ForeignError::Write { .. }) => 7,
             Self::NotFetched { .. } | Self::Fetch(FetchError::NotMade { .. }) => 4,
             Self::Fetch(FetchError::Io { source, .. }) | Self::Io { source, .. }
                 if source.kind() == ErrorKind::StorageFull =>

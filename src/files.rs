@@ -3,11 +3,15 @@
 //! Imports nothing of the pipeline.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// How often a process that waits for its turn looks again.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -24,6 +28,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     result
+}
+
+/// Whether a file could be put there: whether its folder, or the nearest above it that is there, takes one.
+pub fn try_place(path: &Path) -> io::Result<()> {
+    let absolute = std::path::absolute(path)?;
+    let folder = absolute.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let probe = temporary(&folder.join("probe"));
+    // In a full folder the name fits and the content does not.
+    let tried = fs::write(&probe, [0; 4096]);
+    let removed = fs::remove_file(&probe);
+    tried.and(removed)
 }
 
 /// A temporary name beside `path`, of its own for each process on whatever machine, so that two that write one folder do
@@ -71,6 +86,50 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// The largest record that is read: nothing that a sweep writes comes near.
+const MOST_BYTES: u64 = 16 << 30;
+
+/// The whole of a record of a results folder, which may be a stranger's: only of a plain file. A link would lead anywhere, a
+/// pipe would never end, and neither would a device.
+pub fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open_record(path)?;
+    let mut bytes = Vec::new();
+    io::Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens such a file.
+pub fn open_record(path: &Path) -> io::Result<File> {
+    let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let opened = File::options().read(true).custom_flags(plain.bits().cast_signed()).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::LOOP.raw_os_error() => {
+            wrong("it is a link, and records are plain files")
+        }
+        _ => error,
+    })?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(wrong("it is no plain file"));
+    }
+    if about.len() > MOST_BYTES {
+        return Err(wrong("it is larger than any record"));
+    }
+    Ok(file)
+}
+
+/// What of a folder, or of these folders in it, is a link that leads out of it: to write there would be to write elsewhere.
+/// None if the folder is not there.
+pub fn leads_out(folder: &Path, within: &[&str]) -> Option<PathBuf> {
+    let home = folder.canonicalize().ok()?;
+    let is_out = |path: &Path| path.canonicalize().map_or(true, |to| !to.starts_with(&home));
+    let places = std::iter::once(folder.to_owned()).chain(within.iter().map(|inner| folder.join(inner)));
+    let entries = places.flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+    let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    entries.filter(is_link).map(|entry| entry.path()).find(|path| is_out(path))
+}
+
 /// The right to do what one process at a time should do; it ends with this value, or with the process.
 #[derive(Debug)]
 pub struct Turn(File);
@@ -87,7 +146,7 @@ impl Turn {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(Self(file))),
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(TryLockError::Error(error)) if knows_no_locks(&error) => {
                     return Ok(Some(Self(file)));
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -101,6 +160,13 @@ impl Turn {
     pub fn shared(&self) -> io::Result<File> {
         self.0.try_clone()
     }
+}
+
+/// Whether a file system has no locks: as local ones say it, and as NFS without a lock manager does.
+fn knows_no_locks(error: &io::Error) -> bool {
+    let codes = [Errno::NOLCK, Errno::NOSYS].map(Errno::raw_os_error);
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Bytes free for an ordinary user on the file system that holds `path` (or will: the nearest folder that
@@ -123,6 +189,39 @@ mod tests {
         replace(&path, b"new").expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"new");
         assert_eq!(fs::read_dir(path.parent().expect("a folder")).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn records_are_plain_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("plain"), "x").expect("written");
+        std::os::unix::fs::symlink(path("plain"), path("link")).expect("linked");
+        std::os::unix::fs::symlink("/dev/zero", path("endless")).expect("linked");
+        assert_eq!(read_record(&path("plain")).expect("read"), b"x");
+        let told = |name: &str| read_record(&path(name)).expect_err("refused").to_string();
+        assert_eq!([told("link"), told("endless")], ["it is a link, and records are plain files"; 2]);
+        assert_eq!(told(""), "it is no plain file");
+        assert_eq!(
+            read_record(Path::new("/dev/zero")).expect_err("refused").to_string(),
+            "it is no plain file"
+        );
+        assert_eq!(read_record(&path("nothing")).expect_err("refused").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn links_that_lead_out_are_found() {
+        let (folder, other) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let charts = folder.path().join("charts");
+        fs::create_dir(&charts).expect("made");
+        assert_eq!(leads_out(folder.path(), &["charts"]), None);
+        std::os::unix::fs::symlink(&charts, folder.path().join("pictures")).expect("linked");
+        assert_eq!(leads_out(folder.path(), &["charts"]), None, "it stays inside");
+        std::os::unix::fs::symlink(other.path(), charts.join("dark")).expect("linked");
+        assert_eq!(leads_out(folder.path(), &["charts"]), Some(charts.join("dark")));
+        assert_eq!(leads_out(folder.path(), &[]), None);
+        assert_eq!(leads_out(&folder.path().join("nowhere"), &["charts"]), None);
     }
 
     #[test]

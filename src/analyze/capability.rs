@@ -89,8 +89,10 @@ fn part(sheet: &Sheet, suite: &SuiteRecord, variant: &str) -> Option<Part> {
         scores::of(kind, items, &suite.main_metric)
     };
     let (base, own) = (scores(sheet.base()), scores(variant));
-    let pairs: Vec<(f64, f64)> = base.iter().filter_map(|(index, b)| Some((*b, *own.get(index)?))).collect();
-    let retained = stats::retained(&pairs, suite.chance.unwrap_or(0.0))?;
+    let pairs = base.iter().filter_map(|(index, b)| Some((*index, (*b, *own.get(index)?))));
+    let (places, pairs): (Vec<u64>, Vec<(f64, f64)>) = pairs.unzip();
+    let shared = scores::clusters(suite, places.into_iter());
+    let retained = stats::retained(&pairs, suite.chance.unwrap_or(0.0), shared.as_deref())?;
     let n = pairs.len() as f64;
     Some(Part {
         score: pairs.iter().map(|(_, v)| v).sum::<f64>() / n,

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::measure::{Measure, Measured, failed_note};
+use super::scores;
 use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemRecord, ItemScore, Picks};
 use crate::stats;
 
@@ -119,19 +120,20 @@ pub fn mass(score: &ItemScore) -> Option<f64> {
 }
 
 /// The share of probability of true choices over items; nothing where there are none of that kind.
-fn masses(items: &[&ItemRecord]) -> Option<Measured> {
+fn masses(items: &[&ItemRecord], clusters: &[u32]) -> Option<Measured> {
     let labelled =
         |item: &&ItemRecord| item.score.question().is_some_and(|question| !question.labels.is_empty());
     if !items.iter().any(labelled) {
         return None;
     }
-    let found: Vec<f64> = items.iter().filter_map(|item| mass(&item.score)).collect();
+    let found = items.iter().filter_map(|item| Some((item.index, mass(&item.score)?)));
+    let (places, found): (Vec<u64>, Vec<f64>) = found.unzip();
     let failed: Vec<String> = items
         .iter()
         .filter(|item| mass(&item.score).is_none())
         .map(|item| judge(&item.score).err().unwrap_or_default())
         .collect();
-    let measure = stats::mean(&found)
+    let measure = stats::mean_in_clusters(&found, scores::among(clusters, places.into_iter()).as_deref())
         .map(|mean| Measure::new(METRICS[0], mean.point, Some(mean.standard_error), Some(mean.interval)));
     let notes = failed_note(&failed).into_iter().collect();
     Some(Measured { measures: measure.into_iter().collect(), n: found.len() as u64, notes })
@@ -146,10 +148,10 @@ fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
 }
 
 /// lm-eval's `perplexity`: of a continuation, whatever its tokens.
-fn perplexity(items: &[&ItemRecord]) -> Option<Measure> {
-    let logprobs: Vec<f64> =
-        items.iter().filter_map(|item| only(item)).map(|c| c.logprob).filter(|p| p.is_finite()).collect();
-    let mean = stats::mean(&logprobs)?;
+fn perplexity(items: &[&ItemRecord], clusters: &[u32]) -> Option<Measure> {
+    let found = items.iter().filter_map(|item| Some((item.index, only(item)?.logprob)));
+    let (places, logprobs): (Vec<u64>, Vec<f64>) = found.filter(|(_, p)| p.is_finite()).unzip();
+    let mean = stats::mean_in_clusters(&logprobs, scores::among(clusters, places.into_iter()).as_deref())?;
     let ppl = (-mean.point).exp();
     let interval = ((-mean.interval.1).exp(), (-mean.interval.0).exp());
     Some(Measure::new("ppl", ppl, Some(ppl * mean.standard_error), Some(interval)))
@@ -178,28 +180,31 @@ pub(super) fn flipped(a: &ItemScore, b: &ItemScore, metric: &str) -> bool {
     picked(a, metric).zip(picked(b, metric)).is_some_and(|(a, b)| a != b)
 }
 
-/// The three accuracies over the items that could be scored.
-pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
-    if let Some(masses) = masses(items) {
+/// The three accuracies over the items that could be scored; `clusters` of all items of the suite, by their index.
+pub(super) fn measure(items: &[&ItemRecord], clusters: &[u32]) -> Measured {
+    if let Some(masses) = masses(items, clusters) {
         return masses;
     }
     let mut right = Vec::new();
     let mut failed = Vec::new();
     for item in items {
         match judge(&item.score) {
-            Ok(verdict) => right.push(verdict.right()),
+            Ok(verdict) => right.push((item.index, verdict.right())),
             Err(reason) => failed.push(reason),
         }
     }
-    let share = |metric: usize| right.iter().filter(|r| r.get(metric) == Some(&true)).count();
+    let shared = scores::among(clusters, right.iter().map(|(index, _)| *index));
+    let verdicts = |metric: usize| -> Vec<bool> {
+        right.iter().map(|(_, right)| right.get(metric) == Some(&true)).collect()
+    };
     let known = known(items);
     let metrics = METRICS.into_iter().enumerate().filter(|(place, _)| known.contains(place));
     let measures = metrics.filter_map(|(place, metric)| {
-        let estimate = stats::proportion(share(place), right.len())?;
+        let estimate = stats::share(&verdicts(place), shared.as_deref())?;
         Some(Measure::new(metric, estimate.point, Some(estimate.standard_error), Some(estimate.interval)))
     });
     Measured {
-        measures: measures.chain(perplexity(items)).collect(),
+        measures: measures.chain(perplexity(items, clusters)).collect(),
         n: right.len() as u64,
         notes: failed_note(&failed).into_iter().collect(),
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::loops::ends_in_a_loop;
 use super::measure::{Measure, Measured, failed_note};
+use super::scores;
 use crate::journal::record::{GeneratedAnswer, Grade, ItemRecord, ItemScore, Stop};
 use crate::stats::{self, Estimate};
 
@@ -85,18 +86,22 @@ pub(super) fn stands_for(items: &[&ItemRecord], metric: &str) -> BTreeMap<u64, f
     parts.into_iter().map(|(index, right, of)| (index, ratio + (right - ratio * of) / mean_of)).collect()
 }
 
-/// All metrics over the items that could be scored.
-pub(super) fn measure(items: &[&ItemRecord]) -> Measured {
+/// All metrics over the items that could be scored; `clusters` of all items of the suite, by their index.
+pub(super) fn measure(items: &[&ItemRecord], clusters: &[u32]) -> Measured {
     let failed: Vec<String> = items.iter().filter_map(|item| reason(item)).collect();
     let scored: Vec<&ItemRecord> = items.iter().copied().filter(|item| grades(item).is_some()).collect();
     let names = metrics(&scored);
-    let mut measures: Vec<Measure> =
-        names.iter().filter_map(|name| Some(measured(name.clone(), estimate(&scored, name)?))).collect();
+    let mut measures: Vec<Measure> = names
+        .iter()
+        .filter_map(|name| Some(measured(name.clone(), estimate(&scored, name, clusters)?)))
+        .collect();
     if names.len() > 1 && names.iter().all(|name| name.ends_with(ACCURACY)) {
-        let mean = mean_of_metrics(&scored, &names).and_then(|each| stats::mean(&each));
+        let shared = scores::among(clusters, scored.iter().map(|item| item.index));
+        let mean = mean_of_metrics(&scored, &names);
+        let mean = mean.and_then(|each| stats::mean_in_clusters(&each, shared.as_deref()));
         measures.extend(mean.map(|mean| measured(MEAN_ACC.to_owned(), mean)));
     }
-    measures.extend(signs(&scored));
+    measures.extend(signs(&scored, clusters));
     let notes = failed_note(&failed).into_iter().chain(unguarded(&scored)).collect();
     Measured { measures, n: scored.len() as u64, notes }
 }
@@ -106,13 +111,15 @@ fn measured(metric: String, estimate: Estimate) -> Measure {
 }
 
 /// Shares of whole items have the interval of a share.
-fn estimate(items: &[&ItemRecord], metric: &str) -> Option<Estimate> {
-    let parts: Vec<(f64, f64)> = items.iter().filter_map(|item| part(item, metric)).collect();
-    let whole = parts.iter().filter(|part| verdict(**part) == Some(true)).count();
-    if parts.iter().all(|part| verdict(*part).is_some()) {
-        return stats::proportion(whole, parts.len());
+fn estimate(items: &[&ItemRecord], metric: &str, clusters: &[u32]) -> Option<Estimate> {
+    let parts = items.iter().filter_map(|item| Some((item.index, part(item, metric)?)));
+    let (places, parts): (Vec<u64>, Vec<(f64, f64)>) = parts.unzip();
+    if let Some(right) = parts.iter().map(|part| verdict(*part)).collect::<Option<Vec<bool>>>() {
+        return stats::share(&right, scores::among(clusters, places.into_iter()).as_deref());
     }
-    let ratio = stats::mean(&stands_for(items, metric).into_values().collect::<Vec<_>>())?;
+    let (places, values): (Vec<u64>, Vec<f64>) = stands_for(items, metric).into_iter().unzip();
+    let shared = scores::among(clusters, places.into_iter());
+    let ratio = stats::mean_in_clusters(&values, shared.as_deref())?;
     // All or nothing varies in no item; what that tells is told by their number.
     let count = parts.iter().filter(|(_, of)| *of > 0.0).count();
     let extreme = [(0.0, 0), (1.0, count)].into_iter().find(|(end, _)| (ratio.point - end).abs() < 1e-12);
@@ -137,20 +144,22 @@ fn mean_of_metrics(items: &[&ItemRecord], names: &[String]) -> Option<Vec<f64>> 
     items.iter().map(one).collect()
 }
 
-fn signs(items: &[&ItemRecord]) -> Vec<Measure> {
-    let each = SIGNS.iter().map(|sign| (sign.0, items.iter().filter_map(|item| sign_of(item, sign))));
-    each.filter_map(|(name, values)| {
-        Some(measured(name.to_owned(), mean_or_share(&values.collect::<Vec<_>>())?))
-    })
-    .collect()
+fn signs(items: &[&ItemRecord], clusters: &[u32]) -> Vec<Measure> {
+    let measure = |sign: &Sign| {
+        let found = items.iter().filter_map(|item| Some((item.index, sign_of(item, sign)?)));
+        let (places, values): (Vec<u64>, Vec<f64>) = found.unzip();
+        let shared = scores::among(clusters, places.into_iter());
+        Some(measured(sign.0.to_owned(), mean_or_share(&values, shared.as_deref())?))
+    };
+    SIGNS.iter().filter_map(measure).collect()
 }
 
 /// The mean; where it is a share of items, with the interval of a share.
-fn mean_or_share(values: &[f64]) -> Option<Estimate> {
+fn mean_or_share(values: &[f64], clusters: Option<&[u32]>) -> Option<Estimate> {
     let verdicts: Option<Vec<bool>> = values.iter().map(|value| verdict((*value, 1.0))).collect();
     match verdicts {
-        Some(verdicts) => stats::proportion(verdicts.iter().filter(|yes| **yes).count(), values.len()),
-        None => stats::mean(values),
+        Some(verdicts) => stats::share(&verdicts, clusters),
+        None => stats::mean_in_clusters(values, clusters),
     }
 }
 
@@ -233,7 +242,7 @@ mod tests {
     fn a_share_of_whole_items_is_a_proportion() {
         let items: Vec<_> =
             (0..4).map(|i| item(i, &[("exact_match", f64::from(u8::from(i > 0)), 1.0)])).collect();
-        let measured = measure(&items.iter().collect::<Vec<_>>());
+        let measured = measure(&items.iter().collect::<Vec<_>>(), &[]);
         let expected = stats::proportion(3, 4).expect("an estimate");
         assert_eq!(value(&measured, "exact_match"), (expected.point, expected.standard_error));
         assert!(near(value(&measured, "answer_tokens").0, 11.5));
@@ -245,7 +254,7 @@ mod tests {
     #[test]
     fn all_or_nothing_is_no_certainty() {
         let items = [2.0, 3.0, 0.0].map(|of| item(1, &[("inst_level_strict_acc", 0.0, of)]));
-        let measured = measure(&items.iter().collect::<Vec<_>>());
+        let measured = measure(&items.iter().collect::<Vec<_>>(), &[]);
         let interval = |metric: &str| {
             measured.measures.iter().find(|m| m.metric == metric).and_then(|m| m.interval).expect(metric)
         };
@@ -259,7 +268,7 @@ mod tests {
             item(0, &[("prompt_level_strict_acc", 1.0, 1.0), ("inst_level_strict_acc", 3.0, 3.0)]),
             item(1, &[("prompt_level_strict_acc", 0.0, 1.0), ("inst_level_strict_acc", 0.0, 1.0)]),
         ];
-        let measured = measure(&items.iter().collect::<Vec<_>>());
+        let measured = measure(&items.iter().collect::<Vec<_>>(), &[]);
         let (pooled, error) = value(&measured, "inst_level_strict_acc");
         assert!(near(pooled, 0.75));
         // Residuals are 3 - 2.25 and 0 - 0.75, over a mean of 2 instructions.
@@ -274,7 +283,7 @@ mod tests {
             item(0, &[("exact_match", 1.0, 1.0)]),
             ItemRecord { index: 1, id: "1".to_owned(), score: failed },
         ];
-        let measured = measure(&items.iter().collect::<Vec<_>>());
+        let measured = measure(&items.iter().collect::<Vec<_>>(), &[]);
         assert_eq!((measured.n, measured.notes), (1, vec!["1 item failed: too long".to_owned()]));
     }
 }

@@ -57,7 +57,7 @@ fn of_trial(
         let (kind, length, depth) = *cell;
         let items = by_cell.get(cell).map_or(&[][..], Vec::as_slice);
         let failed: Vec<String> = items.iter().filter_map(|item| generated::reason(item)).collect();
-        let measured = generated::measure(items);
+        let measured = generated::measure(items, &suite.clusters);
         let measure = measured.measures.into_iter().find(|m| m.metric == suite.main_metric);
         let (status, reason) = match (items.is_empty(), &measure, failed.first()) {
             (false, None, Some(reason)) => ("failed", reason.as_str()),

@@ -65,12 +65,14 @@ pub struct Metric {
     pub n: u64,
 }
 
-/// The metrics over items of a suite of questions, chosen or written.
+/// The metrics over items of a suite of questions, chosen or written; `clusters` of all its items by their index, none where
+/// they share nothing.
 #[must_use]
-pub fn metrics(items: &[ItemRecord]) -> Vec<Metric> {
+pub fn metrics(items: &[ItemRecord], clusters: &[u32]) -> Vec<Metric> {
     let written = items.iter().any(|item| generated::grades(item).is_some());
     let items: Vec<&ItemRecord> = items.iter().collect();
-    let measured = if written { generated::measure(&items) } else { choice::measure(&items) };
+    let measured =
+        if written { generated::measure(&items, clusters) } else { choice::measure(&items, clusters) };
     let metric = |m: &Measure| {
         let name = m.metric.clone().into_owned();
         Some(Metric { name, value: m.value?, stderr: m.stderr, n: measured.n })
@@ -140,8 +142,8 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     let is_base = trial.spec.variant == sheet.base();
     let items: Vec<&ItemRecord> = trial.items().iter().collect();
     let measured = match kind {
-        SuiteKind::Questions => choice::measure(&items),
-        SuiteKind::Answers => generated::measure(&items),
+        SuiteKind::Questions => choice::measure(&items, &suite.clusters),
+        SuiteKind::Answers => generated::measure(&items, &suite.clusters),
         SuiteKind::Text if suite.corpora.is_empty() => {
             perplexity::measure(trial.items(), sheet.manifest.seed, is_base)
         }
@@ -154,8 +156,8 @@ fn trial_rows(sheet: &Sheet, suite: &SuiteRecord, trial: &Planned) -> Vec<Metric
     for (corpus, items) in by_corpus(suite, trial.items()) {
         let measured = match kind {
             SuiteKind::Text => perplexity::measure(items, sheet.manifest.seed, is_base),
-            SuiteKind::Questions => choice::measure(&items),
-            SuiteKind::Answers => generated::measure(&items),
+            SuiteKind::Questions => choice::measure(&items, &suite.clusters),
+            SuiteKind::Answers => generated::measure(&items, &suite.clusters),
         };
         let named = |row| MetricRow { suite: format!("{}/{corpus}", suite.name), ..row };
         if !measured.measures.is_empty() {

@@ -1,7 +1,9 @@
 //! One variant to run, why, what else there is, and what was ruled out. The rule: of the variants that keep every limit,
-//! the one of fewest bytes whose quality lies within the drop that is allowed below the base's. How sure that is, is the
-//! share of the joint resamples in which the same rule takes the same variant.
+//! the one of fewest bytes (of its file; of all it needs, where memory is limited) whose quality lies within the drop that
+//! is allowed below the base's, and of several of the same size the best. How sure that is, is the share of the joint
+//! resamples in which the same rule takes the same variant.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -17,8 +19,11 @@ use crate::units::Bytes;
 const MAX_DIVERGENCE: f64 = 0.05;
 /// Runners-up that are told.
 const RUNNERS_UP: usize = 3;
-/// Less sure than this is said to be unsure.
-const SURE: f64 = 0.8;
+/// Less sure than this, in percent, is said to be unsure.
+const SURE: f64 = 80.0;
+/// What losses are counted in.
+const FRACTION: &str = "fraction";
+const NATS: &str = "nats";
 
 /// What the user asks of a variant.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,6 +37,10 @@ pub struct Limits {
     pub max_drop: Option<f64>,
     /// Output tokens a month.
     pub monthly_tokens: Option<f64>,
+    /// The scenario of the costs in which they are produced; absent: this machine.
+    pub scenario: Option<String>,
+    /// What else the user has to know of the limits, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// What memory there is, and what it is asked to hold.
@@ -41,6 +50,8 @@ pub struct Memory {
     pub limit: String,
     /// Bytes there are, without the margin.
     pub bytes: u64,
+    /// Bytes that stay free.
+    pub margin: u64,
     /// Tokens of context.
     pub ctx: u64,
     /// By variant: bytes of everything, and whether it fits.
@@ -64,6 +75,8 @@ pub struct Recommendation {
     pub quality: String,
     /// What may be lost.
     pub max_drop: f64,
+    /// Of what: `fraction` of the score, or `nats` a token where there are only texts.
+    pub max_drop_unit: String,
 }
 
 /// Another variant, and what it would trade.
@@ -86,17 +99,42 @@ pub struct RuledOut {
     pub limit: String,
     /// What it has of that: bytes, tokens a second, output tokens a month, or the drop; absent if it is not known.
     pub value: Option<f64>,
-    /// What is allowed.
+    /// What is allowed; of memory what the margin leaves.
     pub allowed: Option<f64>,
+    /// Why it failed; empty otherwise.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl RuledOut {
+    fn option(&self) -> String {
+        format!("--{}", self.limit.replace('_', "-"))
+    }
+}
+
+/// A variant that does not keep limits, in the order in which they are told.
+struct Excluded<'a> {
+    row: &'a VariantRow,
+    broken: Vec<RuledOut>,
 }
 
 /// A variant with what it is judged by.
 struct Candidate<'a> {
     row: &'a VariantRow,
+    /// Bytes of its file.
     bytes: u64,
+    /// What the rule wants least of: bytes of all it needs where memory is limited, of its file otherwise.
+    size: u64,
     /// Quality below the base, less being better, and the same in every resample.
     drop: f64,
     draws: Vec<f64>,
+}
+
+impl Candidate<'_> {
+    /// Smaller first; of the same size the one that loses less.
+    fn order(&self, own: f64, other: &Self, its: f64) -> Ordering {
+        self.size.cmp(&other.size).then(own.total_cmp(&its))
+    }
 }
 
 /// Recommends a variant of a sweep, whose costs are those of the volume asked for.
@@ -105,61 +143,63 @@ pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> R
     let Analysis { report, joint } = analysis;
     let Some(suite) = quality(report, joint) else { return nothing_measured() };
     let asked = Asked { report, suite, limits, allowed: allowed(suite, limits, manifest) };
-    let (candidates, mut ruled_out) = asked.candidates(joint);
+    let (candidates, excluded) = asked.candidates(joint);
+    // Those that keep all but the drop are drawn too: which variant is taken depends on all that could be.
     let (kept, dropped): (Vec<&Candidate>, Vec<&Candidate>) =
         candidates.iter().partition(|c| c.drop <= asked.allowed);
-    ruled_out.extend(dropped.iter().map(|c| asked.drops(c)));
-    let chosen = kept.iter().min_by(|a, b| a.bytes.cmp(&b.bytes)).copied();
+    let first = |out: &Excluded| out.broken.first().cloned();
+    let ruled_out: Vec<RuledOut> =
+        excluded.iter().filter_map(first).chain(dropped.iter().map(|c| asked.drops(c))).collect();
+    let chosen = kept.iter().min_by(|a, b| a.order(a.drop, b, b.drop)).copied();
     let shares = shares(&candidates, asked.allowed);
     let of = |name: &str| shares.get(name).copied().unwrap_or(0.0);
+    let told = |variant: Option<&str>, reasons: Vec<String>, runners_up: Vec<RunnerUp>| Recommendation {
+        variant: variant.map(str::to_owned),
+        confidence: variant.map_or(0.0, of),
+        reasons: [reasons, asked.failures(&ruled_out), limits.notes.clone()].concat(),
+        runners_up,
+        ruled_out: ruled_out.clone(),
+        quality: asked.axis(),
+        max_drop: asked.allowed,
+        max_drop_unit: asked.unit().to_owned(),
+    };
     let Some(chosen) = chosen else {
-        return Recommendation {
-            variant: None,
-            confidence: 0.0,
-            reasons: asked.loosen(&ruled_out),
-            runners_up: Vec::new(),
-            ruled_out,
-            quality: asked.axis(),
-            max_drop: asked.allowed,
-        };
+        let all = excluded.into_iter().chain(dropped.iter().map(|c| asked.excluded(c))).collect::<Vec<_>>();
+        return told(None, asked.loosen(&all), Vec::new());
     };
     let name = &chosen.row.variant;
     let mut others: Vec<&Candidate> = kept.iter().copied().filter(|c| c.row.variant != *name).collect();
-    others.sort_by(|a, b| of(&b.row.variant).total_cmp(&of(&a.row.variant)).then(a.bytes.cmp(&b.bytes)));
+    let share_of = |candidate: &Candidate| of(&candidate.row.variant);
+    others.sort_by(|a, b| share_of(b).total_cmp(&share_of(a)).then(a.order(a.drop, b, b.drop)));
     let runner = |other: &Candidate| RunnerUp {
         variant: other.row.variant.clone(),
-        share: of(&other.row.variant),
+        share: share_of(other),
         trade: asked.trade(chosen, other),
     };
-    Recommendation {
-        variant: Some(name.clone()),
-        confidence: of(name),
-        reasons: asked.reasons(chosen, &candidates, of(name)),
-        runners_up: others.into_iter().take(RUNNERS_UP).map(runner).collect(),
-        ruled_out,
-        quality: asked.axis(),
-        max_drop: asked.allowed,
-    }
+    let runners = others.into_iter().take(RUNNERS_UP).map(runner).collect();
+    told(Some(name), asked.reasons(chosen, &candidates, of(name)), runners)
 }
 
 fn nothing_measured() -> Recommendation {
+    let why = "No suite tells the variants apart: nothing is measured yet, the base's own trials failed, or the base only \
+               guesses.";
     Recommendation {
         variant: None,
         confidence: 0.0,
-        reasons: vec![
-            "No suite tells the variants apart: nothing is measured yet, or the base only guesses."
-                .to_owned(),
-        ],
+        reasons: vec![why.to_owned()],
         runners_up: Vec::new(),
         ruled_out: Vec::new(),
         quality: String::new(),
         max_drop: 0.0,
+        max_drop_unit: FRACTION.to_owned(),
     }
 }
 
-/// What stands for quality: the composite, the only suite of questions with a signal, or the first text.
+/// What stands for quality: the composite, the only suite of questions with a signal, or the first text. Only where the base
+/// has a score, by which the others are judged.
 fn quality<'a>(report: &'a Report, joint: &Joint) -> Option<&'a SuiteSummary> {
-    let drawn = || report.suites.iter().filter(|suite| joint.suite(&suite.name).is_some());
+    let base = |suite: &SuiteSummary| joint.suite(&suite.name)?.points.first().copied();
+    let drawn = || report.suites.iter().filter(|suite| base(suite).is_some_and(f64::is_finite));
     let questions = drawn().rfind(|suite| suite.n_unit == "items");
     questions.or_else(|| drawn().next())
 }
@@ -172,17 +212,18 @@ fn allowed(suite: &SuiteSummary, limits: &Limits, manifest: &Manifest) -> f64 {
 /// How often the rule takes which variant. Where none is within the drop, the best is taken.
 fn shares(candidates: &[Candidate], allowed: f64) -> BTreeMap<String, f64> {
     let resamples = candidates.iter().map(|c| c.draws.len()).min().unwrap_or(0);
-    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for resample in 0..resamples {
         let drop =
             |c: &Candidate| c.draws.get(resample).copied().filter(|d| d.is_finite()).unwrap_or(f64::INFINITY);
-        let within = candidates.iter().filter(|c| drop(c) <= allowed).min_by_key(|c| c.bytes);
+        let within =
+            candidates.iter().filter(|c| drop(c) <= allowed).min_by(|a, b| a.order(drop(a), b, drop(b)));
         let best = || candidates.iter().min_by(|a, b| drop(a).total_cmp(&drop(b)));
         if let Some(taken) = within.or_else(best) {
-            *counts.entry(taken.row.variant.clone()).or_default() += 1.0 / resamples as f64;
+            *counts.entry(taken.row.variant.clone()).or_default() += 1;
         }
     }
-    counts
+    counts.into_iter().map(|(name, count)| (name, count as f64 / resamples as f64)).collect()
 }
 
 /// The question, with all that it is answered from.
@@ -202,75 +243,113 @@ impl<'a> Asked<'a> {
         self.suite.n_unit == "tokens"
     }
 
+    fn unit(&self) -> &'static str {
+        if self.is_text() { NATS } else { FRACTION }
+    }
+
     /// Variants that keep the limits of memory, speed and volume, and why others do not.
-    fn candidates(&self, joint: &Joint) -> (Vec<Candidate<'a>>, Vec<RuledOut>) {
+    fn candidates(&self, joint: &Joint) -> (Vec<Candidate<'a>>, Vec<Excluded<'a>>) {
         let (mut kept, mut out) = (Vec::new(), Vec::new());
         for row in &self.report.variants {
-            match self.judged(row, joint) {
-                Ok(candidate) => kept.push(candidate),
-                Err(reason) => out.push(reason),
+            let Some(candidate) = self.candidate(row, joint) else {
+                let reason = self.failure(&row.variant);
+                out.push(Excluded { row, broken: vec![RuledOut { reason, ..ruled_out(row, "failed") }] });
+                continue;
+            };
+            let mut broken = self.broken(row);
+            if broken.is_empty() {
+                kept.push(candidate);
+            } else {
+                // What else would have to be loosened, too.
+                broken.extend((candidate.drop > self.allowed).then(|| self.drops(&candidate)));
+                out.push(Excluded { row, broken });
             }
         }
         (kept, out)
     }
 
-    fn judged(&self, row: &'a VariantRow, joint: &Joint) -> Result<Candidate<'a>, RuledOut> {
-        let out = |limit: &str, value: Option<f64>, allowed: Option<f64>| RuledOut {
-            variant: row.variant.clone(),
-            limit: limit.to_owned(),
-            value,
-            allowed,
-        };
-        let measured = joint.suite(&self.suite.name).zip(joint.column(&row.variant));
-        let drawn = measured.and_then(|(all, column)| {
-            Some((all.points.first()?, all.points.get(column)?, all.draws.first()?, all.draws.get(column)?))
-        });
-        let found = drawn.filter(|(_, own, ..)| own.is_finite()).zip(row.file_bytes);
-        let Some(((base, own, base_draws, own_draws), bytes)) = found else {
-            return Err(out("failed", None, None));
-        };
-        if let Some(memory) = &self.limits.memory {
-            let (needs, fits) = memory.needs.get(&row.variant).copied().unwrap_or((None, false));
-            if !fits {
-                return Err(out(&memory.limit, needs.map(|n| n as f64), Some(memory.bytes as f64)));
-            }
-        }
-        if let Some(least) = self.limits.min_tg
-            && row.tg128_tps.is_none_or(|tg| tg < least)
-        {
-            return Err(out("min_tg", row.tg128_tps, Some(least)));
-        }
-        if let Some(tokens) = self.limits.monthly_tokens
-            && let Some(most) = self.capacity(&row.variant).filter(|most| *most < tokens)
-        {
-            return Err(out("monthly_tokens", Some(most), Some(tokens)));
-        }
+    /// A variant with its quality; `None` if it has no file or no score.
+    fn candidate(&self, row: &'a VariantRow, joint: &Joint) -> Option<Candidate<'a>> {
+        let (all, column) = joint.suite(&self.suite.name).zip(joint.column(&row.variant))?;
+        let (base, own) = (all.points.first()?, all.points.get(column).filter(|own| own.is_finite())?);
+        let (base_draws, own_draws) = (all.draws.first()?, all.draws.get(column)?);
+        let bytes = row.file_bytes?;
+        let needs = self.limits.memory.as_ref().and_then(|memory| memory.needs.get(&row.variant)?.0);
         // Of divergences the base has none; of scores what is lost is the base's less its own.
         let lost = |base: f64, own: f64| if self.is_text() { own - base } else { base - own };
-        Ok(Candidate {
+        Some(Candidate {
             row,
             bytes,
+            size: needs.unwrap_or(bytes),
             drop: lost(*base, *own),
             draws: base_draws.iter().zip(own_draws).map(|(b, v)| lost(*b, *v)).collect(),
         })
     }
 
-    fn drops(&self, candidate: &Candidate) -> RuledOut {
-        RuledOut {
-            variant: candidate.row.variant.clone(),
-            limit: "max_drop".to_owned(),
-            value: Some(candidate.drop),
-            allowed: Some(self.allowed),
-        }
+    /// Limits of memory, speed and volume that a variant does not keep.
+    fn broken(&self, row: &VariantRow) -> Vec<RuledOut> {
+        let out = |limit: &str, value: Option<f64>, allowed: f64| RuledOut {
+            value,
+            allowed: Some(allowed),
+            ..ruled_out(row, limit)
+        };
+        let Limits { memory, min_tg, monthly_tokens, .. } = self.limits;
+        let memory = memory.as_ref().and_then(|memory| {
+            let (needs, fits) = memory.needs.get(&row.variant).copied().unwrap_or((None, false));
+            (!fits).then(|| out(&memory.limit, needs.map(|n| n as f64), memory.bytes as f64))
+        });
+        let speed = min_tg
+            .filter(|least| row.tg128_tps.is_none_or(|tg| tg < *least))
+            .map(|least| out("min_tg", row.tg128_tps, least));
+        let volume = monthly_tokens.and_then(|tokens| {
+            let most = self.capacity(&row.variant).filter(|most| *most < tokens)?;
+            Some(out("monthly_tokens", Some(most), tokens))
+        });
+        [memory, speed, volume].into_iter().flatten().collect()
     }
 
-    /// The row of a variant's price on this machine.
+    /// Why a variant has no score: what its trials say, of the file or of the suites that quality is made of.
+    fn failure(&self, variant: &str) -> String {
+        let own = self.report.metrics.iter().filter(|m| m.variant == variant && m.value.is_none());
+        let mut why = own.filter(|m| !matches!(m.status.as_str(), "done" | "pending"));
+        why.next().map_or(String::new(), |m| {
+            let reason = if m.reason.is_empty() { String::new() } else { format!(", {}", m.reason) };
+            format!("{}: {}{reason}", m.suite, m.status)
+        })
+    }
+
+    /// Variants without a score are no worse ones: said, whatever is recommended.
+    fn failures(&self, ruled_out: &[RuledOut]) -> Vec<String> {
+        let failed: Vec<&RuledOut> = ruled_out.iter().filter(|out| out.limit == "failed").collect();
+        let Some(first) = failed.first() else { return Vec::new() };
+        let names = failed.iter().map(|out| out.variant.as_str()).collect::<Vec<_>>().join(", ");
+        let why = if first.reason.is_empty() { String::new() } else { format!(" ({})", first.reason) };
+        let all = self.report.variants.len();
+        vec![format!("{} of {all} variants have no score and are not judged: {names}{why}.", failed.len())]
+    }
+
+    fn drops(&self, candidate: &Candidate) -> RuledOut {
+        let (value, allowed) = (Some(candidate.drop), Some(self.allowed));
+        RuledOut { value, allowed, ..ruled_out(candidate.row, "max_drop") }
+    }
+
+    fn excluded(&self, candidate: &Candidate<'a>) -> Excluded<'a> {
+        Excluded { row: candidate.row, broken: vec![self.drops(candidate)] }
+    }
+
+    /// The row of a variant's price where it is produced, with as many streams as produce most.
     fn price(&self, variant: &str) -> Option<&super::cost::CostRow> {
         let sheet = &self.report.costs;
-        sheet.rows.iter().find(|r| r.variant == variant && r.scenario == sheet.scenario && r.kind == "price")
+        let scenario = self.limits.scenario.as_ref().unwrap_or(&sheet.scenario);
+        let own = sheet
+            .rows
+            .iter()
+            .filter(|r| r.variant == variant && r.scenario == *scenario && r.kind == "price");
+        let most = |row: &super::cost::CostRow| row.capacity_mtok.unwrap_or(0.0);
+        own.max_by(|a, b| most(a).total_cmp(&most(b)))
     }
 
-    /// Output tokens a month that this machine can produce with a variant.
+    /// Output tokens a month that can be produced with a variant.
     fn capacity(&self, variant: &str) -> Option<f64> {
         Some(self.price(variant)?.capacity_mtok? * 1e6)
     }
@@ -293,7 +372,7 @@ impl<'a> Asked<'a> {
         }
         let least = self.comparison(&chosen.row.variant).and_then(|c| c.detectable);
         reasons.push(match least {
-            _ if confidence >= SURE => {
+            _ if (confidence * 100.0).round() >= SURE => {
                 format!("In {:.0}% of the resamples the same rule takes the same variant.", confidence * 100.0)
             }
             Some(least) => format!(
@@ -357,12 +436,13 @@ impl<'a> Asked<'a> {
     }
 
     fn next_smaller(&self, chosen: &Candidate, all: &[Candidate]) -> String {
-        let smaller = all.iter().filter(|c| c.bytes < chosen.bytes).max_by_key(|c| c.bytes);
+        let smaller = all.iter().filter(|c| c.size < chosen.size).max_by_key(|c| c.size);
+        let of_all = if self.limits.memory.is_some() { " in all" } else { "" };
         match smaller {
             Some(next) => format!(
-                "The next smaller, {} ({}), loses {}.",
+                "The next smaller, {} ({}{of_all}), loses {}.",
                 next.row.variant,
-                Bytes(next.bytes),
+                Bytes(next.size),
                 self.points(next.drop)
             ),
             None => "No smaller variant was measured that keeps the other limits.".to_owned(),
@@ -380,18 +460,20 @@ impl<'a> Asked<'a> {
             let verdict = if ours <= usd { "more" } else { "less" };
             format!("; {} costs {verdict}: ${usd:.2}, with another model", row.scenario)
         });
+        let streams = own.streams.filter(|streams| *streams > 1);
+        let streams = streams.map_or(String::new(), |streams| format!(", {streams} streams together"));
         Some(format!(
-            "{:.1} million output tokens a month cost ${ours:.2} on {}{beside}.",
-            tokens / 1e6,
+            "{} million output tokens a month cost ${ours:.2} on {}{streams}{beside}.",
+            significant(tokens / 1e6),
             own.scenario
         ))
     }
 
     fn trade(&self, chosen: &Candidate, other: &Candidate) -> String {
-        let (more, less) = if other.bytes >= chosen.bytes {
-            ("larger", other.bytes - chosen.bytes)
-        } else {
-            ("smaller", chosen.bytes - other.bytes)
+        let size = match other.size.cmp(&chosen.size) {
+            Ordering::Equal => "the same size".to_owned(),
+            Ordering::Greater => format!("{} larger", Bytes(other.size - chosen.size)),
+            Ordering::Less => format!("{} smaller", Bytes(chosen.size - other.size)),
         };
         let quality = other.drop - chosen.drop;
         let quality = match quality {
@@ -404,45 +486,157 @@ impl<'a> Asked<'a> {
             .tg128_tps
             .zip(chosen.row.tg128_tps)
             .map_or(String::new(), |(own, its)| format!(", {:.2} times the speed", own / its));
-        format!("{} {more}, {quality}{speed}", Bytes(less))
+        format!("{size}, {quality}{speed}")
     }
 
     fn base(&self) -> &str {
         self.report.variants.first().map_or("base", |row| row.variant.as_str())
     }
 
-    /// Which limit to loosen, and how far: for each limit the variant that comes nearest to it.
-    fn loosen(&self, ruled_out: &[RuledOut]) -> Vec<String> {
+    /// Which limit to loosen, and how far: for each that is told of a variant, the variant that keeps all others and comes nearest to it; where every
+    /// variant breaks several, those of the variant that breaks the fewest.
+    fn loosen(&self, all: &[Excluded]) -> Vec<String> {
         let mut reasons = vec!["No variant fits.".to_owned()];
         let mut limits: Vec<&str> = Vec::new();
-        for out in ruled_out.iter().filter(|out| out.limit != "failed") {
+        let first = |out: &'_ Excluded| out.broken.first().filter(|out| out.limit != "failed").cloned();
+        let told: Vec<RuledOut> = all.iter().filter_map(first).collect();
+        for out in &told {
             if !limits.contains(&out.limit.as_str()) {
                 limits.push(&out.limit);
             }
         }
+        let mut advised = false;
         for limit in limits {
-            let own = ruled_out.iter().filter(|out| out.limit == limit);
-            let valued = own.clone().filter_map(|out| Some((out, out.value?)));
+            let alone = all.iter().filter_map(|out| match out.broken.as_slice() {
+                [only] if only.limit == limit => Some((out, only, only.value?)),
+                _ => None,
+            });
             let wants_more = matches!(limit, "min_tg" | "monthly_tokens");
             let nearest =
-                valued.min_by(|a, b| if wants_more { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
-            let count = own.count();
-            let Some((out, value)) = nearest else {
-                reasons.push(format!(
-                    "--{} rules out {count} of which it is not known what they need.",
-                    limit.replace('_', "-")
-                ));
-                continue;
-            };
-            let value = match limit {
-                "min_tg" => format!("--min-tg to {value:.1}"),
-                "monthly_tokens" => format!("--monthly-tokens to {value:.0}, what this machine can produce"),
-                "max_drop" if self.is_text() => format!("--max-drop to {value:.3}"),
-                "max_drop" => format!("--max-drop to {:.3}", value + 5e-4),
-                _ => format!("--{limit} to {} and the margin, or ask for less --ctx", Bytes(value as u64)),
-            };
-            reasons.push(format!("{count} ruled out by this limit: loosen {value} for {}.", out.variant));
+                alone.min_by(|a, b| if wants_more { b.2.total_cmp(&a.2) } else { a.2.total_cmp(&b.2) });
+            let count = told.iter().filter(|out| out.limit == limit).count();
+            let option = limit.replace('_', "-");
+            reasons.push(match nearest {
+                Some((out, only, value)) => {
+                    advised = true;
+                    let to = self.enough(only, value);
+                    format!("{count} ruled out by --{option}: loosen it to {to} for {}.", out.row.variant)
+                }
+                None => {
+                    format!("{count} ruled out by --{option}, none of them by it alone with a known value.")
+                }
+            });
+        }
+        if !advised {
+            reasons.extend(self.loosen_several(all));
         }
         reasons
+    }
+
+    fn loosen_several(&self, all: &[Excluded]) -> Option<String> {
+        let known = |out: &&Excluded| out.broken.iter().all(|out| out.value.is_some());
+        let fewest = all.iter().filter(known).min_by_key(|out| (out.broken.len(), out.row.file_bytes))?;
+        let each = fewest
+            .broken
+            .iter()
+            .filter_map(|out| Some(format!("{} to {}", out.option(), self.enough(out, out.value?))));
+        let each = each.collect::<Vec<_>>().join(" and ");
+        Some(format!("Together: loosen {each} for {}.", fewest.row.variant))
+    }
+
+    /// The value of a limit that lets a variant in, as the option takes it: rounded to where it is still let in.
+    fn enough(&self, out: &RuledOut, value: f64) -> String {
+        match out.limit.as_str() {
+            "min_tg" => format!("{}", down(value)),
+            "monthly_tokens" => format!("{:.0}, what {} can produce", value.floor(), self.produced_on()),
+            "max_drop" => format!("{}", up(value)),
+            _ => {
+                let margin = self.limits.memory.as_ref().map_or(0, |memory| memory.margin);
+                format!("{}, the margin included, or ask for less --ctx", at_least(value as u64 + margin))
+            }
+        }
+    }
+
+    fn produced_on(&self) -> &str {
+        self.limits.scenario.as_deref().unwrap_or("this machine")
+    }
+}
+
+fn ruled_out(row: &VariantRow, limit: &str) -> RuledOut {
+    let variant = row.variant.clone();
+    RuledOut { variant, limit: limit.to_owned(), value: None, allowed: None, reason: String::new() }
+}
+
+/// A step in the fourth significant digit.
+fn step(value: f64) -> f64 {
+    10_f64.powf(value.abs().max(1e-9).log10().floor() - 3.0)
+}
+
+/// The number of four digits that is not above.
+fn down(value: f64) -> f64 {
+    let steps = (value / step(value)).round();
+    let nearest = trimmed(steps, value);
+    if nearest <= value { nearest } else { trimmed(steps - 1.0, value) }
+}
+
+/// The number of four digits that is not below.
+fn up(value: f64) -> f64 {
+    let steps = (value / step(value)).round();
+    let nearest = trimmed(steps, value);
+    if nearest >= value { nearest } else { trimmed(steps + 1.0, value) }
+}
+
+/// So many steps of a value, without what a product leaves behind the last digit.
+fn trimmed(steps: f64, value: f64) -> f64 {
+    let rounded = steps * step(value);
+    let digits = (3.0 - value.abs().max(1e-9).log10().floor()).max(0.0) as usize;
+    format!("{rounded:.digits$}").parse().unwrap_or(rounded)
+}
+
+/// With three digits, as people write it.
+fn significant(value: f64) -> String {
+    let digits = (2.0 - value.max(1e-12).log10().floor()).max(0.0) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// So many bytes or a little more, as `--vram` takes them.
+fn at_least(bytes: u64) -> String {
+    const MEBI: u64 = 1 << 20;
+    const GIBI: u64 = 1 << 30;
+    // Tenths of the unit.
+    let (unit, name) = if bytes >= GIBI { (GIBI, "GiB") } else { (MEBI, "MiB") };
+    let tenths = bytes.saturating_mul(10).div_ceil(unit);
+    format!("{}.{}{name}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_rounded_to_where_the_limit_lets_a_variant_in() {
+        let told = |number: f64| number.to_string();
+        assert_eq!([7247.354, 0.123_46, 12.0].map(down).map(told), ["7247", "0.1234", "12"]);
+        assert_eq!(
+            [0.627_61, 0.000_123_41, 0.05, 0.0].map(up).map(told),
+            ["0.6277", "0.0001235", "0.05", "0"]
+        );
+        assert_eq!((at_least(1 << 30), at_least((1 << 30) + 1)), ("1.0GiB".to_owned(), "1.1GiB".to_owned()));
+        assert_eq!(at_least(15_800_000), "15.1MiB");
+        assert_eq!([significant(0.1), significant(3000.0), significant(1e-6)], ["0.1", "3000", "0.000001"]);
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_never_shuts_out(value in 1e-7..1e13_f64, bytes in any::<u32>()) {
+            prop_assert!(down(value) <= value && down(value) > value * 0.998, "{} {value}", down(value));
+            prop_assert!(up(value) >= value && up(value) < value * 1.002, "{} {value}", up(value));
+            let told = at_least(u64::from(bytes) * 64);
+            let (number, unit) = told.split_at(told.len() - 3);
+            let unit = if unit == "GiB" { 1_073_741_824.0 } else { 1_048_576.0 };
+            prop_assert!(number.parse::<f64>().expect("a number") * unit + 1e-3 >= f64::from(bytes) * 64.0);
+        }
     }
 }

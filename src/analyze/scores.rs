@@ -20,8 +20,13 @@ pub(super) fn of(kind: SuiteKind, items: &[ItemRecord], metric: &str) -> BTreeMa
     }
 }
 
-/// The clusters of these items, in their order; `None` where items share nothing, or a record does not say.
+/// The clusters of these items of a suite, in their order; `None` where items share nothing, or a record does not say.
 pub(super) fn clusters(suite: &SuiteRecord, items: impl Iterator<Item = u64>) -> Option<Vec<u32>> {
-    let cluster = |index| suite.clusters.get(usize::try_from(index).ok()?).copied();
-    if suite.clusters.is_empty() { None } else { items.map(cluster).collect() }
+    among(&suite.clusters, items)
+}
+
+/// The clusters of these items, from those of all by their index.
+pub(super) fn among(all: &[u32], items: impl Iterator<Item = u64>) -> Option<Vec<u32>> {
+    let cluster = |index| all.get(usize::try_from(index).ok()?).copied();
+    if all.is_empty() { None } else { items.map(cluster).collect() }
 }

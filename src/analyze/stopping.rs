@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::comparison::shown;
 use super::composite::COMPOSITE;
+use super::measure::Measure;
 use super::planned::{Planned, Sheet, SuiteKind};
 use super::report::{ComparisonRow, LookRow, SuiteSummary};
 use super::{choice, generated, scores};
@@ -17,12 +18,15 @@ use crate::journal::reader::TrialData;
 use crate::journal::record::{
     Deciding, ItemRecord, Manifest, Outcome, Scope, Status, StopRule, SuiteRecord, seeded_order,
 };
-use crate::stats::{Decision, Look, Sequence, Stratum, decision, pooled_look};
+use crate::stats::{Decision, Look, Sequence, Stratum, Z95, cluster_effect, decision, pooled_look};
 
 /// The chance that any of a sweep's comparisons with the base decides wrongly.
 const LEVEL: f64 = 0.04;
 /// The chance that any of those between variants does.
 const LEVEL_OF_PAIRS: f64 = 0.01;
+
+/// Standard errors above what was seen that one may hope for: the normal's 90% point.
+const HOPE: f64 = 1.281_551_565_544_600_4;
 
 /// What a sweep knows at its latest look.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,6 +48,9 @@ pub struct SuiteKnown {
     pub is_telling: bool,
     /// Whether it is shown not to, within the tolerance: then nothing that is worth knowing can be lost.
     pub is_flat: bool,
+    /// Whether all its items could still show that the base does better than a guesser, if it is as much better as its items
+    /// so far let one hope.
+    pub is_promising: bool,
     /// What an item contributes to the error of what is still open: its weight times the standard deviation of a
     /// difference, over the variants that are not decided; 0 if none is.
     pub spread: f64,
@@ -100,13 +107,20 @@ impl Scored<'_> {
         usize::try_from(count).unwrap_or(usize::MAX).min(self.order.len())
     }
 
-    /// Differences of two variants on the first items, where both have a score.
-    fn differences(&self, [of, from]: [usize; 2], items: usize) -> Vec<f64> {
+    /// Differences of two variants on the first items, where both have a score, with the items' indices.
+    fn differences(&self, [of, from]: [usize; 2], items: usize) -> (Vec<u64>, Vec<f64>) {
         let (Some(own), Some(other)) = (self.scores.get(of), self.scores.get(from)) else {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let first = self.order.iter().take(items);
-        first.filter_map(|index| Some(own.get(index)? - other.get(index)?)).collect()
+        first.filter_map(|index| Some((*index, own.get(index)? - other.get(index)?))).unzip()
+    }
+
+    /// What items that share something make of an error. Of all planned items those at hand are a sample drawn one by one,
+    /// whatever they share; of others like them they are a sample of clusters.
+    fn effect(&self, places: Vec<u64>, differences: &[f64], ends: bool) -> f64 {
+        let clusters = if ends { None } else { scores::clusters(self.suite, places.into_iter()) };
+        cluster_effect(differences, clusters.as_deref())
     }
 
     fn chance(&self) -> f64 {
@@ -115,17 +129,29 @@ impl Scored<'_> {
 
     /// Whether the base is shown to do better than a guesser by the items of a look, as tables judge it.
     fn is_telling(&self, look: usize) -> bool {
+        self.main_of_base(look).and_then(|m| m.interval).is_some_and(|(low, _)| low > self.chance())
+    }
+
+    /// Whether the base may yet be shown to: as good as its items let one hope, and with the error that all items will have.
+    fn is_promising(&self, look: usize) -> bool {
+        let Some(main) = self.main_of_base(look) else { return true };
+        let Some((value, error)) = main.value.zip(main.stderr) else { return true };
+        let share = self.count(0, look) as f64 / self.order.len().max(1) as f64;
+        value + HOPE * error - Z95 * error * share.sqrt() > self.chance()
+    }
+
+    /// The base's main metric on the items of a look; `None` if its trial failed or nothing is scored.
+    fn main_of_base(&self, look: usize) -> Option<Measure> {
         if self.looks.first().is_none_or(|(_, failed)| *failed) {
-            return false;
+            return None;
         }
         let first = self.order.iter().take(self.count(0, look));
         let items: Vec<&ItemRecord> = first.filter_map(|index| self.base.get(index).copied()).collect();
         let measured = match self.kind {
-            SuiteKind::Answers => generated::measure(&items),
-            SuiteKind::Questions | SuiteKind::Text => choice::measure(&items),
+            SuiteKind::Answers => generated::measure(&items, &self.suite.clusters),
+            SuiteKind::Questions | SuiteKind::Text => choice::measure(&items, &self.suite.clusters),
         };
-        let main = measured.measures.into_iter().find(|m| m.metric == self.suite.main_metric);
-        main.and_then(|m| m.interval).is_some_and(|(low, _)| low > self.chance())
+        measured.measures.into_iter().find(|m| m.metric == self.suite.main_metric)
     }
 
     /// Whether all items together are shown to be within the tolerance of a guesser, or below.
@@ -162,16 +188,21 @@ impl Question<'_> {
         }
         let of = |suite: &Scored| ends.then_some(suite.order.len() as u64);
         if let [(suite, _)] = self.suites[..] {
-            let differences = suite.differences(pair, counts(suite));
+            let (places, differences) = suite.differences(pair, counts(suite));
             let mut sequence = Sequence::new(alpha, of(suite));
             for d in &differences {
                 sequence.push(*d);
             }
             let mean = differences.iter().sum::<f64>() / differences.len() as f64;
-            return mean.is_finite().then(|| Look { mean, interval: sequence.interval() });
+            let effect = suite.effect(places, &differences, ends);
+            return mean
+                .is_finite()
+                .then(|| Look { mean, interval: wider(sequence.interval(), mean, effect) });
         }
         let stratum = |(suite, weight): &(&Scored, f64)| {
-            Stratum::of(*weight, of(suite), &suite.differences(pair, counts(suite)))
+            let (places, differences) = suite.differences(pair, counts(suite));
+            let effect = suite.effect(places, &differences, ends);
+            Stratum::of(*weight, of(suite), &differences).sharing(effect)
         };
         pooled_look(&self.suites.iter().map(stratum).collect::<Vec<_>>(), alpha, width)
     }
@@ -277,7 +308,7 @@ impl<'a> Decider<'a> {
         }
         let spread = |variant: &usize| {
             let n = suite.count(*variant, last);
-            let one = Stratum::of(1.0, None, &suite.differences([*variant, 0], n)).variance();
+            let one = Stratum::of(1.0, None, &suite.differences([*variant, 0], n).1).variance();
             // Nothing seen to differ yet is not nothing that differs.
             if one.is_finite() { one + 1.0 / n as f64 } else { 1.0 }
         };
@@ -286,6 +317,7 @@ impl<'a> Decider<'a> {
             name: suite.suite.name.clone(),
             is_telling: question.is_some(),
             is_flat,
+            is_promising: suite.is_promising(last),
             spread: question.map_or(0.0, |q| weight_of(q, suite)) * mean.sqrt(),
         }
     }
@@ -395,6 +427,14 @@ impl<'a> Decider<'a> {
         let other = smaller.into_iter().find(beats)?;
         Some(self.sheet.manifest.variants.get(other)?.name.clone())
     }
+}
+
+/// An interval whose ends lie `effect` times as far from the mean, as far as differences go.
+fn wider((low, high): (f64, f64), mean: f64, effect: f64) -> (f64, f64) {
+    if effect <= 1.0 {
+        return (low, high);
+    }
+    (low.min(mean - (mean - low) * effect).max(-1.0), high.max(mean + (high - mean) * effect).min(1.0))
 }
 
 /// Intersects an interval with those before it; one that has become empty is the end of the later one.

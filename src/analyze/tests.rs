@@ -2,6 +2,7 @@
 
 mod costs;
 mod flips;
+mod recommend;
 
 use super::report::{MetricRow, Report};
 use super::{perplexity, report};
@@ -311,6 +312,35 @@ fn a_capability_is_what_is_left_above_chance_and_nothing_without_a_signal() {
     assert_eq!((guessing.retained, guessing.left_out.as_str()), (None, "quiz: no signal"));
     manifest.suites.iter_mut().for_each(|suite| suite.capability = None);
     assert!(report(&manifest, &of(30, 20)).capabilities.is_empty(), "records from before there were any");
+}
+
+/// Four questions a passage, right or wrong together: a quarter as many items, wherever an error is told.
+#[test]
+fn questions_of_a_passage_tell_less_than_as_many_of_their_own() {
+    let (right, wrong) = ([-1.0, -9.0, -9.0], [-9.0, -9.0, -1.0]);
+    let items = |good: u64| {
+        (0..400).map(|i| question(i, 0, if i / 4 % 10 < good { &right } else { &wrong })).collect()
+    };
+    let trials =
+        [done(TrialKind::Suite, "base", "quiz", items(8)), done(TrialKind::Suite, "Q4_0", "quiz", items(6))];
+    let mut manifest = manifest(&["base", "Q4_0"]);
+    let alone = report(&manifest, &trials);
+    manifest.suites[1].clusters = (0..400).map(|i| i / 4).collect();
+    let shared = report(&manifest, &trials);
+    let twice = |shared: Option<f64>, alone: Option<f64>| {
+        let ratio = shared.zip(alone).map(|(shared, alone)| shared / alone);
+        assert!(ratio.is_some_and(|ratio| (ratio - 2.0).abs() < 0.01), "{ratio:?}");
+    };
+    let accuracy = |report: &Report| row(report, "Q4_0", "quiz", "acc_norm").clone();
+    assert_eq!(accuracy(&shared).value, accuracy(&alone).value);
+    twice(accuracy(&shared).stderr, accuracy(&alone).stderr);
+    let width =
+        |report: &Report| accuracy(report).ci_high.zip(accuracy(report).ci_low).map(|(high, low)| high - low);
+    assert!(width(&shared).unwrap() > 1.9 * width(&alone).unwrap());
+    let left = |report: &Report| {
+        report.capabilities.iter().find(|row| row.variant == "Q4_0").unwrap().retained_stderr
+    };
+    twice(left(&shared), left(&alone));
 }
 
 #[test]

@@ -124,7 +124,10 @@ pub fn versus(a: Side<'_>, b: Side<'_>) -> Versus {
                 told.refuse(suite, format!("{one} and {two}: {reason}"));
                 continue;
             }
-            told.compare(&sheet_a, suite, first, second);
+            match unscored(suite, first).or_else(|| unscored(suite, second)) {
+                Some(reason) => told.refuse(suite, reason),
+                None => told.compare(&sheet_a, suite, first, second),
+            }
         }
     }
     let missing = b.manifest.suites.iter().filter(|s| !a.manifest.suites.iter().any(|o| o.name == s.name));
@@ -134,6 +137,21 @@ pub fn versus(a: Side<'_>, b: Side<'_>) -> Versus {
     let rows = told.rows.iter_mut().map(|row| (row.is_main, &mut row.difference));
     judge_all(rows, a.manifest.judging.tolerance);
     told
+}
+
+/// Why a trial has nothing to compare, if it has not.
+fn unscored(suite: &SuiteRecord, trial: &Planned) -> Option<String> {
+    let failed = |item: &ItemRecord| matches!(item.score, ItemScore::Failed { .. });
+    if trial.items().iter().any(|item| !failed(item)) {
+        return None;
+    }
+    let why = if trial.reason().is_empty() { String::new() } else { format!(": {}", trial.reason()) };
+    Some(format!(
+        "{} has no scores of {}, it is {}{why}",
+        trial.spec.variant,
+        suite.name,
+        trial.status().word()
+    ))
 }
 
 /// Pairs of variants that are compared.

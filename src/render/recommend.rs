@@ -38,7 +38,8 @@ pub(super) fn why(out: &RuledOut) -> String {
         format!("{}: {own}, allowed {limit}", out.limit)
     };
     match out.limit.as_str() {
-        "failed" => "failed: it has no file or no score".to_owned(),
+        "failed" if out.reason.is_empty() => "failed: it has no file or no score".to_owned(),
+        "failed" => format!("failed: {}", clean(&out.reason)),
         "min_tg" => value(|tg| format!("{tg:.1} tokens/s")),
         "monthly_tokens" => value(|tokens| format!("{:.1} Mtok", tokens / 1e6)),
         "max_drop" => value(|drop| format!("{drop:.4}")),

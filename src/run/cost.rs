@@ -65,7 +65,7 @@ pub fn cost(order: &Order, folder: &Path) -> Result<Report, Error> {
     }
     if *order != Order::default() {
         let path = folder.join(derive::COSTS);
-        files::replace(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })?;
+        files::replace(&path, text.as_bytes()).map_err(|source| Error::Write { path, source })?;
     }
     derive::shown(folder, &manifest, &trials)
 }

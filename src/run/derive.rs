@@ -13,6 +13,7 @@ use crate::analyze::Keep;
 use crate::analyze::cost::{self, Costs};
 use crate::analyze::report::Report;
 use crate::error::Error;
+use crate::files;
 use crate::journal::foreign::record as foreign;
 use crate::journal::reader::{JournalError, TrialData, manifest_file, read_manifest, read_some, read_trial};
 use crate::journal::record::{Manifest, TrialKind, TrialSpec};
@@ -85,7 +86,10 @@ pub const COSTS: &str = "costs.toml";
 /// What costs are computed from: the folder's own file, if it has one, or the one that comes with the program.
 pub fn costs(folder: &Path) -> Result<Costs, Error> {
     let path = folder.join(COSTS);
-    match fs::read_to_string(&path) {
+    let read = files::read_record(&path);
+    match read
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)))
+    {
         Ok(text) => Ok(cost::parse(&text, &path.display().to_string())?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(cost::parse(cost::DEFAULT, COSTS)?),
         Err(source) => Err(Error::Io { path, source }),

@@ -208,7 +208,7 @@ pub fn evaluate(
         }
         _ => return Err(no_items(&suite)),
     };
-    let mut metrics = metrics(&records);
+    let mut metrics = metrics(&records, &all.clusters());
     metrics.sort_by_key(|metric| metric.name != suite.main_metric());
     let (scoring, fewshot, is_exact) = match &suite.scoring {
         Scoring::Choice(choice) => (Some(choice.scoring), choice.fewshot, choice.exact),
@@ -244,7 +244,12 @@ pub fn evaluate(
 pub fn write_records(path: &Path, records: &[ItemRecord]) -> Result<(), Error> {
     let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
     let text = lines.map_err(|error| Error::Worker(error.to_string()))?.join("\n") + "\n";
-    files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
+    files::replace(path, text.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+/// Whether records could be written there.
+pub fn check_place(path: &Path) -> Result<(), Error> {
+    files::try_place(path).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 fn no_items(suite: &Suite) -> Error {

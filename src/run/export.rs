@@ -13,6 +13,7 @@ use crate::analyze::analysis;
 use crate::analyze::recommend::{Limits, recommend};
 use crate::error::Error;
 use crate::files;
+use crate::journal::reader::is_journal;
 use crate::journal::record::Manifest;
 use crate::render::model_card::{Facts, section};
 use crate::run::derive;
@@ -47,7 +48,7 @@ pub fn export(folder: &Path, out: Option<&Path>) -> Result<Exported, Error> {
     };
     let card = out.join("model-card.md");
     files::replace(&card, section(&report, &answer, &facts).as_bytes())
-        .map_err(|source| Error::Io { path: card.clone(), source })?;
+        .map_err(|source| Error::Write { path: card.clone(), source })?;
     write_archive(folder, &manifest, &name, &archive)?;
     Ok(Exported { card, archive, told: paths(&manifest) })
 }
@@ -55,7 +56,7 @@ pub fn export(folder: &Path, out: Option<&Path>) -> Result<Exported, Error> {
 /// The archive appears whole or not at all.
 fn write_archive(folder: &Path, manifest: &Manifest, name: &str, archive: &Path) -> Result<(), Error> {
     let beside = files::temporary(archive);
-    let failed = |source| Error::Io { path: archive.to_owned(), source };
+    let failed = |source| Error::Write { path: archive.to_owned(), source };
     let result = File::create(&beside)
         .map_err(failed)
         .and_then(|file| pack(folder, manifest, name, file))
@@ -86,7 +87,7 @@ fn pack(folder: &Path, manifest: &Manifest, name: &str, file: File) -> Result<Fi
 fn records(folder: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for name in ["manifest.json", derive::COSTS, derive::FOREIGN] {
-        if folder.join(name).is_file() {
+        if is_plain(&folder.join(name)) {
             found.push(PathBuf::from(name));
         }
     }
@@ -101,8 +102,8 @@ fn records(folder: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, Error> {
         for entry in fs::read_dir(&path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name();
-            // What is being written has a name that begins with a dot.
-            if entry.path().is_file() && !name.to_string_lossy().starts_with('.') {
+            // Nothing else is a record: what is being written, and what somebody put there for us to hand on.
+            if is_record(&name.to_string_lossy()) && is_plain(&entry.path()) {
                 found.push(inside.join(name));
             }
         }
@@ -112,8 +113,16 @@ fn records(folder: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+fn is_record(name: &str) -> bool {
+    name == "trial.json" || is_journal(name)
+}
+
+fn is_plain(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
+}
+
 fn add(archive: &mut Builder<impl Write>, path: &Path, inside: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
+    let file = files::open_record(path)?;
     let bytes = file.metadata()?.len();
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Regular);

@@ -81,7 +81,7 @@ pub fn find_and_make(
         )));
     }
     let write = |path: &Path, text: &str| {
-        files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
+        files::replace(path, text.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
     };
     write(&found.recipe, &found.search.recipe())?;
     let json = serde_json::to_string_pretty(&found).map_err(|e| Error::Worker(e.to_string()))?;

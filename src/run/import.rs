@@ -79,5 +79,5 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
+    files::replace(path, text.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
 }

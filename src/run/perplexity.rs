@@ -13,6 +13,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::analyze::{StoreUsed, TextReport};
 use crate::error::Error;
 use crate::fetch::{Cache, sha256_file};
+use crate::files;
 use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::text::{Scored, TextSuite};
@@ -93,6 +94,9 @@ pub fn evaluate(
         let reason =
             "llama.cpp's files of log-probabilities hold the second half of every chunk, nothing else";
         return Err(refused(reason.to_owned(), "leave out --scored and --stride, or use a base store"));
+    }
+    for path in [&question.save_store, &question.save_logits].into_iter().flatten() {
+        files::try_place(path).map_err(|source| Error::Write { path: path.clone(), source })?;
     }
     let mut passes = Passes::start(question, cut, chunks, interrupted, progress)?;
     let items = match &question.base {

@@ -108,6 +108,9 @@ pub fn quantize(
     let model = open_base(&order.base, order.allow_requantize)?;
     if !order.dry_run {
         keep_the_input(&model, &order.output)?;
+        // llama.cpp's own words would be about a stream.
+        files::try_place(&order.output)
+            .map_err(|source| Error::Write { path: order.output.clone(), source })?;
     }
     let source = Source {
         path: &order.base,
@@ -181,7 +184,7 @@ fn keep(temporary: &Path, output: &Path) -> Result<(u64, f64), Error> {
         }
         Ok(file.metadata()?.len())
     };
-    let bytes = synced().map_err(|source| Error::Io { path: output.to_owned(), source })?;
+    let bytes = synced().map_err(|source| Error::Write { path: output.to_owned(), source })?;
     Ok((bytes, begun.elapsed().as_secs_f64()))
 }
 

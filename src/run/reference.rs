@@ -180,7 +180,9 @@ pub fn measure(
 ) -> Result<Referenced, Error> {
     let (suite, generate) = asked(suite, &question.writing)?;
     data::locate_all(&suite, cache, false)?;
-    let Items::Prompts(all) = data::items(&suite, cache, interrupted)? else { return Err(unwritten(&suite)) };
+    let all = data::items(&suite, cache, interrupted)?;
+    let clusters = all.clusters();
+    let Items::Prompts(all) = all else { return Err(unwritten(&suite)) };
     let items = picked(&all, &question.pick.of(all.len() as u64, &suite.name)?);
     let grader =
         grader(&generate, &data::resources(&suite, cache)?, question.unsafe_exec).map_err(|error| {
@@ -236,7 +238,8 @@ pub fn measure(
         .collect();
     let replies: usize = lines.values().map(|line| line.replies.len()).sum();
     let spent = used(lines.values()).map(|usage| (usage, replies));
-    Ok(told(question, &suite, (&records, all.len() as u64), (spent, priced), path))
+    let metrics = metrics(&records, &clusters);
+    Ok(told(question, &suite, (&records, all.len() as u64), metrics, (spent, priced), path))
 }
 
 /// The suite, if its answers are written.
@@ -330,7 +333,7 @@ impl Appended {
     fn append(&mut self, line: &Line) -> Result<(), Error> {
         let text = serde_json::to_string(line).map_err(|error| Error::Worker(error.to_string()))? + "\n";
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|source| Error::Io { path: self.path.clone(), source })
+        written.map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 }
 
@@ -394,6 +397,7 @@ fn told(
     question: &Question,
     suite: &Suite,
     (records, of): (&[ItemRecord], u64),
+    mut metrics: Vec<Metric>,
     (spent, priced): (Option<(Usage, usize)>, Option<&Priced>),
     path: PathBuf,
 ) -> Referenced {
@@ -409,7 +413,6 @@ fn told(
             .filter(|(_, replies)| *replies > 0)
             .map(|(usage, replies)| tokens(usage) as f64 / replies as f64)
     };
-    let mut metrics = metrics(records);
     metrics.retain(|metric| usage.is_some() || metric.name != ANSWER_TOKENS);
     metrics.sort_by_key(|metric| metric.name != suite.main_metric());
     let failed = reasons().count() as u64;
@@ -463,7 +466,7 @@ fn changed(path: &Path, put_in: impl Fn(&str, &str) -> Result<String, PlanError>
         Err(source) => return Err(PlanError::Read { path: path.to_owned(), source }.into()),
     };
     let text = put_in(&text, &path.display().to_string())?;
-    files::replace(path, text.as_bytes()).map_err(|source| Error::Io { path: path.to_owned(), source })
+    files::replace(path, text.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 impl Referenced {

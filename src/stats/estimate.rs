@@ -5,7 +5,7 @@
 pub const Z95: f64 = 1.959_963_984_540_054;
 
 /// Fewer items than this get Wilson's interval (arXiv 2503.01747).
-const FEW_ITEMS: usize = 300;
+const FEW_ITEMS: f64 = 300.0;
 
 /// A share nearer than this to 0 or 1 gets Wilson's interval, however many items there are.
 const NEAR_THE_EDGE: f64 = 0.1;
@@ -72,15 +72,23 @@ pub fn sample_sd(samples: &[f64]) -> Option<f64> {
 /// successes than items.
 #[must_use]
 pub fn proportion(successes: usize, n: usize) -> Option<Estimate> {
+    share_of(successes, n, 1.0)
+}
+
+/// [`proportion`] of items that share something, so that its error is `effect` times what it would be: an interval as of
+/// `n / effect^2` items.
+pub(super) fn share_of(successes: usize, n: usize, effect: f64) -> Option<Estimate> {
     if n == 0 || successes > n {
         return None;
     }
     let point = successes as f64 / n as f64;
     let spread = point * (1.0 - point);
-    let standard_error = if n < 2 { f64::NAN } else { (spread / (n as f64 - 1.0)).sqrt() };
+    let standard_error = if n < 2 { f64::NAN } else { (spread / (n as f64 - 1.0)).sqrt() * effect };
     let edge = point.min(1.0 - point) < NEAR_THE_EDGE;
-    let interval = if n < FEW_ITEMS || edge {
-        wilson(successes, n)?
+    let design = effect * effect;
+    let worth = n as f64 / design;
+    let interval = if worth < FEW_ITEMS || edge {
+        wilson_of(successes as f64 / design, worth)
     } else {
         (point - Z95 * standard_error, point + Z95 * standard_error)
     };
@@ -93,14 +101,18 @@ pub fn wilson(successes: usize, n: usize) -> Option<(f64, f64)> {
     if n == 0 || successes > n {
         return None;
     }
-    let (k, n, z2) = (successes as f64, n as f64, Z95 * Z95);
-    let p = k / n;
+    Some(wilson_of(successes as f64, n as f64))
+}
+
+/// Wilson's interval of k of n, which need not be whole.
+fn wilson_of(k: f64, n: f64) -> (f64, f64) {
+    let (p, z2) = (k / n, Z95 * Z95);
     let centre = (k + z2 / 2.0) / (n + z2);
     let half = Z95 / (n + z2) * (n * p * (1.0 - p) + z2 / 4.0).sqrt();
     // At no or all successes one end is 0 or 1 exactly; rounding would leave it a hair beside.
-    let low = if successes == 0 { 0.0 } else { (centre - half).max(0.0) };
+    let low = if k > 0.0 { (centre - half).max(0.0) } else { 0.0 };
     let high = if k >= n { 1.0 } else { (centre + half).min(1.0) };
-    Some((low, high))
+    (low, high)
 }
 
 #[cfg(test)]

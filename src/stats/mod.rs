@@ -3,6 +3,7 @@
 //! pipeline, so that every formula here can be checked against another package on its own.
 
 mod bootstrap;
+mod clusters;
 mod estimate;
 mod joint;
 mod moments;
@@ -13,6 +14,7 @@ mod sequential;
 mod stopping;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
+pub use clusters::{cluster_effect, mean_in_clusters, share};
 pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
 pub use joint::{Cluster, Resampled, SHOWN, frontier_shares, middle_95, resampled, unbeaten, weighted};
 pub use moments::{Moments, PlusMinus, TextFigures};

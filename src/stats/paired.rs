@@ -1,10 +1,11 @@
 //! Two variants on the same items: the difference of their scores with the error of the *differences*, the
 //! answers that flipped, and how surprising the flips would be if nothing had changed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
+use super::clusters::cluster_effect;
 use super::estimate::{Estimate, Z95, mean};
 
 /// Answers that changed between the base and a variant.
@@ -44,21 +45,15 @@ pub struct Comparison {
 /// Compares over pairs given as `(base, variant)`. Pairs of one cluster share something, such as a passage; with `None`
 /// each is its own. `None` without pairs.
 ///
-/// The clustered error is Miller's (arXiv 2411.00640): `SE^2 = SE_iid^2 + n^-2 sum over clusters of sum over i != j of
-/// (d_i - mean)(d_j - mean)`.
+/// The clustered error is Miller's (arXiv 2411.00640), and never below that of items that share nothing.
 #[must_use]
 pub fn compare(pairs: &[(f64, f64)], clusters: Option<&[u32]>) -> Option<Comparison> {
     let clusters = clusters.filter(|clusters| clusters.len() == pairs.len());
     let deltas: Vec<f64> = pairs.iter().map(|(base, variant)| variant - base).collect();
     let plain = mean(&deltas)?;
     let n = deltas.len() as f64;
-    let (error, groups) = match clusters {
-        Some(clusters) => clustered_error(&deltas, clusters),
-        None => (plain.standard_error, deltas.len()),
-    };
-    // More alike than chance would have it never counts as more items than there are.
-    let effect = (error / plain.standard_error).max(1.0);
-    let effect = if effect.is_finite() { effect } else { 1.0 };
+    let groups = clusters.map_or(deltas.len(), |clusters| clusters.iter().collect::<BTreeSet<_>>().len());
+    let effect = cluster_effect(&deltas, clusters);
     let is_shared = groups < deltas.len();
     let is_binary = pairs.iter().all(|(b, v)| is_verdict(*b) && is_verdict(*v));
     let error = plain.standard_error * effect;
@@ -89,24 +84,6 @@ pub fn compare(pairs: &[(f64, f64)], clusters: Option<&[u32]>) -> Option<Compari
 
 fn is_verdict(score: f64) -> bool {
     score.total_cmp(&0.0).is_eq() || score.total_cmp(&1.0).is_eq()
-}
-
-/// Standard error of a mean over items in clusters, and the number of clusters.
-fn clustered_error(values: &[f64], clusters: &[u32]) -> (f64, usize) {
-    let n = values.len() as f64;
-    let centre = values.iter().sum::<f64>() / n;
-    let (mut sums, mut squares) = (BTreeMap::<u32, f64>::new(), 0.0);
-    let mut between = 0.0;
-    for (value, cluster) in values.iter().zip(clusters) {
-        let deviation = value - centre;
-        *sums.entry(*cluster).or_default() += deviation;
-        squares += deviation * deviation;
-        between -= deviation * deviation;
-    }
-    // Over i != j: the square of a cluster's sum without its own squares.
-    between += sums.values().map(|sum| sum * sum).sum::<f64>();
-    let variance = squares / (n * (n - 1.0)) + between / (n * n);
-    (variance.max(0.0).sqrt(), sums.len())
 }
 
 /// Centre and half width of Bonett and Price's 95% interval of the difference of two paired shares (Statistics in
@@ -142,9 +119,10 @@ fn student_p(point: f64, error: f64, groups: usize) -> f64 {
 /// What a variant has left of the base's score above chance, over pairs given as `(base, variant)`:
 /// `r = (mean v - c) / (mean b - c)`, with `SE^2 = (var(v - c - r (b - c)) / n + 1 / n^2) / (mean b - c)^2`: the ratio's
 /// linearisation (Cochran, Sampling Techniques, 6.4), and a half more items lost and won each, as Agresti and Min (2005)
-/// add to paired shares. `None` for fewer than two pairs, and where the base is not above chance.
+/// add to paired shares. Pairs of one cluster share something. `None` for fewer than two pairs, and where the base is not
+/// above chance.
 #[must_use]
-pub fn retained(pairs: &[(f64, f64)], chance: f64) -> Option<Estimate> {
+pub fn retained(pairs: &[(f64, f64)], chance: f64, clusters: Option<&[u32]>) -> Option<Estimate> {
     let n = pairs.len() as f64;
     let above = |value: fn(&(f64, f64)) -> f64| pairs.iter().map(value).sum::<f64>() / n - chance;
     let (base, variant) = (above(|pair| pair.0), above(|pair| pair.1));
@@ -154,7 +132,7 @@ pub fn retained(pairs: &[(f64, f64)], chance: f64) -> Option<Estimate> {
     let r = variant / base;
     let parts: Vec<f64> = pairs.iter().map(|(b, v)| v - chance - r * (b - chance)).collect();
     let spread = mean(&parts)?.standard_error;
-    Some(Estimate::normal(r, spread.hypot(1.0 / n) / base))
+    Some(Estimate::normal(r, spread.hypot(1.0 / n) * cluster_effect(&parts, clusters) / base))
 }
 
 /// Counts flips over pairs, given as `(base right, variant right)`.
@@ -229,12 +207,12 @@ mod tests {
         // 8 of 10 against 5 of 10 with a chance of 0.2: half of .6 is left.
         let pairs: Vec<(f64, f64)> =
             (0..10).map(|i| (f64::from(u8::from(i < 8)), f64::from(u8::from(i < 5)))).collect();
-        let left = retained(&pairs, 0.2).expect("an estimate");
+        let left = retained(&pairs, 0.2, None).expect("an estimate");
         assert!((left.point - 0.5).abs() < 1e-12, "{left:?}");
         // v - c - r (b - c) by hand: five times .4, three times -.6, two times -.1; over n (n - 1), 1/n beside it.
         let spread: f64 = (5.0 * 0.4_f64.powi(2) + 3.0 * 0.6_f64.powi(2) + 2.0 * 0.1_f64.powi(2)) / 90.0;
         assert!((left.standard_error - (spread + 0.01).sqrt() / 0.6).abs() < 1e-12, "{left:?}");
-        assert!(retained(&pairs, 0.8).is_none() && retained(&pairs[..1], 0.0).is_none());
+        assert!(retained(&pairs, 0.8, None).is_none() && retained(&pairs[..1], 0.0, None).is_none());
     }
 
     /// Items drawn anew a thousand times: nineteen of twenty intervals hold what is left in truth.
@@ -252,7 +230,7 @@ mod tests {
                 .collect();
             // .6 * .9 + .4 * .1 = .58, chance .25.
             let truth = (0.58 - 0.25) / (0.6 - 0.25);
-            let (low, high) = retained(&pairs, 0.25).expect("an estimate").interval;
+            let (low, high) = retained(&pairs, 0.25, None).expect("an estimate").interval;
             held += u32::from(low <= truth && truth <= high);
         }
         assert!(f64::from(held) >= 0.94 * f64::from(sweeps), "{held} of {sweeps}");

@@ -30,6 +30,8 @@ pub struct Stratum {
     pub sum: f64,
     /// Sum of the squares of their differences.
     pub squares: f64,
+    /// How many times larger the error of their mean is than if the items shared nothing.
+    pub effect: f64,
 }
 
 impl Stratum {
@@ -42,7 +44,14 @@ impl Stratum {
             n: differences.len() as u64,
             sum: differences.iter().sum(),
             squares: differences.iter().map(|d| d * d).sum(),
+            effect: 1.0,
         }
+    }
+
+    /// Of items that share something, as much as [`cluster_effect`](super::cluster_effect) says.
+    #[must_use]
+    pub fn sharing(self, effect: f64) -> Self {
+        Self { effect, ..self }
     }
 
     /// Variance of one difference.
@@ -78,7 +87,7 @@ pub fn pooled_look(strata: &[Stratum], alpha: f64, width: f64) -> Option<Look> {
     for stratum in strata {
         let (share, n) = (stratum.weight / total, stratum.n as f64);
         mean += share * stratum.sum / n;
-        let one = stratum.variance() + ASSUMED_FLIPS / all as f64;
+        let one = (stratum.variance() + ASSUMED_FLIPS / all as f64) * stratum.effect * stratum.effect;
         variance += share * share * one / n * stratum.unseen();
     }
     if strata.is_empty() || !mean.is_finite() || !variance.is_finite() {

@@ -64,12 +64,13 @@ fn limits(sandbox: &Sandbox) {
     assert_eq!((&fast["variant"], &fast["confidence"]), (&Value::Null, &0.0.into()));
     assert_eq!(ruled_out(&fast, "base")["limit"], "min_tg");
     let text = reasons(&fast);
-    assert!(text.starts_with("No variant fits.\n4 ruled out by this limit: loosen --min-tg to "), "{text}");
+    assert!(text.starts_with("No variant fits.\n4 ruled out by --min-tg: loosen it to "), "{text}");
+    followed(sandbox, &fast, "--min-tg", &[]);
 
     // The context and its buffers alone are more.
     let small = answer(sandbox, &["--ram", "1MiB", "--margin", "0"]);
     assert_eq!(ruled_out(&small, "TQ2_0")["limit"], "ram");
-    assert!(reasons(&small).contains("loosen --ram to "), "{small}");
+    followed(sandbox, &small, "--ram", &["--margin", "0"]);
     let enough = answer(sandbox, &["--vram", "4GiB", "--ctx", "512", "--max-drop", "100"]);
     assert_eq!(enough["variant"], "TQ2_0");
     assert!(reasons(&enough).contains("with a context of 512 tokens, of 3.0 GiB"), "{}", reasons(&enough));
@@ -78,6 +79,16 @@ fn limits(sandbox: &Sandbox) {
     assert_eq!(ruled_out(&busy, "Q8_0")["limit"], "monthly_tokens");
     let priced = answer(sandbox, &["--monthly-tokens", "1e5", "--max-drop", "100"]);
     assert!(reasons(&priced).contains("0.1 million output tokens a month cost $"), "{}", reasons(&priced));
+}
+
+/// With the value that is advised there is a variant.
+#[track_caller]
+fn followed(sandbox: &Sandbox, told: &Value, option: &str, others: &[&str]) {
+    let text = reasons(told);
+    let advice = text.split(&format!("{option}: loosen it to ")).nth(1).unwrap_or_else(|| panic!("{text}"));
+    let value = advice.split([',', ' ']).next().expect("a value");
+    let again = answer(sandbox, &[&[option, value], others].concat());
+    assert!(again["variant"].is_string(), "{option} {value}: {again}");
 }
 
 fn what_makes_no_sense(sandbox: &Sandbox) {

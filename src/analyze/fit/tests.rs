@@ -231,6 +231,8 @@ fn the_answer_of_a_row_adds_up() {
     assert!(total(longest) <= 24 << 30 && total(longest + 1) > 24 << 30, "{longest}");
     // All layers go to the GPU as long as the embedding stays behind, and not with 8 GiB more of cache.
     assert_eq!(wide.gpu_layers, Some(65));
+    assert_eq!(wide.note, "all layers fit the GPU, the embedding stays in RAM");
+    assert_eq!(tight.note, "");
     let longer = row(262_144, 1.5);
     assert!(longer.gpu_layers < Some(65) && longer.gpu_layers > Some(32), "{:?}", longer.gpu_layers);
 }

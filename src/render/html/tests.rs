@@ -20,6 +20,7 @@ fn background(flips: Flips) -> Background {
             ruled_out: Vec::new(),
             quality: "composite.mean_score".to_owned(),
             max_drop: 0.02,
+            max_drop_unit: "fraction".to_owned(),
         },
         flips,
         facts: vec![("Base model", "models/base.gguf".to_owned())],

@@ -24,6 +24,9 @@ use crate::worker::protocol::Status;
 /// Seconds of an item, before any was timed.
 const UNTIMED: f64 = 1.0;
 
+/// What an item counts of a suite that can wait: so little that its turn comes when nothing else is left.
+const LATER: f64 = 1e-9;
+
 /// How far each trial goes in the present round.
 pub(super) struct Rounds {
     begun: Instant,
@@ -329,10 +332,13 @@ impl Executor<'_> {
         let of = own.iter().map(|t| self.planned_items(&t.spec).len()).max()? as u64;
         let n = own.iter().filter_map(|t| t.looks.last().copied()).max().unwrap_or(0).min(of);
         let found: Option<&SuiteKnown> = known.suites.iter().find(|s| s.name == suite);
-        // Where nothing is decided, and where the base has yet to show that it knows anything, all suites count alike.
+        // Where nothing is decided, and where the base has yet to show that it knows anything, all suites count alike. One on
+        // which it hardly will waits until all others have no items left.
+        let alike = 1.0 / self.prepared.suites.len() as f64;
         let spread = match found {
             Some(suite) if suite.is_telling => suite.spread,
-            Some(_) | None => 1.0 / self.prepared.suites.len() as f64,
+            Some(suite) if !suite.is_promising => alike * LATER,
+            Some(_) | None => alike,
         };
         Some(Effort { spread, cost: self.seconds_of_item(suite), n, of })
     }
