@@ -102,7 +102,8 @@ pub enum Command {
     /// Take what llama-bench and llama-perplexity printed into a results folder, beside its own measurements and marked as
     /// foreign.
     Import(ImportArgs),
-    /// Say which variant of a results folder to run, why, how sure that is, and what was ruled out.
+    /// Say which variant of a results folder to run, why, how sure that is, and what was ruled out. Memory is a limit only if
+    /// --vram, --ram, --device, --ctx, --kv or --parallel is given.
     Recommend(RecommendArgs),
     /// Compare two variants, or two sweeps, on the items both have: which suites moved, and which items flipped.
     Compare {
@@ -268,7 +269,8 @@ pub enum RecipesCommand {
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
 pub struct QuantizeArgs {
-    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "BASE")]
     pub base: String,
     /// A name of `bitfrontier recipes`, or the path of a recipe file (.toml).
@@ -361,7 +363,7 @@ pub struct ImportArgs {
 pub struct RecommendArgs {
     /// The results folder of a sweep.
     pub results: PathBuf,
-    /// What it is to fit; without any of these but --kv, --parallel and --margin memory is no limit.
+    /// What it is to fit; without any of these memory is no limit.
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Least tokens a second generated, as measured on the sweep's machine.
@@ -401,7 +403,8 @@ fn tokens(text: &str) -> Result<u64, String> {
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "BASE")]
     pub base: String,
     /// How large the file may be.
@@ -504,7 +507,8 @@ pub struct WritingArgs {
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "MODEL")]
     pub gguf: String,
     /// A suite by name, or the path of a suite file.
@@ -528,7 +532,8 @@ pub struct EvalArgs {
     /// How answers are written.
     #[command(flatten)]
     pub writing: WritingArgs,
-    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    /// Run programs that models write with limits only and without a sandbox, even where there is one: they can then do all
+    /// that you can.
     #[arg(long)]
     pub unsafe_exec: bool,
     /// Write what was found on each item, prompts and outputs included, to a file of JSON lines.
@@ -557,7 +562,8 @@ pub enum ScoringArg {
 /// Arguments of `perplexity`.
 #[derive(Debug, Args)]
 pub struct PerplexityArgs {
-    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "MODEL")]
     pub gguf: String,
     /// The text.
@@ -602,7 +608,8 @@ pub struct PerplexityArgs {
 /// Arguments of `speed`.
 #[derive(Debug, Args)]
 pub struct SpeedArgs {
-    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "MODEL")]
     pub gguf: String,
     /// Lengths of prompts.
@@ -713,7 +720,8 @@ pub struct ReferenceArgs {
     /// How often a request that failed is made again.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20))]
     pub retries: u32,
-    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    /// Run programs that models write with limits only and without a sandbox, even where there is one: they can then do all
+    /// that you can.
     #[arg(long)]
     pub unsafe_exec: bool,
     /// Print JSON.
@@ -724,7 +732,8 @@ pub struct ReferenceArgs {
 /// Arguments of `imatrix`.
 #[derive(Debug, Args)]
 pub struct ImatrixArgs {
-    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "BASE")]
     pub base: String,
     /// The text. It must not be one that variants will be judged by.
@@ -753,7 +762,8 @@ pub struct ImatrixArgs {
 /// Arguments of `speculate`.
 #[derive(Debug, Args)]
 pub struct SpeculateArgs {
-    /// The model that writes: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The model that writes: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(value_name = "TARGET")]
     pub target: String,
     /// The model that drafts for it, with the same vocabulary.
@@ -837,16 +847,18 @@ pub struct WhatArgs {
     /// A sweep file.
     #[arg(value_name = "SWEEP.toml")]
     pub file: Option<PathBuf>,
-    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, or cache:NAME.
+    /// The base model: a path, hf:owner/repo/file.gguf, pypi:name==version/path, npm:name@version/path, or
+    /// cache:NAME.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<String>,
-    /// Recipes: names of `bitfrontier recipes`, `Q4_K_M+imatrix`, `Q4_K_M/kv=q8_0`, recipe files, GGUF files.
+    /// Recipes: names of `bitfrontier recipes`, `Q4_K_M+imatrix`, `Q4_K_M/kv=q8_0`, recipe files, GGUF files. Takes every
+    /// word that follows: a sweep file goes before it.
     #[arg(long, value_name = "RECIPES", num_args = 1..)]
     pub recipes: Vec<String>,
-    /// Suites by name, or paths of suite files.
+    /// Suites by name, or paths of suite files. Takes every word that follows: a sweep file goes before it.
     #[arg(long, value_name = "SUITES", num_args = 1.., value_delimiter = ',')]
     pub suites: Vec<String>,
-    /// The results folder.
+    /// The results folder [default: results/ and the sweep file's name; needed without a file].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Who carries the trials out: this machine, or a Slurm cluster as `[slurm]` of the sweep file says [default: local].
@@ -870,7 +882,8 @@ pub struct WhatArgs {
     /// Quantize a base that is quantized already.
     #[arg(long)]
     pub allow_requantize: bool,
-    /// Run programs that models write with limits only, where there is no sandbox: they can then do all that you can.
+    /// Run programs that models write with limits only and without a sandbox, even where there is one: they can then do all
+    /// that you can.
     #[arg(long)]
     pub unsafe_exec: bool,
     /// Minutes after which a trial of written answers begins no other item; the same command goes on with the rest.

@@ -24,7 +24,7 @@ use bitfrontier::fetch::{Cache, Expect, FetchEvent, Fetcher, Source};
 use bitfrontier::gguf::{self, Described as _};
 use bitfrontier::journal::record::Status;
 use bitfrontier::manual;
-use bitfrontier::plan::config::{self, FlashAttn, Offload, SweepConfig, SweepFlags};
+use bitfrontier::plan::config::{self, FlashAttn, Offload, OffloadFlags, SweepConfig, SweepFlags};
 use bitfrontier::plan::generate::Thinking;
 use bitfrontier::plan::judging::Scope;
 use bitfrontier::plan::native_command::llama_quantize;
@@ -125,7 +125,7 @@ fn run_man(out: Option<&Path>) -> Result<(), Error> {
         return Ok(());
     };
     let pages =
-        manual::write_pages(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        manual::write_pages(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     print(&format!("man pages: {}/*.1 ({pages})\n", folder.display()));
     Ok(())
 }
@@ -268,8 +268,7 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
         prepare::prepare(config, Cache::from_env()?, &interrupted, &mut tell).map_err(with_resume)?;
     let forecast = forecast::forecast(&prepared, &interrupted).map_err(with_resume)?;
     if args.json {
-        let json = serde_json::to_string_pretty(&forecast).map_err(|e| Error::Worker(e.to_string()))?;
-        print_as_it_is(&format!("{json}\n"));
+        print_json(&forecast)?;
     } else {
         print(&forecast.text());
     }
@@ -340,7 +339,7 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
         save_store: args.save_base_store,
         save_logits: args.save_base_logits,
         threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
+        offload: offload(&args.model).over(Offload::default()),
         yarn: args.model.yarn,
         store: match args.store {
             StoreArg::Auto => StoreChoice::Auto,
@@ -354,8 +353,7 @@ fn run_perplexity(args: PerplexityArgs) -> Result<(), Error> {
     chunks.finish();
     let report = report.map_err(with_resume)?;
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(|e| Error::Worker(e.to_string()))?;
-        print_as_it_is(&format!("{json}\n"));
+        print_json(&report)?;
     } else {
         print(&text_report::lines(&report));
     }
@@ -395,23 +393,23 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
         unsafe_exec: args.unsafe_exec,
         noise: args.noise,
         threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
+        offload: offload(&args.model).over(Offload::default()),
         yarn: args.model.yarn,
     };
+    // Before hours of work, not behind them.
+    args.records.as_ref().map_or(Ok(()), |path| eval::check_place(path))?;
     let items = Chunks::counting("item");
     let evaluated =
         eval::evaluate(&question, &cache, &interrupted, &mut |done, all| items.tell(done, Some(all)));
     items.finish();
     let (evaluated, records) = evaluated.map_err(with_resume)?;
-    if let Some(path) = &args.records {
-        eval::write_records(path, &records)?;
-    }
     if args.json {
         print_json(&evaluated)?;
     } else {
         print(&evaluated.text());
     }
-    Ok(())
+    // Told before it is written, so that a full disk does not take it all.
+    args.records.as_ref().map_or(Ok(()), |path| eval::write_records(path, &records))
 }
 
 fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
@@ -426,7 +424,7 @@ fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {
         process_output: args.process_output,
         out: args.out,
         threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
+        offload: offload(&args.model).over(Offload::default()),
         yarn: args.model.yarn,
     };
     let chunks = Chunks::new();
@@ -451,7 +449,7 @@ fn run_speed(args: SpeedArgs) -> Result<(), Error> {
         },
         repetitions: args.repetitions,
         threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
+        offload: offload(&args.model).over(Offload::default()),
         yarn: args.model.yarn,
     };
     let chunks = Chunks::counting("repetition");
@@ -492,7 +490,7 @@ fn run_speculate(args: &SpeculateArgs) -> Result<(), Error> {
         tolerance: args.tolerance,
         repetitions: args.repetitions,
         threads: args.model.threads.unwrap_or_else(machine::cores),
-        offload: offload(&args.model).unwrap_or_default(),
+        offload: offload(&args.model).over(Offload::default()),
         yarn: args.model.yarn,
     };
     let runs = Chunks::new();
@@ -627,7 +625,7 @@ fn show_recipe(name: &str, base: Option<&str>) -> Result<(), Error> {
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|e| Error::Worker(e.to_string()))?;
-    print_as_it_is(&format!("{json}\n"));
+    print_as_it_is(&format!("{}\n", shown::json(&json)));
     Ok(())
 }
 
@@ -959,20 +957,15 @@ fn split_recipes(text: &str) -> Vec<String> {
     recipes
 }
 
-/// The offload flags, if any was given.
-fn offload(model: &ModelArgs) -> Option<Offload> {
-    let given = model.gpu_layers.is_some()
-        || model.main_gpu.is_some()
-        || !model.tensor_split.is_empty()
-        || model.flash_attn.is_some();
-    given.then(|| Offload {
-        gpu_layers: model.gpu_layers.unwrap_or(-1),
-        main_gpu: model.main_gpu.unwrap_or(0),
+fn offload(model: &ModelArgs) -> OffloadFlags {
+    OffloadFlags {
+        gpu_layers: model.gpu_layers,
+        main_gpu: model.main_gpu,
         tensor_split: model.tensor_split.clone(),
-        flash_attn: match model.flash_attn {
-            None | Some(FlashAttnArg::Auto) => FlashAttn::Auto,
-            Some(FlashAttnArg::On) => FlashAttn::On,
-            Some(FlashAttnArg::Off) => FlashAttn::Off,
-        },
-    })
+        flash_attn: model.flash_attn.map(|flash_attn| match flash_attn {
+            FlashAttnArg::Auto => FlashAttn::Auto,
+            FlashAttnArg::On => FlashAttn::On,
+            FlashAttnArg::Off => FlashAttn::Off,
+        }),
+    }
 }

@@ -124,7 +124,7 @@ impl Progress {
             Self::Json => {
                 // A closed pipe is the listener's wish, not a reason to end a night's work.
                 if let Ok(line) = serde_json::to_string(event) {
-                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                    let _ = writeln!(std::io::stdout().lock(), "{}", shown::json(&line));
                 }
             }
             Self::Bars(bars) => bars.hear(event),

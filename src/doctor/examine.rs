@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use super::check::{Check, Examined};
 use super::cpu;
@@ -15,6 +16,9 @@ use crate::sandbox::{Sandbox, SandboxError};
 use crate::units::Bytes;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::NativeBuild;
+
+/// How long a cluster's controller is waited for.
+const LONGEST_ANSWER: Duration = Duration::from_secs(8);
 
 const GIB: u64 = 1 << 30;
 /// Less than this is no room for one small model and its variants.
@@ -194,17 +198,49 @@ fn python(program: &Path) -> Check {
 fn scheduler(path: &[PathBuf]) -> Check {
     const NAME: &str = "scheduler";
     let is_there = |command: &str| path.iter().any(|folder| folder.join(command).is_file());
-    match (is_there("sbatch"), is_there("squeue")) {
-        (true, true) => Check::ok(NAME, "Slurm: sbatch and squeue are on the PATH"),
-        (false, false) => Check::ok(NAME, "none on the PATH; sweeps run on this machine"),
-        (true, false) => half(NAME, "sbatch", "squeue"),
-        (false, true) => half(NAME, "squeue", "sbatch"),
+    let (there, missing): (Vec<&str>, Vec<&str>) =
+        ["sbatch", "squeue", "scancel"].iter().partition(|command| is_there(command));
+    match (there.is_empty(), missing.is_empty()) {
+        (true, _) => Check::ok(NAME, "none on the PATH; sweeps run on this machine"),
+        (false, true) => answers(NAME, path),
+        (false, false) => {
+            let (there, missing) = (there.join(" and "), missing.join(" and "));
+            let advice = format!("put Slurm's {missing} on the PATH, or run on this machine");
+            Check::warn(NAME, format!("Slurm's {there} on the PATH, without {missing}"), advice)
+        }
     }
 }
 
-fn half(name: &'static str, there: &str, missing: &str) -> Check {
-    let advice = format!("put Slurm's {missing} on the PATH, or run on this machine");
-    Check::warn(name, format!("Slurm's {there} is on the PATH and {missing} is not"), advice)
+/// Whether Slurm's controller can be asked.
+fn answers(name: &'static str, path: &[PathBuf]) -> Check {
+    let squeue = path.iter().map(|folder| folder.join("squeue")).find(|command| command.is_file());
+    match squeue.map_or_else(|| Err(String::new()), |command| asked(&command)) {
+        Ok(()) => Check::ok(name, "Slurm: its commands are on the PATH, and its controller answers"),
+        Err(reason) => {
+            let advice = "start Slurm's controller, or set SLURM_CONF, or run on this machine";
+            Check::warn(name, format!("squeue does not answer: {reason}"), advice)
+        }
+    }
+}
+
+/// Runs it, for some seconds at most: a controller that is gone is asked for again and again.
+fn asked(squeue: &Path) -> Result<(), String> {
+    let mut command = Command::new(squeue);
+    command.arg("--noheader").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let end = Instant::now() + LONGEST_ANSWER;
+    while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if Instant::now() > end {
+            // It may have ended meanwhile.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("nothing for {} seconds", LONGEST_ANSWER.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told = child.wait_with_output().map_err(|error| error.to_string())?;
+    let reason = String::from_utf8_lossy(&told.stderr).lines().next().unwrap_or_default().to_owned();
+    if told.status.success() { Ok(()) } else { Err(reason) }
 }
 
 /// Over the network.

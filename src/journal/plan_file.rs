@@ -2,7 +2,6 @@
 //! folder alone, by whatever hands trials out.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +34,7 @@ fn path(folder: &Path) -> PathBuf {
 /// Reads the plan of a folder; `None` if it has none.
 pub fn read(folder: &Path) -> Result<Option<PlanFile>, JournalError> {
     let path = path(folder);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read_record(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path, source }),
@@ -57,6 +56,8 @@ pub fn write(folder: &Path, plan: &PlanFile) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use std::fs;
 
     use super::*;
     use crate::plan::config::{self, SweepFlags};

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::files;
 use crate::journal::record::{
     FORMAT, ItemRecord, ItemScore, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
 };
@@ -59,6 +60,12 @@ pub enum JournalError {
         /// The results folder.
         folder: PathBuf,
     },
+    /// A link in a results folder leads out of it.
+    #[error("{path} is a link that leads out of the results folder")]
+    LeadsOut {
+        /// The link.
+        path: PathBuf,
+    },
     /// Written by a newer program.
     #[error("{path} has format {found}; this program reads up to {FORMAT}")]
     Newer {
@@ -86,6 +93,9 @@ impl JournalError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("name a folder that `bitfrontier sweep` wrote, such as results/quickstart".to_owned())
             }
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                Some("take the folder as its sweep wrote it: links, pipes and devices are not read".to_owned())
+            }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space; the same command then goes on where it stopped".to_owned())
             }
@@ -95,6 +105,9 @@ impl JournalError {
             Self::Newer { .. } => {
                 Some("install a newer bitfrontier, or choose another folder with --out".to_owned())
             }
+            Self::LeadsOut { .. } => Some(
+                "what is written there would be written elsewhere: remove the link, or link the whole results folder".to_owned(),
+            ),
             Self::OtherBase { .. } => Some("choose another folder with --out".to_owned()),
             Self::Manifest { .. } => Some(
                 "the command that swept into this folder sets it aside and writes it anew; what was measured is kept"
@@ -112,6 +125,9 @@ impl JournalError {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
 }
+
+/// Folders of a results folder in which files or folders are written.
+const WRITTEN_TO: [&str; 7] = ["charts", "cluster", "export", "items", "logs", "stages", "trials"];
 
 /// Checksum and space before the JSON text of a journal line.
 const LINE_HEAD: usize = 9;
@@ -170,7 +186,7 @@ pub fn trial_folder(folder: &Path, id: &str) -> PathBuf {
 /// Reads `manifest.json`; `None` if the folder has none.
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
     let path = manifest_file(folder);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read_record(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path, source }),
@@ -179,6 +195,9 @@ pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
         Unreadable::Newer(found) => JournalError::Newer { path: path.clone(), found },
         Unreadable::Damaged(reason) => JournalError::Manifest { path: path.clone(), reason },
     })?;
+    if let Some(path) = files::leads_out(folder, &WRITTEN_TO) {
+        return Err(JournalError::LeadsOut { path });
+    }
     match nonsense(&manifest) {
         None => Ok(Some(manifest)),
         Some(reason) => Err(JournalError::Manifest { path, reason }),
@@ -251,7 +270,7 @@ pub fn read_some(folder: &Path, id: &str, wanted: &BTreeSet<u64>) -> Result<Vec<
 
 /// A trial file, if there is one; one that is damaged counts as none, so that its trial is run again.
 fn read_trial_file(path: &Path) -> Result<Result<Option<TrialFile>, Unreadable>, JournalError> {
-    match fs::read(path) {
+    match files::read_record(path) {
         Ok(bytes) => match sealed::open(&bytes, FORMAT) {
             Err(Unreadable::Newer(found)) => Err(JournalError::Newer { path: path.to_owned(), found }),
             read => Ok(read.map(Some)),
@@ -259,6 +278,11 @@ fn read_trial_file(path: &Path) -> Result<Result<Option<TrialFile>, Unreadable>,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(None)),
         Err(source) => Err(JournalError::Read { path: path.to_owned(), source }),
     }
+}
+
+/// Whether a file of a trial's folder is a journal of items, by its name.
+pub fn is_journal(name: &str) -> bool {
+    name.strip_prefix("items-").is_some_and(|rest| rest.strip_suffix(".jsonl").is_some())
 }
 
 /// Items of all writers, by position. Of an item that two writers measured the first journal's counts.
@@ -270,7 +294,7 @@ fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<Item
                 let path =
                     entry.map_err(|source| JournalError::Read { path: place.to_owned(), source })?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with("items-") && name.ends_with(".jsonl") {
+                if is_journal(&name) {
                     journals.push(path);
                 }
             }
@@ -281,7 +305,8 @@ fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<Item
     journals.sort();
     let (mut items, mut damaged) = (BTreeMap::new(), 0);
     for path in journals {
-        let bytes = fs::read(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
+        let bytes =
+            files::read_record(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
         for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             // What is not wanted need not be taken apart.
             if place_of(line).is_some_and(|index| !is_wanted(index)) {

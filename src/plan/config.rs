@@ -44,6 +44,36 @@ impl Default for Offload {
     }
 }
 
+/// The flags of `[offload]`: what is absent is as the file has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OffloadFlags {
+    /// `--gpu-layers`.
+    pub gpu_layers: Option<i32>,
+    /// `--main-gpu`.
+    pub main_gpu: Option<i32>,
+    /// `--tensor-split`; empty if it is not given.
+    pub tensor_split: Vec<f32>,
+    /// `--flash-attn`.
+    pub flash_attn: Option<FlashAttn>,
+}
+
+impl OffloadFlags {
+    /// The flags over the file's table.
+    #[must_use]
+    pub fn over(&self, file: Offload) -> Offload {
+        Offload {
+            gpu_layers: self.gpu_layers.unwrap_or(file.gpu_layers),
+            main_gpu: self.main_gpu.unwrap_or(file.main_gpu),
+            tensor_split: if self.tensor_split.is_empty() {
+                file.tensor_split
+            } else {
+                self.tensor_split.clone()
+            },
+            flash_attn: self.flash_attn.unwrap_or(file.flash_attn),
+        }
+    }
+}
+
 /// Whether attention is fused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -287,8 +317,8 @@ pub struct SweepFlags {
     pub tolerance: Option<f64>,
     /// `--weight SUITE=W`.
     pub weights: Vec<String>,
-    /// Offload flags, if any was given.
-    pub offload: Option<Offload>,
+    /// `--gpu-layers` and its like.
+    pub offload: OffloadFlags,
     /// `--executor`.
     pub executor: Option<Executor>,
 }
@@ -369,7 +399,7 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         slurm,
         run: RunOptions {
             threads,
-            offload: flags.offload.clone().or(raw.offload).unwrap_or_default(),
+            offload: flags.offload.over(raw.offload.unwrap_or_default()),
             yarn: flags.yarn || raw.yarn.unwrap_or(false),
             unsafe_exec: flags.unsafe_exec || raw.unsafe_exec.unwrap_or(false),
             allow_requantize: flags.allow_requantize || raw.allow_requantize.unwrap_or(false),
@@ -649,6 +679,27 @@ mod tests {
         assert_eq!(config.suites.len(), 4);
         assert_eq!((config.limit_of("piqa"), config.limit_of("perplexity")), (Some(7), Some(3)));
         assert_eq!(config.run.threads, 4);
+    }
+
+    /// Somebody who limits the layers in the file and turns fused attention on by a flag keeps the limit.
+    #[test]
+    fn a_flag_of_the_offload_leaves_the_rest_of_the_table() {
+        let file = written(
+            "base = \"b.gguf\"\nout = \"r\"\n[offload]\ngpu_layers = 5\nmain_gpu = 1\ntensor_split = [3, 1]\n",
+        );
+        let with = |offload: OffloadFlags| {
+            let flags = SweepFlags { offload, ..SweepFlags::default() };
+            read(Some(file.path()), &flags, 4).expect("valid").run.offload
+        };
+        let own = with(OffloadFlags::default());
+        assert_eq!(
+            (own.gpu_layers, own.main_gpu, own.tensor_split.as_slice()),
+            (5, 1, [3.0, 1.0].as_slice())
+        );
+        let fused = OffloadFlags { flash_attn: Some(FlashAttn::On), ..OffloadFlags::default() };
+        assert_eq!(with(fused), Offload { flash_attn: FlashAttn::On, ..own.clone() });
+        let all = OffloadFlags { gpu_layers: Some(-1), tensor_split: vec![1.0], ..OffloadFlags::default() };
+        assert_eq!(with(all), Offload { gpu_layers: -1, tensor_split: vec![1.0], ..own });
     }
 
     /// What users copy: the night of "A model of your own", every key of "The sweep file", and the recipe that it names.

@@ -311,11 +311,11 @@ impl BaseStore {
         std::fs::create_dir_all(folder).map_err(&write)?;
         // Named after its process, so that what a killed one left can be told from what is being written.
         let mut temporary = tempfile::Builder::new();
-        let mut temporary = temporary
-            .prefix(".store-")
-            .suffix(&files::temporary_suffix())
-            .tempfile_in(folder)
-            .map_err(&write)?;
+        let suffix = files::temporary_suffix();
+        temporary.prefix(".store-").suffix(&suffix);
+        // tempfile's own default lets nobody else read; a cache may be shared, so the user's umask decides.
+        temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut temporary = temporary.tempfile_in(folder).map_err(&write)?;
         temporary.write_all(&bytes).and_then(|()| temporary.as_file().sync_all()).map_err(&write)?;
         let file = temporary.persist(path).map_err(|e| write(e.error))?;
         Ok(Self { file, path: path.to_owned(), header, begin })

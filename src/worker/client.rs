@@ -146,6 +146,7 @@ impl Worker {
             if interrupted.load(Ordering::Relaxed) {
                 return Err(WorkFailure::Interrupted);
             }
+            bound_log(&self.log);
             let wait = deadline.saturating_duration_since(Instant::now()).min(GLANCE);
             match self.replies.recv_timeout(wait) {
                 Ok(Ok(reply)) => return Ok(reply),
@@ -233,6 +234,14 @@ fn wait_a_little(child: &mut Child) -> Option<ExitStatus> {
     }
     let _ = child.kill();
     None
+}
+
+/// Empties a log that has grown beyond all use, also while its worker lives, which goes on at its end.
+fn bound_log(log: &Path) {
+    if std::fs::metadata(log).is_ok_and(|about| about.len() > LONGEST_LOG) {
+        // Best effort: a log is no result.
+        let _ = File::options().write(true).open(log).and_then(|file| file.set_len(0));
+    }
 }
 
 type Spawned = (Child, PipeWriter, Receiver<Result<Reply, String>>);

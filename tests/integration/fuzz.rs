@@ -62,7 +62,7 @@ impl Drop for Watch {
 }
 
 /// What stands in a folder: names and sizes of all files.
-fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
+pub fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(place) = open.pop() {
@@ -253,6 +253,23 @@ fn fuzz_results() {
     fuzz(&targets::results(), 40);
 }
 
+/// Weights of which some are others: at any place a run of random bytes, of 16-bit NaN, or of infinities.
+fn damaged(dice: &mut Dice, weights: &[u8]) -> Vec<u8> {
+    let mut weights = weights.to_vec();
+    for _ in 0..=dice.below(4) {
+        let (begin, length) = (dice.below(weights.len()), 2 + dice.below(4000));
+        let (kind, end) = (dice.below(3), (begin + length).min(weights.len()));
+        for (place, byte) in weights[begin..end].iter_mut().enumerate() {
+            *byte = match kind {
+                0 => dice.below(256) as u8,
+                1 => [0x01, 0x7e][(begin + place) % 2],
+                _ => [0x00, 0xfc][(begin + place) % 2],
+            };
+        }
+    }
+    weights
+}
+
 /// What a whole program makes of a mutated model: the parent's reader, and llama.cpp in a worker, whose abort is an
 /// error like any other.
 #[test]
@@ -266,16 +283,22 @@ fn fuzz_worker() {
     // How many sweeps got past the parent's reader: in the rest a worker has seen the model.
     let mut codes: BTreeMap<i32, u64> = BTreeMap::new();
     for run in 0..count {
-        let changed = mutated(&mut dice, &[tiny[..header as usize].to_vec()], targets::MODEL_WORDS);
-        // What is behind the header stays, so that some get as far as the worker, and half of all headers as long as it.
-        let mut model = changed;
-        if run % 2 == 0 {
-            model.resize(header as usize, 0);
-        }
-        model.extend(&tiny[header as usize..]);
+        // One in four has its header as it was and other weights, NaN and infinities among them. Of the others what is behind the
+        // header stays, so that some get as far as the worker, and half of all headers as long as it.
+        let (head, weights) = tiny.split_at(header as usize);
+        let model = if run % 4 == 3 {
+            [head, &damaged(&mut dice, weights)].concat()
+        } else {
+            let mut changed = mutated(&mut dice, &[head.to_vec()], targets::MODEL_WORDS);
+            if run % 2 == 0 {
+                changed.resize(header as usize, 0);
+            }
+            [changed.as_slice(), weights].concat()
+        };
         sandbox.write("bad.gguf", &model);
         let what = ["--base", "bad.gguf", "--recipes", "Q8_0", "--suites", "quiz.toml", "--limit", "2"];
-        for args in [sweep_args(&what), vec!["fit", "bad.gguf", "--ram", "1GiB", "--recipes", "Q4_0"]] {
+        let plan = [&["plan", "--out", "planned"], &what[..]].concat();
+        for args in [sweep_args(&what), plan, vec!["fit", "bad.gguf", "--ram", "1GiB", "--recipes", "Q4_0"]] {
             let mut command = sandbox.command(&args);
             let begun = Instant::now();
             let ended = catch_unwind(AssertUnwindSafe(|| Outcome::of(&command.output().expect("started"))));
@@ -299,6 +322,7 @@ fn fuzz_worker() {
             fs::write(Path::new(&folder).join(format!("worker.failed-{run}")), &model).expect("kept");
         }
         let _ = fs::remove_dir_all(sandbox.path("out"));
+        let _ = fs::remove_dir_all(sandbox.path("planned"));
     }
     for what in &wrong {
         println!("worker: {what}");

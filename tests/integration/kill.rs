@@ -109,15 +109,18 @@ fn disturbed(
             }
             kills += 1;
             let workers = children(program.id());
-            if random.next_u64().is_multiple_of(2) || workers.is_empty() {
-                // A program that ended a moment ago cannot be killed any more.
+            let whom = random.next_u64() % 3;
+            // The parent, its workers, or both. One that ended a moment ago cannot be killed any more.
+            if whom > 0 {
+                for worker in &workers {
+                    let _ = kill_process(*worker, Signal::KILL);
+                }
+            }
+            if whom != 1 || workers.is_empty() {
                 let _ = kill_process(pid(&program), Signal::KILL);
                 Outcome::of(&program.wait_with_output().expect("waited"));
                 workers_are_gone(&workers)?;
                 break;
-            }
-            for worker in workers {
-                let _ = kill_process(worker, Signal::KILL);
             }
         }
     }

@@ -343,7 +343,7 @@ fn rooms_import_only_what_stands_below_them() {
             }
         }
     }
-    assert!(wrong.is_empty(), "against house.md:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "against the table above (and CONTRIBUTING.md):\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -34,7 +34,10 @@ fn man_pages_and_completions_come_from_the_program_itself() {
     let pages = sandbox.files("share/man1");
     assert!(pages.iter().any(|name| name == "bitfrontier-sweep.1") && pages.len() > 20, "{pages:?}");
     sandbox.write("taken", "");
-    sandbox.run(&["man", "--out", "taken"]).ends(1);
+    sandbox
+        .run(&["man", "--out", "taken"])
+        .ends(7)
+        .tells(&["taken cannot be written", "check who may write there"]);
     let bash = sandbox.run(&["completions", "bash"]).ends(0).stdout;
     assert!(
         bash.contains("complete -F _bitfrontier") && !bash.contains("sandbox-stage"),

@@ -158,6 +158,25 @@ fn folders_that_can_only_be_read() {
         sandbox.run(&["report", "out"]).ends(7).tells(&["out/", "(hint: "]);
         // What only reads goes on reading.
         sandbox.run(&["show", "out"]).ends(0);
+        for args in [
+            &["export", "out"][..],
+            &["cost", "out", "--cost", "owned.3090.watts_idle=1"],
+            &["eval", "tiny.gguf", "quiz.toml", "--limit", "1", "--records", "out/records.jsonl"],
+            &["quantize", "tiny.gguf", "Q8_0", "out/x.gguf"],
+            &["man", "--out", "out/man"],
+            &[
+                "perplexity",
+                "tiny.gguf",
+                "--text",
+                "text.txt",
+                "--chunks",
+                "1",
+                "--save-base-logits",
+                "out/x.kld",
+            ],
+        ] {
+            sandbox.run(args).ends(7).tells(&["out", "(hint: check who may write there"]);
+        }
     }
     if let Some(cache) = ReadOnly::make(&sandbox, "cache") {
         let more = ["--recipes", "Q4_0", "--suites", "quiz.toml", "--limit", "6"];

@@ -39,6 +39,7 @@ use bitfrontier::worker::protocol::{PROTOCOL, Reply, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::fuzz::listing;
 use crate::sandbox::{FIXTURES, PROSE, QUIZ, Sandbox};
 
 /// Something that reads what strangers wrote.
@@ -87,7 +88,8 @@ fn plain(
     Target { name, seeds, words, run, watched: folder.path().to_owned(), folders: vec![folder] }
 }
 
-/// A target that reads a file of this name. Beside the file's folder there is nothing, and nothing may come.
+/// A target that reads a file of this name, deep in the watched folder: a path that leads out of the file's folder ends where it
+/// is seen.
 fn of_file(
     name: &'static str,
     file: &str,
@@ -95,16 +97,21 @@ fn of_file(
     words: &'static [&'static str],
     run: impl Fn(&Path) + 'static,
 ) -> Target {
-    let (input, watched) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let path = input.path().join(file);
-    let folder = input.path().to_owned();
+    let watched = tempfile::tempdir().expect("a folder");
+    let folder = watched.path().join("a/b/c");
+    fs::create_dir_all(&folder).expect("made");
+    let path = folder.join(file);
+    let root = watched.path().to_owned();
     let run = Box::new(move |bytes: &[u8]| {
         fs::write(&path, bytes).expect("written");
         run(&path);
-        let there = fs::read_dir(&folder).expect("listed").count();
-        if there == 1 { Ok(()) } else { Err(format!("{there} files stand where one was read")) }
+        let there = listing(&root);
+        let only = there.iter().all(|(name, _)| *name == path);
+        if only { Ok(()) } else { Err(format!("where one file was read there are now {there:?}")) }
     });
-    Target { name, seeds, words, run, watched: watched.path().to_owned(), folders: vec![input, watched] }
+    // What is asked of the whole folder is asked above.
+    let nothing = watched.path().join("nothing");
+    Target { name, seeds, words, run, watched: nothing, folders: vec![watched] }
 }
 
 fn fixture(name: &str) -> Vec<u8> {

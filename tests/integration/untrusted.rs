@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
+use std::process::Command;
 
 use flate2::read::GzDecoder;
 
@@ -174,5 +175,102 @@ fn a_suite_that_would_take_all_memory_is_refused() {
     for args in [&sweep[..], &["eval", "tiny.gguf", "quiz.toml"], &["suites", "check", "quiz.toml"]] {
         let told = ["error: suite quiz: its templates take too much memory or time: ", "(hint: "];
         assert_eq!(sandbox.run(args).ends(3).tells(&told).stderr.trim_end().lines().count(), 1);
+    }
+}
+
+/// A folder of somebody else's may hold links: nothing is written or removed where they lead, no file of this machine is read
+/// through them or handed on, and what never ends is not read.
+#[test]
+fn links_in_a_results_folder_lead_nowhere() {
+    let sandbox = Sandbox::new();
+    sandbox.sweep(&["--recipes", "Q8_0", "--suites", "quiz.toml", "--limit", "4"]).ends(0);
+    let own = sandbox.path("own");
+    fs::create_dir(&own).expect("made");
+    for name in ["holiday.png", "logo.svg", "notes.txt", "run.log"] {
+        fs::write(own.join(name), "mine").expect("written");
+    }
+    let files = || -> Vec<(String, Vec<u8>)> {
+        let mut all: Vec<_> = fs::read_dir(&own)
+            .expect("listed")
+            .flatten()
+            .map(|entry| {
+                (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).expect("read"))
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let before = files();
+    let fresh = |name: &str| {
+        let _ = fs::remove_dir_all(sandbox.path("theirs"));
+        copied(&sandbox.path("out"), &sandbox.path("theirs"));
+        let path = sandbox.path("theirs").join(name);
+        let _ = fs::remove_dir_all(&path);
+        let _ = fs::remove_file(&path);
+        path
+    };
+    for (name, to) in [
+        ("charts", own.clone()),
+        ("charts/dark", own.clone()),
+        ("items", own.clone()),
+        ("export", own.clone()),
+        ("logs/Q8_0.log", own.join("run.log")),
+    ] {
+        std::os::unix::fs::symlink(&to, fresh(name)).expect("linked");
+        for args in
+            [&["report", "theirs"][..], &["export", "theirs"], &["show", "theirs"], &["recommend", "theirs"]]
+        {
+            let told = format!("theirs/{name} is a link that leads out of the results folder");
+            sandbox.run(args).ends(3).tells(&[&told, "remove the link, or link the whole results folder"]);
+        }
+        assert_eq!(files(), before, "{name}");
+    }
+
+    let trial = {
+        let trials = fs::read_dir(sandbox.path("out/trials")).expect("listed").flatten();
+        let mut names: Vec<String> = trials
+            .filter(|entry| fs::read_dir(entry.path()).into_iter().flatten().count() > 1)
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names.remove(0)
+    };
+    // Neither a file beside the records nor one under a record's name is handed on.
+    for name in ["notes.txt", "items-x.jsonl"] {
+        let link = fresh(&format!("trials/{trial}/{name}"));
+        std::os::unix::fs::symlink(own.join("notes.txt"), link).expect("linked");
+        let ended = sandbox.run(&["export", "theirs"]);
+        if name == "notes.txt" {
+            ended.ends(0);
+            let packed = fs::read(sandbox.path("theirs/export/out.tar.gz")).expect("read");
+            let mut archive = tar::Archive::new(GzDecoder::new(packed.as_slice()));
+            let names = archive.entries().expect("an archive").flatten();
+            let names: Vec<String> =
+                names.map(|entry| entry.path().expect("a path").to_string_lossy().into_owned()).collect();
+            assert!(names.len() > 4 && !names.iter().any(|name| name.ends_with("notes.txt")), "{names:?}");
+        } else {
+            ended.ends(3).tells(&["it is a link, and records are plain files"]);
+        }
+    }
+    for (name, endless) in
+        [("manifest.json", "/dev/zero"), (&format!("trials/{trial}/items-y.jsonl"), "/dev/zero")]
+    {
+        std::os::unix::fs::symlink(endless, fresh(name)).expect("linked");
+        sandbox.run(&["show", "theirs"]).ends(3).tells(&["it is a link, and records are plain files"]);
+    }
+    let pipe = fresh(&format!("trials/{trial}/items-z.jsonl"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+    sandbox.run(&["show", "theirs"]).ends(3).tells(&["it is no plain file"]);
+}
+
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("listed").flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copied(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("copied");
+        }
     }
 }

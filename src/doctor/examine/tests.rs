@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use super::super::check::Mark;
 use super::*;
@@ -41,10 +42,20 @@ fn a_scheduler_is_whole_or_none() {
     let lame = scheduler(&path);
     assert_eq!(
         (lame.mark, lame.found.as_str()),
-        (Mark::Warn, "Slurm's sbatch is on the PATH and squeue is not")
+        (Mark::Warn, "Slurm's sbatch on the PATH, without squeue and scancel")
     );
-    fs::write(folder.path().join("squeue"), "").unwrap();
-    assert_eq!(scheduler(&path).mark, Mark::Ok);
+    fs::write(folder.path().join("scancel"), "").unwrap();
+    // Whoever only looks takes it for Slurm; whoever asks hears that nobody is there.
+    let squeue = folder.path().join("squeue");
+    let says = |script: &str| {
+        fs::write(&squeue, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&squeue, PermissionsExt::from_mode(0o755)).unwrap();
+        scheduler(&path)
+    };
+    let alone = says("echo 'squeue: error: no controller' >&2; exit 1");
+    let told = "squeue does not answer: squeue: error: no controller";
+    assert_eq!((alone.mark, alone.found.as_str()), (Mark::Warn, told));
+    assert_eq!(says("exit 0").mark, Mark::Ok);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! `foreign.json` of a results folder: numbers that other programs measured, by the file they were read from.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -153,7 +152,7 @@ struct Kept {
 /// If there is a file of it that cannot be read.
 pub fn kept(folder: &Path) -> Result<Vec<ForeignFile>, ForeignError> {
     let path = folder.join(FILE);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read_record(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(ForeignError::Read { path, source }),
