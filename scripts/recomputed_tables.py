@@ -190,8 +190,8 @@ def compare_texts(sweep, check, suite, metrics):
                 low, high = np.percentile([value(take) for take in takes], [2.5, 97.5])
                 # A percentile of 2,000 draws is this far off in one of some thousand cases.
                 slack = 0.25 * (high - low)
-                check.near(f"metrics.{metric} from", where, low, row["ci_low"], slack)
-                check.near(f"metrics.{metric} to", where, high, row["ci_high"], slack)
+                for what, ours, theirs in (("from", low, row["ci_low"]), ("to", high, row["ci_high"])):
+                    check.near(f"metrics.{metric} {what}", where, ours, theirs, slack / max(1.0, abs(theirs)))
 
 
 def compare_cliffs(sweep, check, comparisons, cliffs, variants):

@@ -103,7 +103,7 @@ pub enum Command {
     /// foreign.
     Import(ImportArgs),
     /// Say which variant of a results folder to run, why, how sure that is, and what was ruled out. Memory is a limit only if
-    /// --vram, --ram, --device, --ctx, --kv or --parallel is given.
+    /// --vram, --ram, --device or --ctx is given, --kv other than f16, or --parallel above 1.
     Recommend(RecommendArgs),
     /// Compare two variants, or two sweeps, on the items both have: which suites moved, and which items flipped.
     Compare {
@@ -363,7 +363,7 @@ pub struct ImportArgs {
 pub struct RecommendArgs {
     /// The results folder of a sweep.
     pub results: PathBuf,
-    /// What it is to fit; without any of these memory is no limit.
+    /// What it is to fit.
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Least tokens a second generated, as measured on the sweep's machine.

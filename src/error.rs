@@ -15,13 +15,13 @@
 //! | 8 | the sweep ended, but some trials, or items of `reference`, failed; they are rows in the tables; or speculative output is not plain output; or `suites check` or `doctor` found something |
 //! | 130 | interrupted by Ctrl-C, or by SIGTERM as schedulers send it; the same command goes on |
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::endpoint::EndpointError;
 use crate::fetch::FetchError;
+use crate::files;
 use crate::gguf::GgufError;
 use crate::gguf::imatrix::ImatrixError;
 use crate::journal::foreign::record::ForeignError;
@@ -229,7 +229,7 @@ impl Error {
             Self::Stopped { again } => Some(format!("to begin again: {again}")),
             Self::Interrupted { resume } => Some(format!("to go on: {resume}")),
             Self::Refused { hint, .. } => hint.clone(),
-            Self::Write { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            Self::Write { source, .. } if files::is_full(source) => {
                 Some("free some space, or name another place".to_owned())
             }
             Self::Write { .. } => Some("check who may write there, or name another place".to_owned()),
@@ -261,7 +261,7 @@ impl Error {
             | Self::Foreign(ForeignError::Write { .. }) => 7,
             Self::NotFetched { .. } | Self::Fetch(FetchError::NotMade { .. }) => 4,
             Self::Fetch(FetchError::Io { source, .. }) | Self::Io { source, .. }
-                if source.kind() == ErrorKind::StorageFull =>
+                if files::is_full(source) =>
             {
                 7
             }

@@ -32,6 +32,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Whether a file could be put there: whether its folder, or the nearest above it that is there, takes one.
 pub fn try_place(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     let absolute = std::path::absolute(path)?;
     let folder = absolute.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let probe = temporary(&folder.join("probe"));
@@ -123,7 +126,11 @@ pub fn open_record(path: &Path) -> io::Result<File> {
 /// None if the folder is not there.
 pub fn leads_out(folder: &Path, within: &[&str]) -> Option<PathBuf> {
     let home = folder.canonicalize().ok()?;
-    let is_out = |path: &Path| path.canonicalize().map_or(true, |to| !to.starts_with(&home));
+    let is_out = |path: &Path| match path.canonicalize() {
+        Ok(to) => !to.starts_with(&home),
+        // One that leads nowhere, as editors make beside a file, does no harm inside.
+        Err(_) => fs::read_link(path).map_or(true, |to| to.components().count() != 1 || to.is_absolute()),
+    };
     let places = std::iter::once(folder.to_owned()).chain(within.iter().map(|inner| folder.join(inner)));
     let entries = places.flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
     let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
@@ -167,6 +174,11 @@ fn knows_no_locks(error: &io::Error) -> bool {
     let codes = [Errno::NOLCK, Errno::NOSYS].map(Errno::raw_os_error);
     error.kind() == io::ErrorKind::Unsupported
         || error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether there is no more space: of the disk, or of the user's share of it, which is the usual case on clusters.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Bytes free for an ordinary user on the file system that holds `path` (or will: the nearest folder that
@@ -217,11 +229,22 @@ mod tests {
         fs::create_dir(&charts).expect("made");
         assert_eq!(leads_out(folder.path(), &["charts"]), None);
         std::os::unix::fs::symlink(&charts, folder.path().join("pictures")).expect("linked");
-        assert_eq!(leads_out(folder.path(), &["charts"]), None, "it stays inside");
+        std::os::unix::fs::symlink("me@here.1", folder.path().join(".#costs.toml")).expect("linked");
+        assert_eq!(leads_out(folder.path(), &["charts"]), None, "they stay inside");
         std::os::unix::fs::symlink(other.path(), charts.join("dark")).expect("linked");
         assert_eq!(leads_out(folder.path(), &["charts"]), Some(charts.join("dark")));
         assert_eq!(leads_out(folder.path(), &[]), None);
         assert_eq!(leads_out(&folder.path().join("nowhere"), &["charts"]), None);
+    }
+
+    #[test]
+    fn a_place_is_tried_and_nothing_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(try_place(&folder.path().join("new/er/a.csv")).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+        assert_eq!(try_place(folder.path()).expect_err("refused").kind(), io::ErrorKind::IsADirectory);
+        fs::write(folder.path().join("file"), "").expect("written");
+        assert!(try_place(&folder.path().join("file/a.csv")).is_err());
     }
 
     #[test]

@@ -146,7 +146,7 @@ pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> R
     let (candidates, excluded) = asked.candidates(joint);
     // Those that keep all but the drop are drawn too: which variant is taken depends on all that could be.
     let (kept, dropped): (Vec<&Candidate>, Vec<&Candidate>) =
-        candidates.iter().partition(|c| c.drop <= asked.allowed);
+        candidates.iter().partition(|c| is_within(c.drop, asked.allowed));
     let first = |out: &Excluded| out.broken.first().cloned();
     let ruled_out: Vec<RuledOut> =
         excluded.iter().filter_map(first).chain(dropped.iter().map(|c| asked.drops(c))).collect();
@@ -216,8 +216,10 @@ fn shares(candidates: &[Candidate], allowed: f64) -> BTreeMap<String, f64> {
     for resample in 0..resamples {
         let drop =
             |c: &Candidate| c.draws.get(resample).copied().filter(|d| d.is_finite()).unwrap_or(f64::INFINITY);
-        let within =
-            candidates.iter().filter(|c| drop(c) <= allowed).min_by(|a, b| a.order(drop(a), b, drop(b)));
+        let within = candidates
+            .iter()
+            .filter(|c| is_within(drop(c), allowed))
+            .min_by(|a, b| a.order(drop(a), b, drop(b)));
         let best = || candidates.iter().min_by(|a, b| drop(a).total_cmp(&drop(b)));
         if let Some(taken) = within.or_else(best) {
             *counts.entry(taken.row.variant.clone()).or_default() += 1;
@@ -261,7 +263,7 @@ impl<'a> Asked<'a> {
                 kept.push(candidate);
             } else {
                 // What else would have to be loosened, too.
-                broken.extend((candidate.drop > self.allowed).then(|| self.drops(&candidate)));
+                broken.extend((!is_within(candidate.drop, self.allowed)).then(|| self.drops(&candidate)));
                 out.push(Excluded { row, broken });
             }
         }
@@ -565,6 +567,11 @@ impl<'a> Asked<'a> {
 fn ruled_out(row: &VariantRow, limit: &str) -> RuledOut {
     let variant = row.variant.clone();
     RuledOut { variant, limit: limit.to_owned(), value: None, allowed: None, reason: String::new() }
+}
+
+/// Whether no more is lost than is allowed; a loss of exactly that is, though 0.8 - 0.75 is a little more than 0.05.
+fn is_within(drop: f64, allowed: f64) -> bool {
+    drop <= allowed + 1e-9
 }
 
 /// A step in the fourth significant digit.

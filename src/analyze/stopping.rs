@@ -136,8 +136,7 @@ impl Scored<'_> {
     fn is_promising(&self, look: usize) -> bool {
         let Some(main) = self.main_of_base(look) else { return true };
         let Some((value, error)) = main.value.zip(main.stderr) else { return true };
-        let share = self.count(0, look) as f64 / self.order.len().max(1) as f64;
-        value + HOPE * error - Z95 * error * share.sqrt() > self.chance()
+        is_promising([value, error], self.count(0, look), self.order.len(), self.chance())
     }
 
     /// The base's main metric on the items of a look; `None` if its trial failed or nothing is scored.
@@ -429,6 +428,14 @@ impl<'a> Decider<'a> {
     }
 }
 
+/// Whether all items may show a score above chance, of which so many gave this score with this error.
+fn is_promising([value, error]: [f64; 2], n: usize, of: usize, chance: f64) -> bool {
+    // None right of some is no certainty that none is.
+    let error = error.max(1.0 / n.max(1) as f64);
+    let share = n as f64 / of.max(1) as f64;
+    value + HOPE * error - Z95 * error * share.sqrt() > chance
+}
+
 /// An interval whose ends lie `effect` times as far from the mean, as far as differences go.
 fn wider((low, high): (f64, f64), mean: f64, effect: f64) -> (f64, f64) {
     if effect <= 1.0 {
@@ -470,5 +477,36 @@ fn scored<'a>(sheet: &'a Sheet<'a>, suite: &'a SuiteRecord) -> Scored<'a> {
         scores: names().map(|name| scores::of(kind, items(name), &suite.main_metric)).collect(),
         looks: names().map(looks).collect(),
         base: items(sheet.base()).iter().map(|item| (item.index, item)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(right: usize, n: usize, all: usize, chance: f64) -> bool {
+        let share = right as f64 / n as f64;
+        is_promising([share, (share * (1.0 - share) / (n - 1) as f64).sqrt()], n, all, chance)
+    }
+
+    /// A suite may go on as long as its score could be told from a guesser's; none is given up for few items, and with all
+    /// items nothing but what is shown promises anything.
+    #[test]
+    fn a_suite_waits_that_will_hardly_show_anything() {
+        assert!(of(0, 64, 1000, 0.0), "none of 64 may be 2%");
+        assert!(of(12, 64, 1000, 0.25) && !of(6, 64, 1000, 0.25));
+        assert!(of(250, 500, 1267, 0.5) && !of(420, 840, 1267, 0.5), "a guesser on two choices");
+        assert!(of(30, 64, 500, 0.25) && of(156, 500, 500, 0.25), "one that knows something");
+        assert!(!of(130, 500, 500, 0.25), "all items are there and do not show it");
+    }
+
+    #[test]
+    fn intervals_widen_about_their_mean_as_far_as_differences_go() {
+        let near =
+            |(low, high): (f64, f64), a: f64, b: f64| (low - a).abs() < 1e-12 && (high - b).abs() < 1e-12;
+        assert!(near(wider((-0.1, 0.3), 0.0, 1.0), -0.1, 0.3));
+        assert!(near(wider((-0.1, 0.3), 0.0, 2.0), -0.2, 0.6));
+        assert!(near(wider((-0.1, 0.3), 0.0, 20.0), -1.0, 1.0));
+        assert!(near(wider((0.1, 0.3), 0.0, 2.0), 0.1, 0.6), "a mean outside never narrows");
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that can go wrong while a model or a data file is brought into the cache, and what the user can do.
 
+use crate::files;
 use crate::units::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,7 +158,7 @@ impl FetchError {
             Self::Refused { status: 404, .. } => "check owner, repository, revision and file name".into(),
             Self::Refused { .. } => "try again later".into(),
             Self::Interrupted { .. } => "run it again: it goes on from where it broke off".into(),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Io { source, .. } if files::is_full(source) => {
                 "make room, or set BITFRONTIER_CACHE to a folder on a larger disk".into()
             }
             Self::Io { .. } => return None,

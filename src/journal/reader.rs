@@ -96,7 +96,7 @@ impl JournalError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
                 Some("take the folder as its sweep wrote it: links, pipes and devices are not read".to_owned())
             }
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Write { source, .. } if files::is_full(source) => {
                 Some("free some space; the same command then goes on where it stopped".to_owned())
             }
             Self::Write { .. } => {
@@ -122,7 +122,7 @@ impl JournalError {
 
     /// Whether the disk is full.
     pub fn no_space(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Write { source, .. } if files::is_full(source))
     }
 }
 
@@ -184,7 +184,19 @@ pub fn trial_folder(folder: &Path, id: &str) -> PathBuf {
 }
 
 /// Reads `manifest.json`; `None` if the folder has none.
+///
+/// # Errors
+/// If it is damaged, or something of the folder is a link that leads out of it.
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
+    let manifest = read_own_manifest(folder)?;
+    match files::leads_out(folder, &WRITTEN_TO).filter(|_| manifest.is_some()) {
+        Some(path) => Err(JournalError::LeadsOut { path }),
+        None => Ok(manifest),
+    }
+}
+
+/// Reads `manifest.json` of a folder that is one's own, whose links are: tasks of a cluster need not look at all its files.
+pub fn read_own_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
     let path = manifest_file(folder);
     let bytes = match files::read_record(&path) {
         Ok(bytes) => bytes,
@@ -195,9 +207,6 @@ pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, JournalError> {
         Unreadable::Newer(found) => JournalError::Newer { path: path.clone(), found },
         Unreadable::Damaged(reason) => JournalError::Manifest { path: path.clone(), reason },
     })?;
-    if let Some(path) = files::leads_out(folder, &WRITTEN_TO) {
-        return Err(JournalError::LeadsOut { path });
-    }
     match nonsense(&manifest) {
         None => Ok(Some(manifest)),
         Some(reason) => Err(JournalError::Manifest { path, reason }),

@@ -5,11 +5,11 @@ use super::csv::table;
 use super::file::{RenderError, replace};
 use crate::analyze::choice::{judge, mass};
 use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop, Verdict};
+use crate::files;
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
@@ -142,7 +142,7 @@ pub fn write_items(folder: &Path, trial_id: &str, items: &[ItemRecord]) -> Resul
 
 /// Whether a file has this content already: tens of thousands are sooner unpacked than packed and written.
 fn is_there(path: &Path, plain: &[u8]) -> bool {
-    let Ok(packed) = fs::read(path) else { return false };
+    let Ok(packed) = files::read_record(path) else { return false };
     let mut there = Vec::with_capacity(plain.len() + 1);
     // One that grows beyond what is to be there need not be unpacked to its end.
     let read = GzDecoder::new(packed.as_slice()).take(plain.len() as u64 + 1).read_to_end(&mut there);
@@ -267,6 +267,8 @@ fn chunk_rows(index: u64, chunk: &ChunkScore) -> Vec<TokenRow> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::analyze::{ChoiceScore, ChoiceScoring, F32Array, QuestionScore};
 

@@ -1,7 +1,7 @@
 //! The tables of a results folder as Parquet, made from their CSV files cell by cell: the same names, rows and values,
 //! with the types of the data dictionary, and null for what is empty. The same table gives the same bytes.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use flate2::read::GzDecoder;
 
 use super::dictionary::{self, Kind};
 use super::file::{RenderError, replace};
+
+use crate::files;
 
 /// Writes every table of `folder`, and of its `items/`, as Parquet beside its CSV file.
 ///
@@ -68,7 +70,7 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, RenderError> {
 
 fn write(folder: &Path, path: &Path) -> Result<(), RenderError> {
     let unreadable = |reason: String| RenderError::Read { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let file = files::open_record(path).map_err(|error| unreadable(error.to_string()))?;
     let packed = path.extension().is_some_and(|e| e == "gz");
     let reader: Box<dyn Read> = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
     let place = path.strip_prefix(folder).unwrap_or(path).to_string_lossy();

@@ -29,8 +29,10 @@ pub fn costs(order: &Order, folder: Option<&Path>) -> Result<(Costs, String), Er
     let own = folder.map(|folder| folder.join(derive::COSTS)).filter(|path| path.exists());
     let (text, place) = match order.costs.as_ref().or(own.as_ref()) {
         Some(path) => {
-            let text =
-                fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.clone(), source })?;
+            // What the user names may be anything; what lies in a folder is a record.
+            let read =
+                if order.costs.is_some() { fs::read_to_string(path) } else { derive::text_record(path) };
+            let text = read.map_err(|source| PlanError::Read { path: path.clone(), source })?;
             (text, path.display().to_string())
         }
         None => (cost::DEFAULT.to_owned(), derive::COSTS.to_owned()),

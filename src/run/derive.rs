@@ -21,9 +21,12 @@ use crate::render::{self, Drawing, RenderError};
 
 /// Reads the plan of a results folder, which must have one.
 pub fn manifest(folder: &Path) -> Result<Manifest, Error> {
-    let missing =
-        || JournalError::Read { path: manifest_file(folder), source: io::ErrorKind::NotFound.into() };
-    Ok(read_manifest(folder)?.ok_or_else(missing)?)
+    Ok(read_manifest(folder)?.ok_or_else(|| no_manifest(folder))?)
+}
+
+/// That a folder is no results folder.
+pub fn no_manifest(folder: &Path) -> JournalError {
+    JournalError::Read { path: manifest_file(folder), source: io::ErrorKind::NotFound.into() }
 }
 
 /// Reads a results folder whole.
@@ -86,14 +89,17 @@ pub const COSTS: &str = "costs.toml";
 /// What costs are computed from: the folder's own file, if it has one, or the one that comes with the program.
 pub fn costs(folder: &Path) -> Result<Costs, Error> {
     let path = folder.join(COSTS);
-    let read = files::read_record(&path);
-    match read
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)))
-    {
+    match text_record(&path) {
         Ok(text) => Ok(cost::parse(&text, &path.display().to_string())?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(cost::parse(cost::DEFAULT, COSTS)?),
         Err(source) => Err(Error::Io { path, source }),
     }
+}
+
+/// A record that is text.
+pub fn text_record(path: &Path) -> io::Result<String> {
+    let bytes = files::read_record(path)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The name of a results folder's foreign measurements.

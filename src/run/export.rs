@@ -59,7 +59,7 @@ fn write_archive(folder: &Path, manifest: &Manifest, name: &str, archive: &Path)
     let failed = |source| Error::Write { path: archive.to_owned(), source };
     let result = File::create(&beside)
         .map_err(failed)
-        .and_then(|file| pack(folder, manifest, name, file))
+        .and_then(|file| pack(folder, manifest, name, file, failed))
         .and_then(|file| file.sync_all().and_then(|()| fs::rename(&beside, archive)).map_err(failed));
     if result.is_err() {
         // Best effort: the error that is told is the one that mattered.
@@ -69,18 +69,23 @@ fn write_archive(folder: &Path, manifest: &Manifest, name: &str, archive: &Path)
 }
 
 /// Packs the records into a folder called `name`.
-fn pack(folder: &Path, manifest: &Manifest, name: &str, file: File) -> Result<File, Error> {
+fn pack(
+    folder: &Path,
+    manifest: &Manifest,
+    name: &str,
+    file: File,
+    unwritten: impl Fn(io::Error) -> Error,
+) -> Result<File, Error> {
     // 255 says "unknown system", and no time is told: the same bytes wherever and whenever it is packed.
     let packer: GzEncoder<File> =
         GzBuilder::new().mtime(0).operating_system(255).write(file, Compression::default());
     let mut archive = Builder::new(packer);
     for inside in records(folder, manifest)? {
         let path = folder.join(&inside);
-        add(&mut archive, &path, &Path::new(name).join(&inside))
-            .map_err(|source| Error::Io { path, source })?;
+        let record = files::open_record(&path).map_err(|source| Error::Io { path, source })?;
+        add(&mut archive, record, &Path::new(name).join(&inside)).map_err(&unwritten)?;
     }
-    let finished = archive.into_inner().and_then(GzEncoder::finish);
-    finished.map_err(|source| Error::Io { path: folder.to_owned(), source })
+    archive.into_inner().and_then(GzEncoder::finish).map_err(unwritten)
 }
 
 /// Everything that tables and charts are derived from, in the order of names.
@@ -121,8 +126,7 @@ fn is_plain(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
 }
 
-fn add(archive: &mut Builder<impl Write>, path: &Path, inside: &Path) -> io::Result<()> {
-    let file = files::open_record(path)?;
+fn add(archive: &mut Builder<impl Write>, file: File, inside: &Path) -> io::Result<()> {
     let bytes = file.metadata()?.len();
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Regular);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::fetch::Cache;
 use crate::journal::plan_file::{self, PlanFile};
-use crate::journal::reader::{JournalError, TrialData, read_trial};
+use crate::journal::reader::{JournalError, TrialData, read_own_manifest, read_trial};
 use crate::journal::record::{Manifest, Status};
 use crate::journal::writer::write_trial;
 use crate::plan::config::SweepConfig;
@@ -33,7 +33,7 @@ pub fn run(
     interrupted: &AtomicBool,
     events: &mut dyn FnMut(&Event),
 ) -> Result<TrialData, Error> {
-    let manifest = derive::manifest(folder)?;
+    let manifest = read_own_manifest(folder)?.ok_or_else(|| derive::no_manifest(folder))?;
     let plan =
         plan_file::read(folder)?.ok_or_else(|| JournalError::NotPlanned { folder: folder.to_owned() })?;
     in_rounds(&plan.config)?;

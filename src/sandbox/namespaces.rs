@@ -208,10 +208,9 @@ pub(super) fn drop_rights() -> Outcome {
     harden()
 }
 
-/// No program gives rights that this process does not have, none may look into it, and what none needs is forbidden.
+/// No program gives rights that this process does not have, and none may look into it.
 pub(super) fn harden() -> Outcome {
     set_no_new_privs(true).at("no new privileges")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).at("prctl")?;
-    super::filter::apply()
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).at("prctl")
 }

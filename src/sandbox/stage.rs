@@ -176,6 +176,11 @@ fn prepare(setting: &Setting, job: &Job) -> Result<Folder, String> {
         Guard::Namespaces => super::namespaces::drop_rights()?,
         Guard::Bubblewrap(_) | Guard::None => super::namespaces::harden()?,
     }
+    // Without a guard there are limits only, also where the kernel has no filters.
+    #[cfg(target_os = "linux")]
+    if setting.guard != Guard::None {
+        super::filter::apply()?;
+    }
     Ok(folder)
 }
 

@@ -235,7 +235,7 @@ impl StoreError {
 
     /// Whether the disk is full.
     pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } if files::is_full(source))
     }
 }
 

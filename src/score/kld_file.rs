@@ -14,6 +14,8 @@ use thiserror::Error;
 
 use super::llama_perplexity::row_bytes;
 
+use crate::files;
+
 const MAGIC: &[u8; 8] = b"_logits_";
 const HEADER: u64 = 8 + 3 * 4;
 const BUFFER: usize = 1 << 20;
@@ -115,7 +117,7 @@ impl KldFileError {
 
     /// Whether the disk is full.
     pub fn no_space(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Write { source, .. } if files::is_full(source))
     }
 }
 
@@ -268,6 +270,7 @@ impl KldWriter {
     pub fn create(path: &Path, n_ctx: u32, vocabulary: u32, tokens: &[i32]) -> Result<Self, KldFileError> {
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let begin = || -> io::Result<BufWriter<tempfile::NamedTempFile>> {
+            std::fs::create_dir_all(folder)?;
             // For whoever may read the folder's other files, not only for its maker.
             let readable = std::fs::Permissions::from_mode(0o666);
             let temporary =

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::files;
+
 /// Version of the format.
 const FORMAT: u32 = 1;
 
@@ -61,7 +63,7 @@ pub enum TokenFileError {
 impl TokenFileError {
     /// Whether the disk is full.
     pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } if files::is_full(source))
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
         (a - b).abs() <= 1e-9 * (1.0 + b.abs())
     }
 
-    /// Ten clusters of ten that agree tell what ten items tell. (Up to the n - 1 that both errors have.)
+    /// A hundred clusters of ten that agree tell what a hundred items tell. (Up to the n - 1 that both errors have.)
     #[test]
     fn what_agrees_within_its_cluster_tells_what_the_clusters_tell() {
         let right: Vec<bool> = (0..1000).map(|i| i / 10 % 3 == 0).collect();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
+use crate::files;
 use crate::worker::memory;
 use crate::worker::protocol::{
     Finished, NativeBuild, PROTOCOL, REPLY_FD, REQUEST_FD, Reply, Request, Status,
@@ -78,13 +79,12 @@ impl Worker {
     /// the thread that started it.
     pub fn start(log: &Path, interrupted: &AtomicBool) -> Result<Self, WorkFailure> {
         let oom_kills = memory::kernel_oom_kills();
-        let (child, requests, replies) = spawn(log).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => WorkFailure::NoSpace(error.to_string()),
-            _ => WorkFailure::Trial {
-                status: Status::Crashed,
-                reason: format!("the worker cannot be started: {error}"),
-                alive: false,
-            },
+        let (child, requests, replies) = spawn(log).map_err(|error| {
+            if files::is_full(&error) {
+                return WorkFailure::NoSpace(error.to_string());
+            }
+            let reason = format!("the worker cannot be started: {error}");
+            WorkFailure::Trial { status: Status::Crashed, reason, alive: false }
         })?;
         let native = NativeBuild::default();
         let mut worker =

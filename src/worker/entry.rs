@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::files;
 use crate::llama::context::{Context, decoded};
 use crate::llama::ffi::{self, ContextOptions, ModelOptions, QuantizeOptions};
 use crate::llama::model::{LlamaError, Model, cache_type};
@@ -564,7 +565,7 @@ fn render_chat(work: &ChatWork) -> Result<Finished, Failure> {
     std::fs::write(&work.output, text.map_err(refused)?).map_err(|error| Failure {
         status: Status::Refused,
         reason: format!("cannot write {}: {error}", work.output.display()),
-        no_space: error.kind() == io::ErrorKind::StorageFull,
+        no_space: files::is_full(&error),
     })?;
     Ok(Finished::File)
 }

@@ -80,7 +80,7 @@ impl WorkError {
 
     /// Whether the disk is full.
     pub fn no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } if files::is_full(source))
     }
 }
 

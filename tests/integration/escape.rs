@@ -487,6 +487,7 @@ tries = {
     'add_key': lambda: libc.syscall(248 if wide else 217, b'user', b'x', b'y', 1, -3),
     'search of keys': lambda: libc.syscall(250 if wide else 219, 10, -3, b'user', b'x', 0),
     'list of keys': lambda: libc.syscall(250 if wide else 219, 11, -3, ctypes.create_string_buffer(64), 64),
+    'request_key': lambda: libc.syscall(249 if wide else 218, b'user', b'x', None, 0),
     'io_uring': lambda: libc.syscall(425, 1, ctypes.create_string_buffer(120)),
     'perf': lambda: libc.syscall(298 if wide else 241, ctypes.create_string_buffer(120), 0, -1, -1, 0),
     'bpf': lambda: libc.syscall(321 if wide else 280, 0, ctypes.create_string_buffer(120), 120),
@@ -505,7 +506,7 @@ for name, attempt in tries.items():
         print(name, found, errno.errorcode.get(told))
 print('tried', len(tries) - wide)
 ";
-    prints(&sandbox, code, "tried 11\n");
+    prints(&sandbox, code, "tried 12\n");
 }
 
 #[test]

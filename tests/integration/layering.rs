@@ -30,7 +30,7 @@ const TABLE: [(&str, &[&str]); 28] = [
     // Costs are read from a file of the user's, whose errors are those of a plan.
     ("analyze", &["plan::error", "journal", "gguf", "stats", "units"]),
     ("render", &["analyze", "stats", "units", "files", "shown"]),
-    ("error", &["plan", "fetch", "endpoint", "gguf", "journal", "render"]),
+    ("error", &["plan", "fetch", "endpoint", "gguf", "journal", "render", "files"]),
     // Of scoring, the parent knows only where the base's chunks lie and how llama.cpp's logit files begin; of the worker, only the parent's side.
     (
         "run",

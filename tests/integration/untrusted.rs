@@ -261,6 +261,18 @@ fn links_in_a_results_folder_lead_nowhere() {
     let pipe = fresh(&format!("trials/{trial}/items-z.jsonl"));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
     sandbox.run(&["show", "theirs"]).ends(3).tells(&["it is no plain file"]);
+    // What is derived is made anew; what is read is no pipe.
+    let pipe = fresh(&format!("items/{trial}.csv.gz"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+    sandbox.run(&["report", "theirs"]).ends(0);
+    assert!(fs::symlink_metadata(&pipe).expect("there").is_file());
+    let pipe = fresh("costs.toml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("started").success());
+    for args in [&["recommend", "theirs"][..], &["cost", "theirs"], &["report", "theirs"]] {
+        let told = sandbox.run(args);
+        assert!(matches!(told.code, Some(1 | 3)), "{told:?}");
+        assert!(told.stderr.contains("it is no plain file"), "{told:?}");
+    }
 }
 
 fn copied(from: &Path, to: &Path) {

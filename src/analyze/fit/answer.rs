@@ -194,7 +194,7 @@ impl Measured<'_> {
         row.place = need.place(&self.budget);
         row.gpu_layers =
             if row.fits { self.budget.gpu.map(|_| row.layers) } else { need.gpu_layers(&self.budget) };
-        if !row.fits && row.gpu_layers == Some(row.layers) {
+        if row.place == Place::Split && row.gpu_layers == Some(row.layers) {
             let parts = [row.note.as_str(), "all layers fit the GPU, the embedding stays in RAM"];
             row.note = parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("; ");
         }

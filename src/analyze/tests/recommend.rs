@@ -62,7 +62,7 @@ fn limits(max_drop: f64) -> Limits {
     Limits { max_drop: Some(max_drop), ..Limits::default() }
 }
 
-/// What everything needs: three times the file, as far as it fits.
+/// What everything needs: two mebibytes for each byte of the file, as far as it fits.
 fn memory(bytes: u64) -> Memory {
     let needs = VARIANTS.map(|(name, file, ..)| (name.to_owned(), (Some(file << 21), file << 21 <= bytes)));
     Memory { limit: "vram".to_owned(), bytes, margin: 1 << 20, ctx: 512, needs: needs.into() }
@@ -82,6 +82,12 @@ fn the_smallest_within_the_drop_and_of_the_same_size_the_best() {
     let even = told.runners_up.iter().find(|runner| runner.variant == "even").expect("a runner-up");
     assert!(even.trade.starts_with("the same size, 4.0 points worse"), "{even:?}");
     assert!((told.confidence + told.runners_up.iter().map(|r| r.share).sum::<f64>()) <= 1.0 + 1e-12);
+    let just = recommend(&manifest, &analysis, &limits(0.05));
+    assert_eq!(
+        (just.variant.as_deref(), why(&just, "even").as_str()),
+        (Some("better"), ""),
+        "a loss of 0.8 - 0.75"
+    );
     assert_eq!(recommend(&manifest, &analysis, &limits(0.4)).variant.as_deref(), Some("small"));
     assert_eq!(recommend(&manifest, &analysis, &limits(0.0)).variant.as_deref(), Some("base"));
 }
