@@ -13,6 +13,7 @@ use crate::kill::tables;
 use crate::mutate::Dice;
 use crate::records::{find, losses, trials};
 use crate::sandbox::{Outcome, Sandbox};
+use crate::targets::copy_folder;
 
 /// How many flips of each kind of record, and the seed of their places.
 const FLIPS: &str = "BITFRONTIER_FLIPS";
@@ -50,6 +51,9 @@ fn flipped(
     is_kind: impl Fn(&str) -> bool,
     expected: &[(&'static str, String)],
 ) -> Vec<String> {
+    // As it was: a bit of a line that an earlier flip made worthless would rightly be nobody's concern.
+    fs::remove_dir_all(sandbox.path("out")).expect("removed");
+    copy_folder(&sandbox.path("whole"), &sandbox.path("out"));
     let names: Vec<String> = sandbox.files("out").into_iter().filter(|name| is_kind(name)).collect();
     let name = &names[dice.below(names.len())];
     let told = flip(dice, &sandbox.path("out").join(name));
@@ -68,8 +72,10 @@ fn flipped(
     let is_told = about.iter().any(|note| note.contains("damaged"));
     check(told.is_none() || is_told, format!("nothing was told: {about:?}"));
     let id = name.split('/').nth(1).unwrap_or_default();
-    let others = begun(&swept).into_iter().filter(|event| event["id"] != id).count();
-    check(others == 0, format!("{others} other trials were done again"));
+    // A variant's file is gone when its sweep is done, and has to be there for a trial of it.
+    let is_other = |event: &Value| event["id"] != id && event["kind"] != "quantize";
+    let others: Vec<Value> = begun(&swept).into_iter().filter(is_other).collect();
+    check(others.is_empty(), format!("other trials were done again: {others:?}, {about:?}"));
     if is_told && !name.starts_with("trials/") {
         let aside = sandbox.files("out").iter().any(|n| n.starts_with(&format!("{name}.damaged-")));
         check(aside, "it was not set aside".to_owned());
@@ -92,6 +98,7 @@ fn flipped_bits_in_any_record_are_told_and_made_good() {
     let sandbox = Sandbox::new();
     sandbox.sweep(&WHAT).ends(0);
     let expected = tables(&sandbox);
+    copy_folder(&sandbox.path("out"), &sandbox.path("whole"));
     let mut dice = Dice::new(seed, "flips");
     let mut wrong = Vec::new();
     for _ in 0..flips {

@@ -722,7 +722,7 @@ fn unsealed(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
     for entry in fs::read_dir(from).expect("listed").flatten() {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));

@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 
 use crate::corpora::with_text;
 use crate::sandbox::{Outcome, QUIZ, Sandbox, sweep_args};
+use crate::targets::copy_folder;
 
 /// Clears a terminal, turns the direction of writing, runs in a page, runs in a spreadsheet, and leaves a folder.
 const WORDS: &str = "\u{1b}[2J\u{9b}31m\u{202e}<script>alert(1)</script><img src=x onerror=alert(1)>'\"&\u{7} ../../escape\n=1+1";
@@ -203,7 +204,7 @@ fn links_in_a_results_folder_lead_nowhere() {
     let before = files();
     let fresh = |name: &str| {
         let _ = fs::remove_dir_all(sandbox.path("theirs"));
-        copied(&sandbox.path("out"), &sandbox.path("theirs"));
+        copy_folder(&sandbox.path("out"), &sandbox.path("theirs"));
         let path = sandbox.path("theirs").join(name);
         let _ = fs::remove_dir_all(&path);
         let _ = fs::remove_file(&path);
@@ -272,17 +273,5 @@ fn links_in_a_results_folder_lead_nowhere() {
         let told = sandbox.run(args);
         assert!(matches!(told.code, Some(1 | 3)), "{told:?}");
         assert!(told.stderr.contains("it is no plain file"), "{told:?}");
-    }
-}
-
-fn copied(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("listed").flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copied(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).expect("copied");
-        }
     }
 }
