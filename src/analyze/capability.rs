@@ -90,8 +90,7 @@ fn part(sheet: &Sheet, suite: &SuiteRecord, variant: &str) -> Option<Part> {
     };
     let (base, own) = (scores(sheet.base()), scores(variant));
     let pairs = base.iter().filter_map(|(index, b)| Some((*index, (*b, *own.get(index)?))));
-    let (places, pairs): (Vec<u64>, Vec<(f64, f64)>) = pairs.unzip();
-    let shared = scores::clusters(suite, places.into_iter());
+    let (pairs, shared) = scores::with_clusters(pairs, &suite.clusters);
     let retained = stats::retained(&pairs, suite.chance.unwrap_or(0.0), shared.as_deref())?;
     let n = pairs.len() as f64;
     Some(Part {

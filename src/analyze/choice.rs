@@ -127,13 +127,13 @@ fn masses(items: &[&ItemRecord], clusters: &[u32]) -> Option<Measured> {
         return None;
     }
     let found = items.iter().filter_map(|item| Some((item.index, mass(&item.score)?)));
-    let (places, found): (Vec<u64>, Vec<f64>) = found.unzip();
+    let (found, shared) = scores::with_clusters(found, clusters);
     let failed: Vec<String> = items
         .iter()
         .filter(|item| mass(&item.score).is_none())
         .map(|item| judge(&item.score).err().unwrap_or_default())
         .collect();
-    let measure = stats::mean_in_clusters(&found, scores::among(clusters, places.into_iter()).as_deref())
+    let measure = stats::mean_in_clusters(&found, shared.as_deref())
         .map(|mean| Measure::new(METRICS[0], mean.point, Some(mean.standard_error), Some(mean.interval)));
     let notes = failed_note(&failed).into_iter().collect();
     Some(Measured { measures: measure.into_iter().collect(), n: found.len() as u64, notes })
@@ -150,8 +150,8 @@ fn only(item: &ItemRecord) -> Option<&ChoiceScore> {
 /// lm-eval's `perplexity`: of a continuation, whatever its tokens.
 fn perplexity(items: &[&ItemRecord], clusters: &[u32]) -> Option<Measure> {
     let found = items.iter().filter_map(|item| Some((item.index, only(item)?.logprob)));
-    let (places, logprobs): (Vec<u64>, Vec<f64>) = found.filter(|(_, p)| p.is_finite()).unzip();
-    let mean = stats::mean_in_clusters(&logprobs, scores::among(clusters, places.into_iter()).as_deref())?;
+    let (logprobs, shared) = scores::with_clusters(found.filter(|(_, p)| p.is_finite()), clusters);
+    let mean = stats::mean_in_clusters(&logprobs, shared.as_deref())?;
     let ppl = (-mean.point).exp();
     let interval = ((-mean.interval.1).exp(), (-mean.interval.0).exp());
     Some(Measure::new("ppl", ppl, Some(ppl * mean.standard_error), Some(interval)))

@@ -113,12 +113,11 @@ fn measured(metric: String, estimate: Estimate) -> Measure {
 /// Shares of whole items have the interval of a share.
 fn estimate(items: &[&ItemRecord], metric: &str, clusters: &[u32]) -> Option<Estimate> {
     let parts = items.iter().filter_map(|item| Some((item.index, part(item, metric)?)));
-    let (places, parts): (Vec<u64>, Vec<(f64, f64)>) = parts.unzip();
+    let (parts, shared) = scores::with_clusters(parts, clusters);
     if let Some(right) = parts.iter().map(|part| verdict(*part)).collect::<Option<Vec<bool>>>() {
-        return stats::share(&right, scores::among(clusters, places.into_iter()).as_deref());
+        return stats::share(&right, shared.as_deref());
     }
-    let (places, values): (Vec<u64>, Vec<f64>) = stands_for(items, metric).into_iter().unzip();
-    let shared = scores::among(clusters, places.into_iter());
+    let (values, shared) = scores::with_clusters(stands_for(items, metric).into_iter(), clusters);
     let ratio = stats::mean_in_clusters(&values, shared.as_deref())?;
     // All or nothing varies in no item; what that tells is told by their number.
     let count = parts.iter().filter(|(_, of)| *of > 0.0).count();
@@ -147,8 +146,7 @@ fn mean_of_metrics(items: &[&ItemRecord], names: &[String]) -> Option<Vec<f64>> 
 fn signs(items: &[&ItemRecord], clusters: &[u32]) -> Vec<Measure> {
     let measure = |sign: &Sign| {
         let found = items.iter().filter_map(|item| Some((item.index, sign_of(item, sign)?)));
-        let (places, values): (Vec<u64>, Vec<f64>) = found.unzip();
-        let shared = scores::among(clusters, places.into_iter());
+        let (values, shared) = scores::with_clusters(found, clusters);
         Some(measured(sign.0.to_owned(), mean_or_share(&values, shared.as_deref())?))
     };
     SIGNS.iter().filter_map(measure).collect()

@@ -495,13 +495,13 @@ impl<'a> Asked<'a> {
         self.report.variants.first().map_or("base", |row| row.variant.as_str())
     }
 
-    /// Which limit to loosen, and how far: for each that is told of a variant, the variant that keeps all others and comes nearest to it; where every
-    /// variant breaks several, those of the variant that breaks the fewest.
+    /// Which limit to loosen, and how far: for each that is told of a variant, the variant that keeps all others and comes
+    /// nearest to it; where every variant breaks several, those of the variant that breaks the fewest.
     fn loosen(&self, all: &[Excluded]) -> Vec<String> {
         let mut reasons = vec!["No variant fits.".to_owned()];
         let mut limits: Vec<&str> = Vec::new();
-        let first = |out: &'_ Excluded| out.broken.first().filter(|out| out.limit != "failed").cloned();
-        let told: Vec<RuledOut> = all.iter().filter_map(first).collect();
+        let first = all.iter().filter_map(|out| out.broken.first());
+        let told: Vec<&RuledOut> = first.filter(|out| out.limit != "failed").collect();
         for out in &told {
             if !limits.contains(&out.limit.as_str()) {
                 limits.push(&out.limit);

@@ -25,6 +25,15 @@ pub(super) fn clusters(suite: &SuiteRecord, items: impl Iterator<Item = u64>) ->
     among(&suite.clusters, items)
 }
 
+/// What is found of items, with the items' clusters.
+pub(super) fn with_clusters<T>(
+    found: impl Iterator<Item = (u64, T)>,
+    all: &[u32],
+) -> (Vec<T>, Option<Vec<u32>>) {
+    let (places, found): (Vec<u64>, Vec<T>) = found.unzip();
+    (found, among(all, places.into_iter()))
+}
+
 /// The clusters of these items, from those of all by their index.
 pub(super) fn among(all: &[u32], items: impl Iterator<Item = u64>) -> Option<Vec<u32>> {
     let cluster = |index| all.get(usize::try_from(index).ok()?).copied();

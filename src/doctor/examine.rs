@@ -227,16 +227,7 @@ fn answers(name: &'static str, path: &[PathBuf]) -> Check {
 fn asked(squeue: &Path) -> Result<(), String> {
     let mut command = Command::new(squeue);
     command.arg("--noheader").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut started = command.spawn();
-    for _ in 0..20 {
-        // A script that was written a moment ago may still be open for writing in a child of another thread.
-        if !started.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        started = command.spawn();
-    }
-    let mut child = started.map_err(|error| error.to_string())?;
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
     let end = Instant::now() + LONGEST_ANSWER;
     while child.try_wait().map_err(|error| error.to_string())?.is_none() {
         if Instant::now() > end {

@@ -39,25 +39,18 @@ pub fn cluster_effect(values: &[f64], clusters: Option<&[u32]>) -> f64 {
 #[must_use]
 pub fn mean_in_clusters(samples: &[f64], clusters: Option<&[u32]>) -> Option<Estimate> {
     let plain = mean(samples)?;
-    let effect = cluster_effect(samples, clusters);
-    let half = (plain.interval.1 - plain.interval.0) / 2.0 * effect;
-    Some(if effect > 1.0 {
-        Estimate {
-            point: plain.point,
-            standard_error: plain.standard_error * effect,
-            interval: (plain.point - half, plain.point + half),
-        }
-    } else {
-        plain
-    })
+    Some(Estimate::normal(plain.point, plain.standard_error * cluster_effect(samples, clusters)))
 }
 
 /// [`proportion`](super::proportion) of verdicts of which those of one cluster share something: of as many items as would
 /// tell the same if they shared nothing, `n` over the design effect.
 #[must_use]
 pub fn share(right: &[bool], clusters: Option<&[u32]>) -> Option<Estimate> {
-    let values: Vec<f64> = right.iter().map(|right| f64::from(u8::from(*right))).collect();
-    share_of(right.iter().filter(|right| **right).count(), right.len(), cluster_effect(&values, clusters))
+    let effect = clusters.map_or(1.0, |clusters| {
+        let values: Vec<f64> = right.iter().map(|right| f64::from(u8::from(*right))).collect();
+        cluster_effect(&values, Some(clusters))
+    });
+    share_of(right.iter().filter(|right| **right).count(), right.len(), effect)
 }
 
 #[cfg(test)]

@@ -249,10 +249,8 @@ type Spawned = (Child, PipeWriter, Receiver<Result<Reply, String>>);
 fn spawn(log: &Path) -> io::Result<Spawned> {
     let (request_reader, request_writer) = io::pipe()?;
     let (reply_reader, reply_writer) = io::pipe()?;
+    bound_log(log);
     let log = File::options().create(true).append(true).open(log)?;
-    if log.metadata()?.len() > LONGEST_LOG {
-        log.set_len(0)?;
-    }
     let mut command = Command::new(program()?);
     command
         .arg("worker")

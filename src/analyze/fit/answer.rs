@@ -195,8 +195,8 @@ impl Measured<'_> {
         row.gpu_layers =
             if row.fits { self.budget.gpu.map(|_| row.layers) } else { need.gpu_layers(&self.budget) };
         if row.place == Place::Split && row.gpu_layers == Some(row.layers) {
-            let parts = [row.note.as_str(), "all layers fit the GPU, the embedding stays in RAM"];
-            row.note = parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("; ");
+            row.note += if row.note.is_empty() { "" } else { "; " };
+            row.note += "all layers fit the GPU, the embedding stays in RAM";
         }
         row.max_ctx =
             Some(longest(&self.budget, most, |ctx| total(self.beside(compute, variant.kv, ctx, own))));
