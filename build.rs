@@ -71,7 +71,9 @@ fn llama_cpp(folder: &Path) -> Result<String, Box<dyn Error>> {
         line.and_then(|rest| rest.strip_suffix(')'))
             .ok_or_else(|| format!("{} states no {name}", path.display()))
     };
-    Ok(format!("{}.{}.{}", part("MAJOR")?, part("MINOR")?, part("PATCH")?))
+    // What is not built by a release of its own calls itself this.
+    let dev = if text.contains("option(LLAMA_BUILD_IS_DEV \"llama: dev build\" ON)") { "-dev" } else { "" };
+    Ok(format!("{}.{}.{}{dev}", part("MAJOR")?, part("MINOR")?, part("PATCH")?))
 }
 
 /// `native` or `portable`, and the kinds of GPUs.

@@ -13,6 +13,9 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Most threads of a worker: more end programs, and help nowhere.
+const MOST_THREADS: i64 = 1024;
+
 /// What `--version` tells; `-V` tells the first line.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -26,8 +29,9 @@ const LONG_VERSION: &str = concat!(
     env!("BITFRONTIER_CPU_FEATURES"),
 );
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
-5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials failed, speculative output differs or a check (`suites check`, `doctor`) found something, 130 interrupted.";
+const EXIT_CODES: &str = "Start: bitfrontier doctor, then bitfrontier sweep --base MODEL.gguf --out results/mine --limit 200 --fetch, \
+then bitfrontier recommend results/mine.\n\nExit codes: 0 done, 1 unexpected, 2 usage, 3 wrong input, 4 not fetched, \
+5 fetching failed, 6 does not fit, 7 disk full or not writable, 8 some trials or items failed, speculative output differs or a check (`suites check`, `doctor`) found something, 130 interrupted.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -78,7 +82,7 @@ pub enum Command {
     Report {
         /// The results folder.
         results: PathBuf,
-        /// In what form beside the charts the tables are written.
+        /// Format of the tables; charts are written either way.
         #[arg(long, value_name = "FORMAT", default_value = "csv")]
         format: FormatArg,
     },
@@ -283,7 +287,7 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
     /// Threads [default: all]. They don't change the result.
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
     pub threads: Option<u32>,
     /// Quantize a base that is quantized already.
     #[arg(long)]
@@ -425,7 +429,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", default_value_t = 30.0)]
     pub minutes: f64,
     /// Threads [default: all].
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
     pub threads: Option<u32>,
     /// The file to make. Beside it lie its recipe (.recipe.toml) and all that was measured (.search.json).
     #[arg(long, short, value_name = "OUT")]
@@ -496,7 +500,7 @@ pub struct WritingArgs {
     /// Answers to each item [default: as the suite says].
     #[arg(long, value_name = "K")]
     pub samples: Option<u32>,
-    /// What logits are divided by before a token is drawn; 0 takes the likeliest [default: as the suite says].
+    /// Sampling temperature; 0 always takes the likeliest token [default: as the suite says].
     #[arg(long, value_name = "T")]
     pub temperature: Option<f64>,
     /// Seed of drawn tokens [default: as the suite says].
@@ -851,11 +855,12 @@ pub struct WhatArgs {
     /// cache:NAME.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<String>,
-    /// Recipes: names of `bitfrontier recipes`, `Q4_K_M+imatrix`, `Q4_K_M/kv=q8_0`, recipe files, GGUF files. Takes every
-    /// word that follows: a sweep file goes before it.
+    /// Recipes: names of `bitfrontier recipes`, `Q4_K_M+imatrix`, `Q4_K_M/kv=q8_0`, `auto@4.5bpw`, recipe files, GGUF files
+    /// [default: twelve types from `Q8_0` to `TQ1_0`]. Takes every word that follows: a sweep file goes before it.
     #[arg(long, value_name = "RECIPES", num_args = 1..)]
     pub recipes: Vec<String>,
-    /// Suites by name, or paths of suite files. Takes every word that follows: a sweep file goes before it.
+    /// Suites by name, or paths of suite files [default: perplexity, `arc_challenge`, hellaswag, piqa]. Takes every word that
+    /// follows: a sweep file goes before it.
     #[arg(long, value_name = "SUITES", num_args = 1.., value_delimiter = ',')]
     pub suites: Vec<String>,
     /// The results folder [default: results/ and the sweep file's name; needed without a file].
@@ -864,13 +869,13 @@ pub struct WhatArgs {
     /// Who carries the trials out: this machine, or a Slurm cluster as `[slurm]` of the sweep file says [default: local].
     #[arg(long, value_name = "WHO")]
     pub executor: Option<ExecutorArg>,
-    /// Items of every suite, in its seeded order; or SUITE=N for one.
+    /// Items of every suite, in its seeded order; SUITE=N for one; or both, as in 40,perplexity=10 [default: all].
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub limit: Vec<String>,
     /// Seed of item orders and resamples [default: 1].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Keep variants in the cache when nothing needs them any more.
+    /// Don't delete quantized files from the cache when nothing needs them any more.
     #[arg(long)]
     pub keep_variants: bool,
     /// Fetch what is missing before the sweep begins.
@@ -892,7 +897,7 @@ pub struct WhatArgs {
     /// Timed repetitions of a speed trial [default: 5].
     #[arg(long, value_name = "N")]
     pub repetitions: Option<u32>,
-    /// Seconds without a sign of life after which a worker is ended [default: from the model's size].
+    /// End a worker that has been silent for so many seconds [default: from the model's size].
     #[arg(long, value_name = "S", allow_hyphen_values = true)]
     pub hang_seconds: Option<f64>,
     /// How the model is run.
@@ -932,7 +937,7 @@ pub enum ExecutorArg {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Threads given to llama.cpp [default: all].
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
     pub threads: Option<u32>,
     /// Layers to put on GPUs; -1 for all [default: -1]. Needs a build with a GPU feature.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]

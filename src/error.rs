@@ -62,6 +62,16 @@ pub enum Error {
         /// Where the rows are.
         folder: PathBuf,
     },
+    /// Items of a model of this machine that could not be scored.
+    #[error("{failed} of {items} items could not be scored: {reason}")]
+    Unscored {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        items: u64,
+        /// Why the first of them could not.
+        reason: String,
+    },
     /// A results folder cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -188,6 +198,7 @@ impl Error {
             Self::Fetch(error) => error.hint(),
             Self::Endpoint(error) => error.hint(),
             Self::ItemsFailed { .. } => Some("the same command asks them again".to_owned()),
+            Self::Unscored { .. } => Some("--records FILE has the reason of each".to_owned()),
             Self::Journal(error) => error.hint(),
             Self::Foreign(error) => error.hint(),
             Self::Render(error) => error.hint(),
@@ -232,6 +243,9 @@ impl Error {
             Self::Write { source, .. } if files::is_full(source) => {
                 Some("free some space, or name another place".to_owned())
             }
+            Self::Write { path, .. } if *path == std::env::temp_dir() => {
+                Some("set TMPDIR to a folder that can be written to".to_owned())
+            }
             Self::Write { .. } => Some("check who may write there, or name another place".to_owned()),
             Self::Io { .. } | Self::Worker(_) => None,
         }
@@ -270,6 +284,7 @@ impl Error {
             Self::DoesNotFit(_) => 6,
             Self::TrialsFailed { .. }
             | Self::ItemsFailed { .. }
+            | Self::Unscored { .. }
             | Self::Diverged { .. }
             | Self::Unfit { .. }
             | Self::Found { .. } => 8,

@@ -90,15 +90,71 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The largest record that is read: nothing that a sweep writes comes near.
-const MOST_BYTES: u64 = 16 << 30;
+const MOST_BYTES: u64 = 512 << 20;
+/// The largest text of a person.
+const MOST_TEXT: u64 = 64 << 20;
 
 /// The whole of a record of a results folder, which may be a stranger's: only of a plain file. A link would lead anywhere, a
 /// pipe would never end, and neither would a device.
 pub fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    read_record_within(path, MOST_BYTES)
+}
+
+/// The same of a record that is never larger than so many bytes.
+pub fn read_record_within(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut file = open_record(path)?;
+    if file.metadata()?.len() > most {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
-    io::Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+    io::Read::by_ref(&mut file).take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is larger than any record".to_owned())
+}
+
+/// A text that the user names, and may have linked.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file".to_owned()));
+    }
+    if about.len() > MOST_TEXT {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_TEXT).read_to_end(&mut bytes)?;
+    utf8(bytes)
+}
+
+/// A record that is text, of a size that people write.
+pub fn read_text_record(path: &Path) -> io::Result<String> {
+    utf8(read_record_within(path, MOST_TEXT)?)
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.split(|byte| *byte == b'\n').count();
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("line {line} is not UTF-8; save the file as UTF-8"),
+        )
+    })
+}
+
+/// Opens a log at its end. Not through a link, and no pipe, in which nobody might ever read: the folder may be a stranger's.
+pub fn append_to_log(path: &Path) -> io::Result<File> {
+    let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened =
+        File::options().create(true).append(true).custom_flags(plain.bits().cast_signed()).open(path);
+    let told = |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
+    let file = opened.map_err(|error| told(&error.to_string()))?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(told("it is no plain file")) }
 }
 
 /// Opens such a file.
@@ -115,9 +171,6 @@ pub fn open_record(path: &Path) -> io::Result<File> {
     let about = file.metadata()?;
     if !about.is_file() {
         return Err(wrong("it is no plain file"));
-    }
-    if about.len() > MOST_BYTES {
-        return Err(wrong("it is larger than any record"));
     }
     Ok(file)
 }

@@ -130,10 +130,14 @@ fn run_man(out: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Most letters of a line on stderr: it may quote what a stranger wrote.
+const LONGEST_LINE: usize = 4000;
+
 /// A line on stderr, in which nothing that a stranger wrote steers the terminal; nobody left to read it is no reason to
 /// fail.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", shown::line(line));
+    let line: String = shown::line(line).chars().take(LONGEST_LINE).collect();
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Text on stdout, in which nothing that a stranger wrote steers the terminal.
@@ -272,8 +276,11 @@ fn run_plan(args: &PlanArgs) -> Result<(), Error> {
     } else {
         print(&forecast.text());
     }
-    if let Some(refusal) = forecast.refusal {
-        return Err(Error::DoesNotFit(refusal));
+    match forecast.refusal {
+        // What carries the trials out may be larger than what plans them.
+        Some(refusal) if args.write => say(&format!("warning: on this machine {refusal}")),
+        Some(refusal) => return Err(Error::DoesNotFit(refusal)),
+        None => {}
     }
     if args.write {
         write_plan(&prepared)?;
@@ -409,7 +416,11 @@ fn run_eval(args: &EvalArgs) -> Result<(), Error> {
         print(&evaluated.text());
     }
     // Told before it is written, so that a full disk does not take it all.
-    args.records.as_ref().map_or(Ok(()), |path| eval::write_records(path, &records))
+    args.records.as_ref().map_or(Ok(()), |path| eval::write_records(path, &records))?;
+    match evaluated.failed_because {
+        Some(reason) => Err(Error::Unscored { failed: evaluated.failed, items: evaluated.items, reason }),
+        None => Ok(()),
+    }
 }
 
 fn run_imatrix(args: ImatrixArgs) -> Result<(), Error> {

@@ -187,7 +187,7 @@ impl Clock {
 
     /// Time left in words.
     fn left_text(&self) -> Option<String> {
-        let how = if self.stops_early { "at most" } else { "about" };
+        let how = if self.stops_early { "up to about" } else { "about" };
         self.left().map(|left| format!("{how} {left} left"))
     }
 }

@@ -1,7 +1,7 @@
 //! One variant to run, why, what else there is, and what was ruled out. The rule: of the variants that keep every limit,
 //! the one of fewest bytes (of its file; of all it needs, where memory is limited) whose quality lies within the drop that
 //! is allowed below the base's, and of several of the same size the best. How sure that is, is the share of the joint
-//! resamples in which the same rule takes the same variant.
+//! resamples in which the same rule takes the same variant, but never more than the interval of its loss allows.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use super::joint::Joint;
 use super::report::{ComparisonRow, Report, SuiteSummary, VariantRow};
 use super::summary::Analysis;
 use crate::journal::record::Manifest;
+use crate::stats;
 use crate::units::Bytes;
 
 /// Where there is no accuracy but only texts: nats of divergence that are allowed.
@@ -63,7 +64,8 @@ pub struct Memory {
 pub struct Recommendation {
     /// The variant; absent if none keeps the limits.
     pub variant: Option<String>,
-    /// Share of the joint resamples in which the rule takes it; 0 without a variant.
+    /// Share of the joint resamples in which the rule takes it, and no more than the chance that its loss is within what is
+    /// allowed, as far as the interval of the loss tells; 0 without a variant.
     pub confidence: f64,
     /// Why, in sentences; without a variant, which limit to loosen.
     pub reasons: Vec<String>,
@@ -177,7 +179,8 @@ pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> R
         trade: asked.trade(chosen, other),
     };
     let runners = others.into_iter().take(RUNNERS_UP).map(runner).collect();
-    told(Some(name), asked.reasons(chosen, &candidates, of(name)), runners)
+    let told = told(Some(name), asked.reasons(chosen, &candidates, of(name)), runners);
+    Recommendation { confidence: of(name).min(asked.chance_within(chosen)), ..told }
 }
 
 fn nothing_measured() -> Recommendation {
@@ -327,7 +330,11 @@ impl<'a> Asked<'a> {
         let names = failed.iter().map(|out| out.variant.as_str()).collect::<Vec<_>>().join(", ");
         let why = if first.reason.is_empty() { String::new() } else { format!(" ({})", first.reason) };
         let all = self.report.variants.len();
-        vec![format!("{} of {all} variants have no score and are not judged: {names}{why}.", failed.len())]
+        let (have, are) = if failed.len() == 1 { ("has", "is") } else { ("have", "are") };
+        vec![format!(
+            "{} of {all} variants {have} no score and {are} not judged: {names}{why}.",
+            failed.len()
+        )]
     }
 
     fn drops(&self, candidate: &Candidate) -> RuledOut {
@@ -365,6 +372,16 @@ impl<'a> Asked<'a> {
         self.report.comparison(variant, &self.suite.name, metric)
     }
 
+    /// How likely a variant's loss is one that is allowed, as far as its interval tells; 1 where none reaches beyond what is.
+    /// Resamples know only what happened: where no answer changed, they all say the same, however few questions were asked.
+    fn chance_within(&self, candidate: &Candidate) -> f64 {
+        let interval = self.comparison(&candidate.row.variant).and_then(|c| c.ci_low.zip(c.ci_high));
+        let worst = interval.map(|(low, high)| if self.is_text() { high } else { -low });
+        let Some(worst) = worst.filter(|worst| !is_within(*worst, self.allowed)) else { return 1.0 };
+        let stderr = (worst - candidate.drop) / stats::Z95;
+        if stderr > 0.0 { stats::normal_below((self.allowed - candidate.drop) / stderr) } else { 1.0 }
+    }
+
     /// The reason in three sentences, and what makes it unsure.
     fn reasons(&self, chosen: &Candidate, all: &[Candidate], confidence: f64) -> Vec<String> {
         let mut reasons =
@@ -373,7 +390,13 @@ impl<'a> Asked<'a> {
             reasons.extend(self.costs_sentence(chosen, tokens));
         }
         let least = self.comparison(&chosen.row.variant).and_then(|c| c.detectable);
+        let within = self.chance_within(chosen);
         reasons.push(match least {
+            _ if within < confidence => format!(
+                "That is not sure: so few items leave a chance of {:.0}% that more than {} is lost.",
+                (1.0 - within) * 100.0,
+                self.points(self.allowed)
+            ),
             _ if (confidence * 100.0).round() >= SURE => {
                 format!("In {:.0}% of the resamples the same rule takes the same variant.", confidence * 100.0)
             }
@@ -412,7 +435,8 @@ impl<'a> Asked<'a> {
         let interval = interval.map_or(String::new(), |(low, high)| {
             format!(" (95% {:+.1} to {:+.1})", low * 100.0, high * 100.0)
         });
-        let points = -chosen.drop * 100.0;
+        // No minus before what is rounded to nothing.
+        let points = (-chosen.drop * 1000.0).round() / 10.0 + 0.0;
         format!(
             "{name} scores {points:+.1} points against the base{interval} on {axis}; a loss of {} is allowed.",
             self.points(self.allowed)

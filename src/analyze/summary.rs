@@ -102,15 +102,23 @@ fn about(manifest: &Manifest) -> About {
     let base = &manifest.base;
     let file_name = base.source.rsplit(['/', '\\']).next().unwrap_or_default();
     About {
-        sweep: manifest.name.clone(),
-        date: manifest.created.chars().take_while(|&c| c != 'T').collect(),
-        machine: machine(&manifest.machine),
-        llama_cpp: manifest.software.llama_cpp.clone(),
-        bitfrontier: manifest.software.bitfrontier.clone(),
-        base: if base.name.is_empty() { file_name.to_owned() } else { base.name.clone() },
-        base_note: base.description.clone(),
+        sweep: short(&manifest.name),
+        date: short(&manifest.created).chars().take_while(|&c| c != 'T').collect(),
+        machine: short(&machine(&manifest.machine)),
+        llama_cpp: short(&manifest.software.llama_cpp),
+        bitfrontier: short(&manifest.software.bitfrontier),
+        base: short(if base.name.is_empty() { file_name } else { &base.name }),
+        base_note: short(&base.description),
         drawn: String::new(),
     }
+}
+
+/// Longest text of those that a model or a folder says of itself.
+const LONGEST_TEXT: usize = 300;
+
+/// What a model or a folder says of itself, which may be of any length.
+fn short(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 /// `AMD EPYC 7763, 8 cores, NVIDIA L4`

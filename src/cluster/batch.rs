@@ -1,6 +1,7 @@
 //! Batches: trials that one array job carries out, one a task. Which they are stands in a file of the results folder, so that
 //! whoever finds the tasks in the queue later knows what they do; the script and the tasks' words lie beside it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct Order<'a> {
     pub after: &'a [String],
     /// The node they are bound to.
     pub node: Option<&'a str>,
+    /// Nodes that they are kept from.
+    pub exclude: &'a [String],
     /// CPUs of each, where the options say nothing.
     pub threads: u32,
     /// The cluster's options.
@@ -74,6 +77,29 @@ impl Batches {
         let batch = format!("{earlier:04}-{}", own.get(..8).unwrap_or(&own));
         write(&self.trials(&batch), &(ids.join("\n") + "\n"))?;
         Ok(batch)
+    }
+
+    /// Takes a batch back that was not submitted.
+    pub fn discard(&self, batch: &str) {
+        // Best effort: a list that no job names is no harm.
+        let _ = fs::remove_file(self.trials(batch));
+        let _ = fs::remove_file(self.folder.join(format!("{batch}.sh")));
+    }
+
+    /// Notes the number of a batch's array, by which its tasks are known where a cluster writes comments of its own.
+    pub fn note_job(&self, batch: &str, job: u64) -> Result<(), Error> {
+        write(&self.folder.join(format!("{batch}.job")), &format!("{job}\n"))
+    }
+
+    /// Batches by the number of their array.
+    pub fn jobs(&self) -> BTreeMap<u64, String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let noted = entries.filter_map(|entry| {
+            let path = entry.path();
+            let batch = path.file_name()?.to_str()?.strip_suffix(".job")?.to_owned();
+            Some((fs::read_to_string(&path).ok()?.trim().parse().ok()?, batch))
+        });
+        noted.collect()
     }
 
     /// Writes the script of a batch. Returns its path.
@@ -166,6 +192,9 @@ impl Batches {
             arguments.push("--exclusive".to_owned());
         }
         arguments.extend(order.node.map(|node| format!("--nodelist={node}")));
+        if !order.exclude.is_empty() {
+            arguments.push(format!("--exclude={}", order.exclude.join(",")));
+        }
         if !order.after.is_empty() {
             // Over, however it ended: what a trial does without its file is the trial's to say.
             arguments.push(format!("--dependency=afterany:{}", order.after.join(":")));
@@ -228,6 +257,7 @@ exit "$code"
 
     fn arguments(class: Class, options: &SlurmOptions, after: &[&str], node: Option<&str>) -> String {
         let after: Vec<String> = after.iter().map(|task| (*task).to_owned()).collect();
+        let bad = ["n3".to_owned(), "n4".to_owned()];
         let order = Order {
             jobs: "bitfrontier-x",
             batch: "0001-aa",
@@ -235,6 +265,7 @@ exit "$code"
             tasks: 3,
             after: &after,
             node,
+            exclude: if node.is_none() && !after.is_empty() { &bad } else { &[] },
             threads: 2,
             options,
             home: Path::new("/home/me"),
@@ -253,6 +284,10 @@ exit "$code"
         assert_eq!(
             arguments(Class::Timed, &none, &["4_0", "4_7"], Some("n2")),
             format!("{ALWAYS} --exclusive --nodelist=n2 --dependency=afterany:4_0:4_7")
+        );
+        assert_eq!(
+            arguments(Class::Evaluate, &none, &["4_0"], None),
+            format!("{ALWAYS} --exclude=n3,n4 --dependency=afterany:4_0")
         );
         let all = SlurmOptions {
             partition: Some("cpu".to_owned()),
@@ -279,6 +314,10 @@ exit "$code"
         let second = batches.begin(&ids[1..]).expect("written");
         assert!(first.starts_with("0000-") && second.starts_with("0001-"), "{first} {second}");
         assert_eq!((batches.ids(&first).as_slice(), batches.ids(&second).as_slice()), (&ids[..], &ids[1..]));
+        batches.note_job(&second, 12).expect("written");
+        assert_eq!(batches.jobs(), BTreeMap::from([(12, second.clone())]));
+        batches.discard(&second);
+        assert_eq!(batches.ids(&second), Vec::<String>::new());
         assert_eq!(batches.ids("../../etc/passwd"), Vec::<String>::new());
         assert_eq!(batches.ids("0007-none"), Vec::<String>::new());
     }

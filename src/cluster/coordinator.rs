@@ -12,7 +12,7 @@ use super::batch::{self, Batches, Class, MOST, NODE, Order};
 use super::node::{self, Node};
 use super::queue::Task;
 use super::scheduler::{self, Scheduler, Trouble};
-use super::verdict::{Verdict, Words, judge};
+use super::verdict::{Ended, Verdict, Words, judge};
 use crate::error::Error;
 use crate::files::Turn;
 use crate::journal::plan_file::{self, PlanFile};
@@ -33,8 +33,8 @@ use crate::run::variant_file;
 const HANDOVER: Duration = Duration::from_secs(15);
 /// How often a waiting coordinator looks whether it was interrupted.
 const GLANCE: Duration = Duration::from_millis(100);
-/// Rounds in a row in which Slurm may give no answer.
-const PATIENCE: u32 = 20;
+/// How long Slurm may give no answer. The jobs go on meanwhile.
+const PATIENCE: Duration = Duration::from_hours(6);
 /// Rounds in which a trial may be neither in the queue nor on record: a shared folder may show records some seconds late.
 const GRACE: u32 = 2;
 /// Tables are derived again at the earliest after this long.
@@ -54,6 +54,12 @@ impl Coordinator {
         scheduler::is_there()?;
         let folder = fs::canonicalize(folder)
             .map_err(|source| JournalError::Write { path: folder.to_owned(), source })?;
+        if folder.to_string_lossy().contains('\\') {
+            return Err(Error::Refused {
+                reason: format!("Slurm takes no path with a backslash: {}", folder.display()),
+                hint: Some("choose another folder with --out".to_owned()),
+            });
+        }
         let path = folder.join("cluster").join("coordinator.lock");
         let begun = Instant::now();
         let turn = Turn::take(&path, || begun.elapsed() < HANDOVER)
@@ -78,6 +84,7 @@ impl Coordinator {
         let plan = plan_file::read(&self.folder)?
             .ok_or_else(|| JournalError::NotPlanned { folder: self.folder.clone() })?;
         let mut campaign = Campaign {
+            jobs: Batches::of(&self.folder).jobs(),
             batches: Batches::of(&self.folder),
             scheduler: Scheduler { jobs },
             home: std::env::current_dir().map_err(|source| Error::Io { path: ".".into(), source })?,
@@ -93,7 +100,13 @@ impl Coordinator {
             steps: BTreeMap::new(),
             open: BTreeMap::new(),
             known: BTreeMap::new(),
+            places: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            nodes: BTreeSet::new(),
+            is_shown: false,
+            most: MOST,
             told: String::new(),
+            told_trouble: String::new(),
             derived: None,
         };
         campaign.begin()?;
@@ -115,10 +128,17 @@ struct Open {
     items: usize,
     /// Whether its task was ended here, because Slurm could not start it.
     freed: bool,
+    /// Its task as the queue had it last: Slurm forgets tasks, some at once.
+    seen: Option<Task>,
+    /// Nodes that lost it.
+    lost_on: BTreeSet<String>,
 }
 
 /// Tasks in the queue that are not over, by what they carry out.
 type Live = BTreeMap<String, Vec<Task>>;
+
+/// What tasks of one array have in common: what they need, the tasks that they wait for, and the nodes that they are kept from.
+type Kind = (Class, Vec<String>, Vec<String>);
 
 /// A sweep on its way.
 struct Campaign<'a> {
@@ -139,8 +159,22 @@ struct Campaign<'a> {
     open: BTreeMap<String, Open>,
     /// Ids of batches that were read.
     known: BTreeMap<String, Vec<String>>,
+    /// Batches by the number of their array.
+    jobs: BTreeMap<u64, String>,
+    /// Places of trials in the plan, by id.
+    places: BTreeMap<String, usize>,
+    /// Tasks that were ended here.
+    ended: BTreeSet<String>,
+    /// Nodes that were seen to carry out tasks of this sweep.
+    nodes: BTreeSet<String>,
+    /// Whether the queue ever showed a task of this sweep.
+    is_shown: bool,
+    /// Most tasks of the next array: fewer where the cluster does not take as many.
+    most: usize,
     /// What was said last of the queue.
     told: String,
+    /// The trouble with Slurm that was told last.
+    told_trouble: String,
     derived: Option<Instant>,
 }
 
@@ -152,7 +186,7 @@ impl Campaign<'_> {
         if let Some(node) = known.filter(|node| wanted.is_none_or(|wanted| wanted == node.name)) {
             self.plan_timed(node)?;
         }
-        self.steps = order::steps(&self.prepared).into_iter().map(|step| (step.id.clone(), step)).collect();
+        self.order();
         let (mut done, mut work, mut work_done) = (0, 0.0, 0.0);
         for spec in self.prepared.trials.clone() {
             let share = estimate::work(&self.prepared, &spec);
@@ -203,24 +237,35 @@ impl Campaign<'_> {
         self.manifest = manifest::of(&self.prepared, &self.coordinator.folder, self.events)?;
         manifest::write(&self.coordinator.folder, &self.manifest)?;
         manifest::write_plan(&self.prepared, &self.coordinator.folder, &self.scheduler.jobs)?;
-        self.steps = order::steps(&self.prepared).into_iter().map(|step| (step.id.clone(), step)).collect();
+        self.order();
         self.node = Some(node);
         Ok(())
     }
 
+    /// Notes where trials stand in the plan, and what they wait for.
+    fn order(&mut self) {
+        self.steps = order::steps(&self.prepared).into_iter().map(|step| (step.id.clone(), step)).collect();
+        let places = self.prepared.trials.iter().enumerate();
+        self.places = places.map(|(place, spec)| (spec.id.clone(), place)).collect();
+    }
+
+    /// A trial of the plan.
+    fn spec(&self, id: &str) -> Option<&TrialSpec> {
+        self.prepared.trials.get(*self.places.get(id)?)
+    }
+
     /// Round after round, until nothing is left.
     fn run(&mut self) -> Result<(), Error> {
-        let mut troubles = 0;
+        let mut silent: Option<Instant> = None;
         while !self.open.is_empty() {
             match self.round() {
-                Ok(()) => troubles = 0,
-                Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(what)) => {
-                    troubles += 1;
-                    if troubles > PATIENCE {
-                        return Err(Error::Worker(format!("Slurm does not answer: {what}")));
+                Ok(()) => (silent, self.told_trouble) = (None, String::new()),
+                Err(Trouble::Lasting(error)) => return Err(self.leaving(error)),
+                Err(Trouble::Passing(what) | Trouble::TooMany(what)) => {
+                    if silent.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                        return Err(self.leaving(Error::Worker(format!("Slurm does not answer: {what}"))));
                     }
-                    self.note(format!("Slurm does not answer, and is asked again: {what}"));
+                    self.trouble(format!("Slurm does not answer, and is asked again: {what}"));
                 }
             }
             if !self.open.is_empty() {
@@ -230,44 +275,99 @@ impl Campaign<'_> {
         Ok(())
     }
 
+    /// Says what is wrong with Slurm, once.
+    fn trouble(&mut self, what: String) {
+        if self.told_trouble != what {
+            self.note(what.clone());
+            self.told_trouble = what;
+        }
+    }
+
     /// Waits until the queue is looked at again.
     fn wait(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(self.coordinator.options.poll_s) {
             if self.interrupted.load(Ordering::Relaxed) {
-                let jobs = &self.scheduler.jobs;
-                self.note(format!("the jobs go on without a coordinator; `scancel --name={jobs}` ends them"));
-                return Err(Error::Interrupted { resume: "run the same command again".to_owned() });
+                let error = Error::Interrupted { resume: "run the same command again".to_owned() };
+                return Err(self.leaving(error));
             }
             thread::sleep(GLANCE);
         }
         Ok(())
     }
 
+    /// The error with which the coordinator ends, before the jobs do.
+    fn leaving(&mut self, error: Error) -> Error {
+        if self.open.values().any(|open| open.submitted) {
+            let jobs = &self.scheduler.jobs;
+            self.note(format!("the jobs go on without a coordinator; `scancel --name={jobs}` ends them"));
+        }
+        error
+    }
+
     /// One look at the queue, and what follows from it.
     fn round(&mut self) -> Result<(), Trouble> {
         let queue = self.scheduler.queue()?;
-        let live = self.live(&queue);
+        let ours = self.ours(queue);
+        let live = self.look(&ours);
         self.tell_queue(&live);
         self.clear(&live)?;
-        self.settle(&queue, &live)?;
+        self.settle(&live)?;
         self.submit(&live)?;
         self.derive()?;
         Ok(())
     }
 
-    /// What a task carries out; nothing of a batch that is not known in this folder.
-    fn id_of(&mut self, task: &Task) -> Option<String> {
-        let batches = &self.batches;
-        let ids = self.known.entry(task.batch.clone()).or_insert_with(|| batches.ids(&task.batch));
-        ids.get(task.index).cloned()
+    /// Ids of a task's batch, which its comment names, or else the number of its array; none of a batch that is not known in this
+    /// folder.
+    fn batch_of(&mut self, task: &Task) -> Vec<String> {
+        let noted = self.jobs.get(&task.job).cloned();
+        for batch in [Some(task.batch.clone()), noted].into_iter().flatten() {
+            let read = self.known.get(&batch).cloned().unwrap_or_else(|| self.batches.ids(&batch));
+            if !read.is_empty() {
+                // What could not be read for once is read again.
+                self.known.insert(batch, read.clone());
+                return read;
+            }
+        }
+        Vec::new()
     }
 
-    fn live(&mut self, queue: &[Task]) -> Live {
+    /// The sweep's own tasks, with what they carry out. An array that was ended before any of it began is one line, which stands
+    /// for each of its tasks that has none.
+    fn ours(&mut self, queue: Vec<Task>) -> Vec<(String, Task)> {
+        let lines: BTreeSet<(u64, usize)> =
+            queue.iter().filter_map(|task| Some((task.job, task.index?))).collect();
+        let mut ours = Vec::new();
+        for task in queue {
+            let ids = self.batch_of(&task);
+            match task.index {
+                Some(index) => ours.extend(ids.get(index).map(|id| (id.clone(), task.clone()))),
+                None => ours.extend(ids.into_iter().enumerate().filter_map(|(index, id)| {
+                    let each = Task { index: Some(index), ..task.clone() };
+                    (!lines.contains(&(task.job, index))).then_some((id, each))
+                })),
+            }
+        }
+        ours
+    }
+
+    /// Takes in what the queue says. Returns the tasks that are not over.
+    fn look(&mut self, ours: &[(String, Task)]) -> Live {
+        self.is_shown |= !ours.is_empty();
         let mut live = Live::new();
-        for task in queue.iter().filter(|task| !task.is_over()) {
-            if let Some(id) = self.id_of(task) {
-                live.entry(id).or_default().push(task.clone());
+        for (id, task) in ours {
+            if !task.nodes.is_empty() {
+                self.nodes.insert(task.nodes.clone());
+            }
+            if !task.is_over() {
+                live.entry(id.clone()).or_default().push(task.clone());
+            }
+            if let Some(open) = self.open.get_mut(id)
+                && !self.ended.contains(&task.name())
+                && open.seen.as_ref().is_none_or(|seen| seen.job <= task.job)
+            {
+                open.seen = Some(task.clone());
             }
         }
         live
@@ -287,34 +387,38 @@ impl Campaign<'_> {
                 tasks.iter().enumerate().filter(|(at, task)| task.is_waiting() && (others || *at > 0));
             ended.extend(spare.map(|(_, task)| task.name()));
             if tasks.iter().all(Task::is_stuck) {
-                open.freed = true;
+                (open.freed, open.seen) = (true, None);
                 ended.extend(tasks.first().map(Task::name));
+            } else if others {
+                // What was seen last may be one that is ended now.
+                open.seen = tasks.iter().rfind(|task| !task.is_waiting()).cloned();
             }
         }
         if ended.is_empty() {
             return Ok(());
         }
+        self.ended.extend(ended.iter().cloned());
         self.note(format!("ending jobs that are of no use: {}", ended.join(", ")));
         Scheduler::cancel(&ended)
     }
 
     /// What has come of the trials that are not in the queue.
-    fn settle(&mut self, queue: &[Task], live: &Live) -> Result<(), Trouble> {
+    fn settle(&mut self, live: &Live) -> Result<(), Trouble> {
         for id in self.open.keys().cloned().collect::<Vec<_>>() {
             let Some(open) = self.open.get_mut(&id) else { continue };
             if live.contains_key(&id) {
                 (open.submitted, open.absent) = (true, 0);
             } else if id == NODE {
-                self.settle_node(queue)?;
+                self.settle_node()?;
             } else {
-                self.settle_trial(&id, queue)?;
+                self.settle_trial(&id)?;
             }
         }
         Ok(())
     }
 
-    fn settle_trial(&mut self, id: &str, queue: &[Task]) -> Result<(), Error> {
-        let Some(spec) = self.prepared.trials.iter().find(|spec| spec.id == id) else {
+    fn settle_trial(&mut self, id: &str) -> Result<(), Error> {
+        let Some(spec) = self.spec(id) else {
             self.open.remove(id);
             return Ok(());
         };
@@ -327,9 +431,9 @@ impl Campaign<'_> {
             self.tell_end(&trial);
             return Ok(());
         }
-        let Some((task, words)) = self.over(id, queue) else { return Ok(()) };
+        let Some(mut ended) = self.over(id)? else { return Ok(()) };
         // The time that the plan gives a trial is up: the same command goes on with it.
-        if words.code == Some(0) && self.prepared.config.run.time_s.is_some() {
+        if ended.words.code == Some(0) && self.prepared.config.run.time_s.is_some() {
             self.open.remove(id);
             return Ok(());
         }
@@ -337,12 +441,16 @@ impl Campaign<'_> {
         let Some(open) = self.open.get_mut(id) else { return Ok(()) };
         if items > open.items {
             // It gets further, if slowly.
-            open.lost = 0;
+            (open.lost, ended.lost) = (0, 0);
         }
-        match judge(task.as_ref().filter(|_| !open.freed), &words, open.lost, resubmits) {
+        match judge(&ended, resubmits) {
             Verdict::Again => {
-                *open = Open { lost: open.lost + 1, items, ..Open::default() };
-                let what = task.map_or_else(|| "its task".to_owned(), |task| task.told());
+                let mut lost_on = std::mem::take(&mut open.lost_on);
+                lost_on.extend(
+                    ended.task.as_ref().filter(|task| task.may_be_its_nodes_fault()).map(|t| t.nodes.clone()),
+                );
+                *open = Open { lost: open.lost + 1, items, lost_on, ..Open::default() };
+                let what = ended.task.map_or_else(|| "its task".to_owned(), |task| task.told());
                 self.note(format!("{} is submitted again: {what}", named(&trial.spec)));
             }
             Verdict::Row(status, reason) => {
@@ -360,7 +468,7 @@ impl Campaign<'_> {
     }
 
     /// The look at the node is there, is lost, or cannot be had; without it there is nothing to time on.
-    fn settle_node(&mut self, queue: &[Task]) -> Result<(), Error> {
+    fn settle_node(&mut self) -> Result<(), Error> {
         let wanted = self.coordinator.options.speed_node.clone();
         let known = node::known(&self.coordinator.folder);
         if let Some(node) = known.filter(|node| wanted.is_none_or(|wanted| wanted == node.name)) {
@@ -369,10 +477,10 @@ impl Campaign<'_> {
             self.plan_timed(node)?;
             return self.enter_timed();
         }
-        let Some((task, words)) = self.over(NODE, queue) else { return Ok(()) };
+        let Some(ended) = self.over(NODE)? else { return Ok(()) };
         let resubmits = self.coordinator.options.resubmits;
         let Some(open) = self.open.get_mut(NODE) else { return Ok(()) };
-        match judge(task.as_ref().filter(|_| !open.freed), &words, open.lost, resubmits) {
+        match judge(&ended, resubmits) {
             Verdict::Again => *open = Open { lost: open.lost + 1, ..Open::default() },
             Verdict::Row(_, reason) => {
                 self.open.remove(NODE);
@@ -397,23 +505,48 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// The last task of something that was submitted and is not in the queue any more, and its words; nothing while it may
-    /// still be on record in a moment.
-    fn over(&mut self, id: &str, queue: &[Task]) -> Option<(Option<Task>, Words)> {
-        let open = self.open.get_mut(id).filter(|open| open.submitted)?;
+    /// How something ended that was submitted and is not in the queue any more; nothing while it may still be on record in a
+    /// moment.
+    fn over(&mut self, id: &str) -> Result<Option<Ended>, Error> {
+        let Some(open) = self.open.get_mut(id).filter(|open| open.submitted) else { return Ok(None) };
         open.absent += 1;
         if open.absent < GRACE {
-            return None;
+            return Ok(None);
         }
-        let mut last: Option<&Task> = None;
-        for task in queue {
-            if self.id_of(task).as_deref() == Some(id) && last.is_none_or(|last| last.job < task.job) {
-                last = Some(task);
-            }
+        let (task, lost, freed) = (open.seen.clone(), open.lost, open.freed);
+        if task.is_none() && !open.freed && !self.is_shown {
+            return Err(Error::Refused {
+                reason: format!(
+                    "Slurm took jobs of this sweep and shows none: squeue --name={}",
+                    self.scheduler.jobs
+                ),
+                hint: Some("find out what hides them; then the same command goes on".to_owned()),
+            });
         }
-        let log = last.and_then(|task| fs::read(self.batches.log(&task.batch, task.index)).ok());
-        let words = log.map(|log| Words::read(&String::from_utf8_lossy(&log))).unwrap_or_default();
-        Some((last.cloned(), words))
+        let place = task.as_ref().and_then(|task| {
+            let batch = if self.known.contains_key(&task.batch) {
+                Some(&task.batch)
+            } else {
+                self.jobs.get(&task.job)
+            };
+            Some(self.batches.log(batch?, task.index?))
+        });
+        let log = place.as_ref().and_then(|place| fs::read(place).ok());
+        let words = log.as_ref().map(|log| Words::read(&String::from_utf8_lossy(log))).unwrap_or_default();
+        let shown = place.filter(|_| log.is_some());
+        let shown = shown
+            .and_then(|place| Some(place.strip_prefix(&self.coordinator.folder).ok()?.display().to_string()));
+        let elsewhere = self.is_elsewhere(id, task.as_ref());
+        Ok(Some(Ended { task, words, log: shown.unwrap_or_default(), lost, freed, elsewhere }))
+    }
+
+    /// Whether other nodes carry out tasks of this sweep than those that lost a trial, to which it is not bound.
+    fn is_elsewhere(&self, id: &str, task: Option<&Task>) -> bool {
+        let is_bound = id == NODE || self.spec(id).is_some_and(is_timed);
+        let Some(open) = self.open.get(id).filter(|_| !is_bound) else { return false };
+        self.nodes
+            .iter()
+            .any(|node| !open.lost_on.contains(node) && task.is_none_or(|task| task.nodes != *node))
     }
 
     /// Submits what is not in the queue, after what it waits for.
@@ -426,19 +559,34 @@ impl Campaign<'_> {
             if groups.is_empty() {
                 return Ok(());
             }
-            for ((class, after), ids) in groups {
-                for ids in ids.chunks(MOST) {
-                    let job = self.submit_batch(class, &after, ids)?;
-                    let named = ids.iter().enumerate().map(|(at, id)| (id.clone(), format!("{job}_{at}")));
-                    tasks.extend(named);
+            for (kind, ids) in groups {
+                let mut rest = ids.as_slice();
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(self.most.min(rest.len()));
+                    match self.submit_batch(&kind, now) {
+                        Ok(job) => {
+                            let named =
+                                now.iter().enumerate().map(|(at, id)| (id.clone(), format!("{job}_{at}")));
+                            tasks.extend(named);
+                            (rest, self.most) = (later, (self.most * 2).min(MOST));
+                        }
+                        Err(Trouble::TooMany(_)) if now.len() > 1 => self.most = now.len() / 2,
+                        // Room comes when some of these are over.
+                        Err(Trouble::TooMany(what)) if !tasks.is_empty() => {
+                            self.trouble(format!("Slurm takes no more for now: {what}"));
+                            return Ok(());
+                        }
+                        Err(Trouble::TooMany(what)) => return Err(scheduler::refused_at_last(&what).into()),
+                        Err(other) => return Err(other),
+                    }
                 }
             }
         }
     }
 
     /// What can be submitted now, by what it needs and waits for: nothing of which something else would first be submitted.
-    fn ready(&self, tasks: &BTreeMap<String, String>) -> BTreeMap<(Class, Vec<String>), Vec<String>> {
-        let mut groups: BTreeMap<(Class, Vec<String>), Vec<String>> = BTreeMap::new();
+    fn ready(&self, tasks: &BTreeMap<String, String>) -> BTreeMap<Kind, Vec<String>> {
+        let mut groups: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
         // In the order of the plan, as a sweep on one machine would go.
         let ids =
             std::iter::once(NODE.to_owned()).chain(self.prepared.trials.iter().map(|spec| spec.id.clone()));
@@ -453,13 +601,17 @@ impl Campaign<'_> {
                 waits.into_iter().map(|other| tasks.get(other).cloned()).collect();
             if let Some(after) = after {
                 let class = step.map_or(Class::Timed, |step| class(step.stage));
-                groups.entry((class, after)).or_default().push(id);
+                let lost_on = self.open.get(&id).map(|open| open.lost_on.clone()).unwrap_or_default();
+                let bad =
+                    if self.is_elsewhere(&id, None) { lost_on.into_iter().collect() } else { Vec::new() };
+                groups.entry((class, after, bad)).or_default().push(id);
             }
         }
         groups
     }
 
-    fn submit_batch(&mut self, class: Class, after: &[String], ids: &[String]) -> Result<u64, Trouble> {
+    fn submit_batch(&mut self, kind: &Kind, ids: &[String]) -> Result<u64, Trouble> {
+        let (class, after, exclude) = (kind.0, &kind.1, &kind.2);
         for id in ids {
             self.reset(id)?;
         }
@@ -478,11 +630,18 @@ impl Campaign<'_> {
             tasks: ids.len(),
             after,
             node: bound.or(wanted),
+            exclude,
             threads: self.prepared.config.run.threads,
             options: &self.coordinator.options,
             home: &self.home,
         };
-        let job = Scheduler::submit(&self.batches.arguments(&order), &script, &self.coordinator.turn)?;
+        let submitted = Scheduler::submit(&self.batches.arguments(&order), &script, &self.coordinator.turn);
+        if matches!(submitted, Err(Trouble::TooMany(_))) {
+            self.batches.discard(&batch);
+        }
+        let job = submitted?;
+        self.batches.note_job(&batch, job)?;
+        self.jobs.insert(job, batch);
         for id in ids {
             if let Some(open) = self.open.get_mut(id) {
                 (open.submitted, open.absent) = (true, 0);
@@ -494,7 +653,7 @@ impl Campaign<'_> {
 
     /// A trial that failed before is to be told from one that fails now.
     fn reset(&self, id: &str) -> Result<(), Error> {
-        let Some(spec) = self.prepared.trials.iter().find(|spec| spec.id == id) else { return Ok(()) };
+        let Some(spec) = self.spec(id) else { return Ok(()) };
         let trial = read_trial(&self.coordinator.folder, spec)?;
         if !matches!(trial.status, Status::Pending | Status::Done) {
             one_trial::record(&self.coordinator.folder, trial, Status::Pending, "")?;

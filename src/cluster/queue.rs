@@ -23,8 +23,8 @@ const OVER: [&str; 10] = [
 pub struct Task {
     /// Number of the array.
     pub job: u64,
-    /// Its place in the array.
-    pub index: usize,
+    /// Its place in the array; absent in the line that a whole array leaves that was ended before any of it began.
+    pub index: Option<usize>,
     /// Slurm's word for where it stands.
     pub state: String,
     /// The batch of trials that it belongs to.
@@ -38,7 +38,7 @@ pub struct Task {
 impl Task {
     /// As Slurm calls it: `12_3`.
     pub fn name(&self) -> String {
-        format!("{}_{}", self.job, self.index)
+        self.index.map_or_else(|| self.job.to_string(), |index| format!("{}_{index}", self.job))
     }
 
     /// Whether it is over.
@@ -54,7 +54,14 @@ impl Task {
     /// Whether Slurm holds it because it could not be started: it would wait for ever.
     pub fn is_stuck(&self) -> bool {
         let reason = self.reason.replace('_', " ");
-        self.state == "SPECIAL_EXIT" || self.is_waiting() && reason.contains("requeued held")
+        let is_held = reason.contains("requeued held") || reason.contains("JobHoldMaxRequeue");
+        self.state == "SPECIAL_EXIT" || self.is_waiting() && is_held
+    }
+
+    /// Whether another node may do better.
+    pub fn may_be_its_nodes_fault(&self) -> bool {
+        !self.nodes.is_empty()
+            && ["BOOT_FAIL", "COMPLETED", "FAILED", "NODE_FAIL"].contains(&self.state.as_str())
     }
 
     /// For people: `12_3 on n1 (NODE_FAIL)`.
@@ -64,12 +71,12 @@ impl Task {
     }
 }
 
-/// Reads what `squeue` printed. Lines that are no task of an array are not ours and left out.
+/// Reads what `squeue` printed. Lines that are no job are left out.
 pub fn parse(text: &str) -> Vec<Task> {
     text.lines().flat_map(tasks).collect()
 }
 
-/// The tasks of a line: one, or several that never began and still stand together (`12_[3-5,9%2]`).
+/// The tasks of a line: one, several that never began and still stand together (`12_[3-5,9%2]`), or a whole array (`12`).
 fn tasks(line: &str) -> Vec<Task> {
     let mut fields = line.splitn(5, '|');
     let mut next = || fields.next().map(str::trim);
@@ -78,7 +85,7 @@ fn tasks(line: &str) -> Vec<Task> {
     else {
         return Vec::new();
     };
-    let Some((job, places)) = id.split_once('_') else { return Vec::new() };
+    let (job, places) = id.split_once('_').map_or((id, None), |(job, places)| (job, Some(places)));
     let Ok(job) = job.parse() else { return Vec::new() };
     let task = |index| Task {
         job,
@@ -88,7 +95,8 @@ fn tasks(line: &str) -> Vec<Task> {
         nodes: nodes.to_owned(),
         reason: reason.to_owned(),
     };
-    indices(places).into_iter().map(task).collect()
+    let Some(places) = places else { return vec![task(None)] };
+    indices(places).into_iter().map(|index| task(Some(index))).collect()
 }
 
 /// `7`, or `[3-5,9%2]`: ranges, and how many may run at a time. Nothing if it is something else.
@@ -130,11 +138,12 @@ mod tests {
             ("13_3", "0002-bb", false),
             ("13_4", "0002-bb", false),
             ("13_7", "0002-bb", false),
+            ("14", "other", false),
             ("9_0", "0000-cc", true),
         ];
         assert_eq!(named, expected.map(|(name, batch, over)| (name.to_owned(), batch, over)));
         assert_eq!(tasks[2].reason, "(ReqNodeNotAvail, UnavailableNodes:n1|n2)");
-        assert_eq!(tasks[6].told(), "9_0 on n2 (NODE_FAIL)");
+        assert_eq!(tasks[7].told(), "9_0 on n2 (NODE_FAIL)");
         assert_eq!(tasks[1].told(), "12_1 (PENDING)");
     }
 
@@ -144,6 +153,7 @@ mod tests {
         assert!(!task("TELEPORTING", "").is_over() && task("TIMEOUT", "").is_over());
         assert!(task("PENDING", "launch failed requeued held").is_stuck());
         assert!(task("PENDING", "launch_failed_requeued_held").is_stuck());
+        assert!(task("PENDING", "JobHoldMaxRequeue").is_stuck());
         assert!(!task("PENDING", "JobHeldUser").is_stuck() && !task("RUNNING", "None").is_stuck());
     }
 

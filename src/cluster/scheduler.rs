@@ -1,6 +1,7 @@
 //! Slurm's own programs: `sbatch`, `squeue` and `scancel`, and nothing else. Whatever network there is below them is theirs.
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::files::Turn;
 
 /// What Slurm's programs say when the same may be answered a moment later.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     "Unable to contact slurm controller",
     "Socket timed out",
     "Connection refused",
@@ -18,14 +19,23 @@ const PASSING: [&str; 9] = [
     "Zero Bytes were transmitted",
     "Transport endpoint",
     "in a bad state",
-    "submit limit",
+    // munged is restarted, or clocks run apart.
+    "Munge",
+    "authentication",
 ];
+/// What it says when fewer tasks at a time may be taken: a limit of a user's or an account's jobs, or of an array's places.
+const TOO_MANY: [&str; 2] = ["submit limit", "Invalid job array specification"];
+/// The user's own defaults of what `squeue` shows, and of where `sbatch` submits and whether it waits: jobs must not be hidden from
+/// who hands them out.
+const HIDING: [&str; 3] = ["SQUEUE_", "SBATCH_CLUSTERS", "SBATCH_WAIT"];
 
 /// Why Slurm did not do what it was asked for.
 #[derive(Debug)]
 pub enum Trouble {
     /// It may later.
     Passing(String),
+    /// It takes fewer tasks at a time; its words.
+    TooMany(String),
     /// It will not, or it is not about Slurm at all.
     Lasting(Error),
 }
@@ -84,15 +94,24 @@ pub fn is_there() -> Result<(), Error> {
     Ok(())
 }
 
-/// What a program prints, in plain English.
+/// What a program prints, in plain English. Ctrl-C is for the coordinator alone: it is in a group of its own.
 fn told(mut command: Command) -> Result<String, Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.env("LC_ALL", "C").output().map_err(|error| missing(&name, &error))?;
+    for (variable, _) in std::env::vars_os() {
+        if HIDING.iter().any(|hiding| variable.to_string_lossy().starts_with(hiding)) {
+            command.env_remove(variable);
+        }
+    }
+    let output =
+        command.env("LC_ALL", "C").process_group(0).output().map_err(|error| missing(&name, &error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     let words = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    if TOO_MANY.iter().any(|limit| words.contains(limit)) {
+        return Err(Trouble::TooMany(format!("{name}: {words}")));
+    }
     if PASSING.iter().any(|passing| words.contains(passing)) {
         return Err(Trouble::Passing(format!("{name}: {words}")));
     }
@@ -107,10 +126,25 @@ fn missing(name: &str, error: &io::Error) -> Error {
     }
 }
 
+/// Slurm's refusal of an array, however short.
+pub fn refused_at_last(words: &str) -> Error {
+    Error::Refused {
+        reason: format!("Slurm takes not even one task: {words}"),
+        hint: Some(
+            "ask who runs the cluster for your limits, or correct [slurm] of the sweep file".to_owned(),
+        ),
+    }
+}
+
 fn refused(name: &str, words: &str) -> Error {
     let words = if words.is_empty() { "it failed without a word" } else { words };
-    Error::Refused {
-        reason: format!("Slurm refuses: {name}: {words}"),
-        hint: Some("correct [slurm] of the sweep file; the same command then goes on".to_owned()),
-    }
+    // Only what is submitted goes by the sweep file.
+    let hint = if name == "sbatch" && !words.contains("configuration source") {
+        "correct [slurm] of the sweep file; the same command then goes on".to_owned()
+    } else {
+        format!(
+            "{name} has to answer on this machine: try it, and bitfrontier doctor; the same command then goes on"
+        )
+    };
+    Error::Refused { reason: format!("Slurm refuses: {name}: {words}"), hint: Some(hint) }
 }

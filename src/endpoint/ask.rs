@@ -23,6 +23,8 @@ use crate::worker::protocol::{GeneratedAnswer, GeneratedScore, ItemScore, Stop};
 
 /// Most stop strings that the interface takes.
 const MOST_STOPS: usize = 4;
+/// Longest answer that is graded, in bytes: far more than any suite lets a model write.
+const LONGEST_ANSWER: usize = 256 << 10;
 /// Calls come in fields of their own, unless the suite has them asked for in words. They are written in the format whose
 /// names of functions have no dots, as the interface wants them, and read from there by the reader of all calls.
 const CALLS: Format = Format::Mistral;
@@ -40,16 +42,16 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, more: Self) {
-        self.prompt += more.prompt;
-        self.cached += more.cached;
-        self.completion += more.completion;
+        self.prompt = self.prompt.saturating_add(more.prompt);
+        self.cached = self.cached.saturating_add(more.cached);
+        self.completion = self.completion.saturating_add(more.completion);
     }
 }
 
 /// An answer as it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The choice that the API gave, whole.
+    /// Of the choice that the API gave: its text or message with the calls in it, and why it ended.
     pub raw: Value,
     /// Its tokens; absent where the API does not tell.
     pub usage: Option<Usage>,
@@ -145,8 +147,26 @@ impl Asker {
         if raw.get("text").or_else(|| raw.get("message")).is_none() {
             return Err(EndpointError::Malformed("its choice has neither `text` nor `message`".to_owned()));
         }
-        Ok(Reply { raw, usage, seconds: begun.elapsed().as_secs_f64() })
+        let reply = Reply { raw: needed(&raw), usage, seconds: begun.elapsed().as_secs_f64() };
+        if reply.text().len() > LONGEST_ANSWER {
+            let limit = LONGEST_ANSWER >> 10;
+            return Err(EndpointError::Malformed(format!("its answer is longer than {limit} KiB")));
+        }
+        Ok(reply)
     }
+}
+
+/// What is read of a choice. Servers send more, and all answers are kept until the end.
+fn needed(choice: &Value) -> Value {
+    let only = |object: &Value, keys: &[&str]| -> Map<String, Value> {
+        let found = keys.iter().filter_map(|key| Some(((*key).to_owned(), object.get(key)?.clone())));
+        found.collect()
+    };
+    let mut kept = only(choice, &["text", "finish_reason"]);
+    if let Some(message) = choice.get("message") {
+        kept.insert("message".to_owned(), only(message, &["content", "tool_calls"]).into());
+    }
+    kept.into()
 }
 
 fn usage(answer: &Value) -> Option<Usage> {

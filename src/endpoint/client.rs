@@ -13,7 +13,7 @@ use ureq::Agent;
 use super::error::EndpointError;
 
 /// Longest answer that is read, in bytes.
-const LARGEST: u64 = 32 << 20;
+const LARGEST: u64 = 4 << 20;
 /// Characters of a server's words that are told.
 const TOLD: usize = 300;
 /// Before the second try; doubled with each.
@@ -95,9 +95,15 @@ impl Endpoint {
 
     /// Whether a key would travel unencrypted to another machine.
     pub fn tells_its_key(&self) -> bool {
-        let host = self.url.strip_prefix("http://").unwrap_or_default();
-        let local = ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
-        self.key.is_some() && self.url.starts_with("http://") && !local
+        let Some(rest) = self.url.strip_prefix("http://") else { return false };
+        let place = rest.split('/').next().unwrap_or_default();
+        // Colons stand in an address of IPv6 too, and there in brackets.
+        let host = match place.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+            Some((inside, _)) => inside,
+            None => place.split(':').next().unwrap_or_default(),
+        };
+        let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.key.is_some() && !is_loopback && !host.eq_ignore_ascii_case("localhost")
     }
 
     /// Posts JSON to a path below the address, and returns the JSON that comes back.
@@ -136,8 +142,12 @@ impl Endpoint {
         let wait =
             header.and_then(|text| text.trim().parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
         let mut bytes = Vec::new();
-        let read = response.into_body().into_reader().take(LARGEST).read_to_end(&mut bytes);
+        let read = response.into_body().into_reader().take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| again(error.to_string()))?;
+        if bytes.len() as u64 > LARGEST {
+            let error = EndpointError::Malformed(format!("it is larger than {} MiB", LARGEST >> 20));
+            return Err(Trouble { error, again: None });
+        }
         let text = self.bare(&String::from_utf8_lossy(&bytes));
         match status {
             200..=299 => serde_json::from_str(&text).map_err(|error| Trouble {
@@ -212,6 +222,17 @@ mod tests {
         assert_eq!(endpoint.url(), "http://host/v1");
         assert!(endpoint.tells_its_key() && !format!("{endpoint:?}").contains("1234"));
         assert!(!new("http://127.0.0.1:80", Some("k")).expect("an endpoint").tells_its_key());
+        for (host, tells) in [
+            ("localhost:80", false),
+            ("LOCALHOST", false),
+            ("[::1]:80", false),
+            ("[2001:db8::1]", true),
+            ("127.evil.invalid", true),
+            ("localhost.evil.invalid:80", true),
+        ] {
+            let endpoint = new(&format!("http://{host}/v1"), Some("k")).expect("an endpoint");
+            assert_eq!(endpoint.tells_its_key(), tells, "{host}");
+        }
         assert_eq!(endpoint.bare("wrong key sk-1234."), "wrong key [key].");
     }
 

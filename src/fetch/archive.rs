@@ -4,7 +4,8 @@
 //! follows from the [`Source`](super::Source).
 
 use super::error::FetchError;
-use super::source::PackageFile;
+use super::source::{PackageFile, Registry};
+use super::{npm, pypi};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,17 +32,27 @@ const LARGEST_RATIO: u64 = 100;
 /// Up to how many other places of a file are suggested.
 const SUGGESTIONS: usize = 3;
 
-impl Archive {
-    /// How many bytes may come out of this archive.
-    pub(super) fn limit(&self) -> Result<u64, FetchError> {
-        let bytes = fs::metadata(&self.path).map_err(FetchError::io("read", &self.path))?.len();
-        Ok(limit(bytes))
+/// Copies the file out of its package's archive, which lies at `archive`. The archive is a stranger's: nothing but `to` is
+/// written, and no more than a bound that goes by the archive's size.
+///
+/// # Errors
+/// If the archive cannot be read, has no such file, or would unpack to more than a bound.
+pub fn extract(file: &PackageFile, archive: &Path, to: &mut File) -> Result<(), FetchError> {
+    match file.registry() {
+        Registry::Pypi => pypi::extract(file, archive, to),
+        Registry::Npm => npm::extract(file, archive, to),
     }
+}
 
-    /// Opens the archive for reading.
-    pub(super) fn open(&self) -> Result<io::BufReader<File>, FetchError> {
-        File::open(&self.path).map(io::BufReader::new).map_err(FetchError::io("read", &self.path))
-    }
+/// How many bytes may come out of the archive at this path.
+pub(super) fn limit_of(archive: &Path) -> Result<u64, FetchError> {
+    let bytes = fs::metadata(archive).map_err(FetchError::io("read", archive))?.len();
+    Ok(limit(bytes))
+}
+
+/// Opens an archive for reading.
+pub(super) fn open(archive: &Path) -> Result<io::BufReader<File>, FetchError> {
+    File::open(archive).map(io::BufReader::new).map_err(FetchError::io("read", archive))
 }
 
 /// How many bytes may come out of an archive of this size.

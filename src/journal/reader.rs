@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,7 +12,8 @@ use thiserror::Error;
 
 use crate::files;
 use crate::journal::record::{
-    FORMAT, ItemRecord, ItemScore, Manifest, Outcome, Status, Stopped, SuiteRecord, TrialFile, TrialSpec,
+    ChoiceScore, ChoiceScoring, FORMAT, ItemRecord, ItemScore, Manifest, Outcome, QuestionScore, Status,
+    Stopped, SuiteRecord, TrialFile, TrialSpec,
 };
 use crate::journal::sealed::{self, Unreadable};
 
@@ -129,6 +130,10 @@ impl JournalError {
 /// Folders of a results folder in which files or folders are written.
 const WRITTEN_TO: [&str; 7] = ["charts", "cluster", "export", "items", "logs", "stages", "trials"];
 
+/// How much of a journal is in memory at a time, beside a line.
+const BUFFER: usize = 64 << 10;
+/// Longest line of a journal: of a longer one its pieces are damaged lines.
+const LONGEST_LINE: u64 = 256 << 20;
 /// Checksum and space before the JSON text of a journal line.
 const LINE_HEAD: usize = 9;
 
@@ -226,11 +231,29 @@ fn nonsense(manifest: &Manifest) -> Option<String> {
     Some(format!("suite {:?} has more than {MOST_ITEMS} items", suite.name))
 }
 
+/// What is read of items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// Everything.
+    Kept,
+    /// Questions and their choices are read without their texts, which takes half the time.
+    LeftOut,
+}
+
 /// Reads what is known of a trial; one that was never begun is pending.
 pub fn read_trial(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
+    read_with(folder, spec, Texts::Kept)
+}
+
+/// The same for analysis, which looks at no text of a question: those are left empty.
+pub fn read_trial_textless(folder: &Path, spec: &TrialSpec) -> Result<TrialData, JournalError> {
+    read_with(folder, spec, Texts::LeftOut)
+}
+
+fn read_with(folder: &Path, spec: &TrialSpec, texts: Texts) -> Result<TrialData, JournalError> {
     let place = trial_folder(folder, &spec.id);
     let read = read_trial_file(&trial_file(folder, &spec.id))?;
-    let (items, lines) = read_items(&place, |_| true)?;
+    let (items, lines) = read_items(&place, texts, |_| true)?;
     let fresh = TrialData {
         spec: spec.clone(),
         status: Status::Pending,
@@ -274,7 +297,7 @@ impl TrialData {
 
 /// The items of a trial at these places, whole; those that are not there or damaged are left out.
 pub fn read_some(folder: &Path, id: &str, wanted: &BTreeSet<u64>) -> Result<Vec<ItemRecord>, JournalError> {
-    Ok(read_items(&trial_folder(folder, id), |index| wanted.contains(&index))?.0)
+    Ok(read_items(&trial_folder(folder, id), Texts::Kept, |index| wanted.contains(&index))?.0)
 }
 
 /// A trial file, if there is one; one that is damaged counts as none, so that its trial is run again.
@@ -295,7 +318,11 @@ pub fn is_journal(name: &str) -> bool {
 }
 
 /// Items of all writers, by position. Of an item that two writers measured the first journal's counts.
-fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<ItemRecord>, u64), JournalError> {
+fn read_items(
+    place: &Path,
+    texts: Texts,
+    is_wanted: impl Fn(u64) -> bool,
+) -> Result<(Vec<ItemRecord>, u64), JournalError> {
     let mut journals = Vec::new();
     match fs::read_dir(place) {
         Ok(entries) => {
@@ -314,14 +341,23 @@ fn read_items(place: &Path, is_wanted: impl Fn(u64) -> bool) -> Result<(Vec<Item
     journals.sort();
     let (mut items, mut damaged) = (BTreeMap::new(), 0);
     for path in journals {
-        let bytes =
-            files::read_record(&path).map_err(|source| JournalError::Read { path: path.clone(), source })?;
-        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        let odd = |source| JournalError::Read { path: path.clone(), source };
+        let mut file = BufReader::with_capacity(BUFFER, files::open_record(&path).map_err(odd)?);
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            if file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes).map_err(odd)? == 0 {
+                break;
+            }
+            let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            if line.is_empty() {
+                continue;
+            }
             // What is not wanted need not be taken apart.
             if place_of(line).is_some_and(|index| !is_wanted(index)) {
                 continue;
             }
-            match parse_line(line) {
+            match parse(line, texts) {
                 Some(item) => _ = items.entry(item.index).or_insert(item),
                 None => damaged += 1,
             }
@@ -339,9 +375,13 @@ fn place_of(line: &[u8]) -> Option<u64> {
 
 /// The item of a journal line; nothing if it is torn or damaged.
 pub(super) fn parse_line(line: &[u8]) -> Option<ItemRecord> {
+    parse(line, Texts::Kept)
+}
+
+fn parse(line: &[u8], texts: Texts) -> Option<ItemRecord> {
     let (sum, json) = line.split_at_checked(LINE_HEAD)?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
-    (crc32fast::hash(json) == sum).then(|| parse_item(json))?
+    (crc32fast::hash(json) == sum).then(|| parse_item(json, texts))?
 }
 
 /// An item whose score is still text.
@@ -353,15 +393,56 @@ struct Unparsed<'a> {
     score: &'a RawValue,
 }
 
+/// A [`QuestionScore`] without its texts: they are passed over, and nothing is kept of them.
+#[derive(Deserialize)]
+struct TextlessQuestion {
+    answer: u32,
+    choices: Vec<TextlessChoice>,
+    #[serde(default)]
+    truncated: u32,
+    #[serde(default)]
+    scoring: ChoiceScoring,
+    #[serde(default)]
+    labels: Vec<bool>,
+}
+
+/// A [`ChoiceScore`] without its text.
+#[derive(Deserialize)]
+struct TextlessChoice {
+    logprob: f64,
+    tokens: u32,
+    chars: u32,
+    bytes: u32,
+    #[serde(default)]
+    greedy: Option<bool>,
+}
+
+impl From<TextlessQuestion> for QuestionScore {
+    fn from(read: TextlessQuestion) -> Self {
+        let TextlessQuestion { answer, choices, truncated, scoring, labels } = read;
+        let choices = choices.into_iter().map(Into::into).collect();
+        Self { prompt: String::new(), answer, choices, truncated, scoring, labels }
+    }
+}
+
+impl From<TextlessChoice> for ChoiceScore {
+    fn from(read: TextlessChoice) -> Self {
+        let TextlessChoice { logprob, tokens, chars, bytes, greedy } = read;
+        Self { text: String::new(), logprob, tokens, chars, bytes, greedy }
+    }
+}
+
 /// An item. serde keeps all fields of a tagged enum in a form of its own before it knows which kind they are of: millions of
 /// questions, whose kind stands first, are read without that.
-fn parse_item(json: &[u8]) -> Option<ItemRecord> {
+fn parse_item(json: &[u8], texts: Texts) -> Option<ItemRecord> {
     let Unparsed { index, id, score } = serde_json::from_slice(json).ok()?;
     let is_question = score.get().starts_with(r#"{"kind":"choice","#);
-    let score = if is_question {
-        ItemScore::Choice(serde_json::from_str(score.get()).ok()?)
-    } else {
-        serde_json::from_str(score.get()).ok()?
+    let score = match texts {
+        Texts::LeftOut if is_question => {
+            ItemScore::Choice(Box::new(serde_json::from_str::<TextlessQuestion>(score.get()).ok()?.into()))
+        }
+        Texts::Kept if is_question => ItemScore::Choice(serde_json::from_str(score.get()).ok()?),
+        _ => serde_json::from_str(score.get()).ok()?,
     };
     Some(ItemRecord { index, id, score })
 }
@@ -369,7 +450,7 @@ fn parse_item(json: &[u8]) -> Option<ItemRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{ChoiceScore, ChoiceScoring, ItemScore, QuestionScore, StopRule, TrialKind};
+    use crate::journal::record::{StopRule, TrialKind};
     use crate::journal::writer::{ItemJournal, line, write_trial};
     use proptest::prelude::*;
 
@@ -405,6 +486,33 @@ mod tests {
             items_planned: 3,
             settings: std::sync::Arc::default(),
         }
+    }
+
+    #[test]
+    fn without_texts_all_else_is_the_same() {
+        let mut labelled = item(2);
+        if let ItemScore::Choice(question) = &mut labelled.score {
+            question.scoring = ChoiceScoring::LlamaPerplexity;
+            question.labels = vec![true, false];
+            question.truncated = 3;
+            question.choices[0].greedy = Some(true);
+        }
+        let failed = ItemRecord { score: ItemScore::Failed { reason: "boom".to_owned() }, ..item(1) };
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = ItemJournal::new(folder.path(), "abc", "a");
+        for item in [item(0), failed, labelled] {
+            journal.append(&item).expect("appended");
+        }
+        journal.sync().expect("synced");
+        let mut whole = read_trial(folder.path(), &spec()).expect("read");
+        for item in &mut whole.items {
+            if let ItemScore::Choice(question) = &mut item.score {
+                question.prompt = String::new();
+                question.choices.iter_mut().for_each(|choice| choice.text = String::new());
+            }
+        }
+        assert_eq!(whole.items.len(), 3);
+        assert_eq!(read_trial_textless(folder.path(), &spec()).expect("read"), whole);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! then on only read.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::value::MapAccessDeserializer;
@@ -10,6 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
+use crate::files;
 use crate::plan::error::{PlanError, toml_error};
 use crate::plan::judging::{Judging, Scope};
 use crate::plan::ladder::{DEFAULT_LADDER, KV_TYPES};
@@ -323,12 +323,15 @@ pub struct SweepFlags {
     pub executor: Option<Executor>,
 }
 
+/// Most threads of a worker.
+const MOST_THREADS: u32 = 1024;
+
 /// Reads the file (if any), lays the flags over it and checks every name.
 pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<SweepConfig, PlanError> {
     let (place, text) = match file {
         Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+            let text =
+                files::read_text(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
             (path.display().to_string(), text)
         }
         None => ("the command line".to_owned(), String::new()),
@@ -357,6 +360,10 @@ pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<Sweep
         flags.repetitions.or(raw.speed.as_ref().and_then(|s| s.get_ref().repetitions)).unwrap_or(5);
     if threads == 0 || repetitions == 0 {
         return Err(missing("threads and repetitions must be at least 1", "leave them out for the default"));
+    }
+    if threads > MOST_THREADS {
+        let what = format!("{threads} threads are more than {MOST_THREADS}");
+        return Err(missing(&what, "leave them out for one a core"));
     }
     let hang_seconds = flags.hang_seconds.or(raw.hang_seconds);
     if hang_seconds.is_some_and(|s| !(1.0..=LONGEST_HANG).contains(&s)) {
@@ -662,6 +669,8 @@ fn limits(raw: &SweepFile, flags: &SweepFlags, suites: &[SuiteText]) -> Result<L
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use std::io::Write as _;
 

@@ -148,6 +148,9 @@ impl PlanError {
                 "remove the file and run `bitfrontier suites fetch {suite}`, or correct the suite's sha256"
             )),
             Self::NoItems { .. } => Some("raise --limit, or check the data file".to_owned()),
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+                Some("name a plain file of text".to_owned())
+            }
             Self::Read { .. } => Some("check the path and who may read it".to_owned()),
             Self::Task { .. } => Some("correct that line, or check that it is a task file".to_owned()),
             Self::Untaken { .. } => Some(

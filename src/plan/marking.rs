@@ -9,6 +9,7 @@ use crate::answers::english::sentences::Punkt;
 use crate::answers::error::AnswerError;
 use crate::answers::execute::{Execute, Runner};
 use crate::answers::grade::{Grader, Measure};
+use crate::files;
 use crate::plan::generate::GenerateSuite;
 
 /// Files of the sentence splitter among a suite's resources.
@@ -51,7 +52,7 @@ fn punkt(resources: &BTreeMap<String, PathBuf>) -> Result<Option<Punkt>, AnswerE
         return Ok(None);
     };
     let read = |path: &PathBuf| {
-        std::fs::read_to_string(path)
+        files::read_text(path)
             .map_err(|error| AnswerError::Resource { path: path.clone(), reason: error.to_string() })
     };
     Punkt::parse(&read(abbreviations)?, &read(collocations)?, &read(starters)?, &read(orthography)?).map(Some)

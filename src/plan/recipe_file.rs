@@ -3,13 +3,13 @@
 //! Patterns keep to what Rust's `regex`, llama.cpp (ECMAScript) and llama-quantize (which lower-cases them and splits
 //! at `=`) read alike, so that the command that is printed does the same as we do.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::files;
 use crate::plan::error::{PlanError, toml_error};
 use crate::plan::ladder::{self, NEVER_OUTSIDE_BLOCKS, TENSOR_TYPES};
 use crate::plan::layers::Layers;
@@ -63,8 +63,7 @@ enum KvEntry {
 
 /// Reads a recipe file. Its name is the file's stem unless it says another.
 pub fn read(path: &Path) -> Result<Recipe, PlanError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+    let text = files::read_text(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     parse(&text, &stem, &path.display().to_string())
 }

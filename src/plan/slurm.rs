@@ -14,7 +14,7 @@ const RESUBMITS: u32 = 3;
 const LONGEST: f64 = 3.2e7;
 
 /// Options of `sbatch` that say which task is which, and are the sweep's own to give.
-const OWN: [&str; 16] = [
+const OWN: [&str; 19] = [
     "--array",
     "-a",
     "--job-name",
@@ -31,6 +31,10 @@ const OWN: [&str; 16] = [
     "-W",
     "--parsable",
     "--export",
+    // The queue that is looked at is that of one cluster, and what is only tried is in none.
+    "--clusters",
+    "-M",
+    "--test-only",
 ];
 
 /// Who carries trials out.
@@ -163,9 +167,11 @@ fn own(option: &str, place: impl Fn() -> String) -> Result<(), PlanError> {
         let what = format!("[slurm] {option:?} is no option of sbatch");
         return Err(refused(place(), what, "write one a string, such as \"--account=mine\""));
     }
-    // `-Jname` is `-J name`.
-    let is_own =
-        |own: &str| name == own || !name.starts_with("--") && own.len() == 2 && name.starts_with(own);
+    // `-Jname` is `-J name`, and `--job-n` is `--job-name`.
+    let is_own = |own: &str| {
+        let is_begun = name.starts_with("--") && name.len() > 2 && own.starts_with(name);
+        name == own || is_begun || !name.starts_with("--") && own.len() == 2 && name.starts_with(own)
+    };
     if let Some(own) = OWN.into_iter().find(|own| is_own(own)) {
         let what = format!("[slurm] the option {own} is the sweep's own to give");
         return Err(refused(place(), what, "leave it out"));
@@ -237,9 +243,20 @@ mod tests {
 
     #[test]
     fn what_would_confuse_the_coordinator_is_refused() {
-        for option in
-            ["--array=1-3", "--job-name=x", "-Jx", "-J", "--comment=x", "-d=after:3", "-o=x", "--wait"]
-        {
+        for option in [
+            "--array=1-3",
+            "--job-name=x",
+            "--job-n=x",
+            "-Jx",
+            "-J",
+            "--comment=x",
+            "-d=after:3",
+            "-o=x",
+            "--wait",
+            "-Mother",
+            "--clusters=other",
+            "--test-only",
+        ] {
             let error = checked(&format!("options = [\"--qos=x\", {option:?}]")).expect_err(option);
             assert!(error.to_string().contains("is the sweep's own"), "{error}");
             assert!(error.to_string().starts_with("byte 22"), "{error}");

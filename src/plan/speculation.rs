@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::plan::error::{PlanError, nearest};
 use crate::plan::recipe::{KvTypes, Recipe, Weights};
 
@@ -138,8 +139,7 @@ pub fn built_in() -> Result<Vec<Prompt>, PlanError> {
 
 /// Prompts of a file: one JSON object a line with the key `prompt`, and perhaps `id`.
 pub fn read(path: &Path) -> Result<Vec<Prompt>, PlanError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
+    let text = files::read_text(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })?;
     parse(path, &text)
 }
 

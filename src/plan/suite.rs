@@ -2,13 +2,13 @@
 //! Unknown keys are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::files;
 use crate::plan::capability::Capability;
 use crate::plan::corpus::{self, Corpus, CorpusTable, LoadedCorpus, Matter};
 use crate::plan::error::{PlanError, nearest, toml_error};
@@ -298,6 +298,9 @@ pub struct SuiteText {
     pub text: String,
 }
 
+/// Longest name of a suite.
+const LONGEST_NAME: usize = 100;
+
 /// Names of the suites that come with the program.
 pub fn built_in() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
@@ -310,7 +313,7 @@ pub fn find(name: &str, place: &str) -> Result<SuiteText, PlanError> {
     }
     let is_toml = Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
     if is_toml {
-        let text = fs::read_to_string(name)
+        let text = files::read_text(Path::new(name))
             .map_err(|source| PlanError::Read { path: PathBuf::from(name), source })?;
         return Ok(SuiteText { path: name.to_owned(), text });
     }
@@ -352,6 +355,10 @@ pub fn parse(file: &SuiteText) -> Result<Suite, PlanError> {
     if let Some(haystack) = &raw.haystack {
         buried(haystack, &raw.source, &raw.fewshot_source, &mut scoring)
             .map_err(|(what, hint)| missing(&what, hint))?;
+    }
+    // It becomes part of files' names.
+    if raw.name.chars().count() > LONGEST_NAME || raw.name.chars().any(char::is_control) {
+        return Err(missing("has a name that is no name of a file", "take a word of at most 100 letters"));
     }
     let known = scoring.metrics();
     let Some(main) = raw.metric.first() else {

@@ -53,7 +53,10 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, RenderError> {
     let mut found = listed(folder)?;
     found.retain(|path| known.contains(&name(path).as_str()));
     let items = listed(&folder.join("items"))?;
-    found.extend(items.into_iter().filter(|path| name(path).ends_with(".csv.gz")));
+    let is_of_trial = |path: &PathBuf| {
+        name(path).strip_suffix(".csv.gz").is_some_and(|id| folder.join("trials").join(id).is_dir())
+    };
+    found.extend(items.into_iter().filter(is_of_trial));
     found.sort();
     Ok(found)
 }
@@ -83,8 +86,6 @@ fn write(folder: &Path, path: &Path) -> Result<(), RenderError> {
 fn converted(place: &str, reader: impl Read) -> Result<Vec<u8>, String> {
     let mut reader = ReaderBuilder::new().from_reader(reader);
     let headers = reader.headers().map_err(|error| error.to_string())?.clone();
-    let rows: Vec<StringRecord> =
-        reader.records().collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     let names: Vec<&str> = headers.iter().collect();
     let table = dictionary::table_of(place, &names)
         .ok_or_else(|| "its columns are not those of any table of the data dictionary".to_owned())?;
@@ -95,35 +96,61 @@ fn converted(place: &str, reader: impl Read) -> Result<Vec<u8>, String> {
             known.ok_or_else(|| format!("column {name:?} is not in the data dictionary"))
         })
         .collect::<Result<_, _>>()?;
-    packed(&columns, &rows)
+    packed(&columns, reader)
 }
 
-fn packed(columns: &[(&str, Kind)], rows: &[StringRecord]) -> Result<Vec<u8>, String> {
+/// Rows of a row group: more are not in memory at a time, whatever a small packed file unpacks to.
+const GROUP: usize = 1 << 18;
+
+fn packed(columns: &[(&str, Kind)], mut reader: csv::Reader<impl Read>) -> Result<Vec<u8>, String> {
     let odd = |error: ParquetError| error.to_string();
     let properties =
         WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let mut file = SerializedFileWriter::new(Vec::new(), schema(columns).map_err(odd)?, Arc::new(properties))
         .map_err(odd)?;
+    let mut records = reader.records();
+    for begin in (0_usize..).step_by(GROUP) {
+        let rows = records.by_ref().take(GROUP).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| error.to_string())?;
+        // A table without rows has one group, without rows.
+        if rows.is_empty() && begin > 0 {
+            break;
+        }
+        write_group(&mut file, columns, &rows, begin)?;
+    }
+    file.into_inner().map_err(odd)
+}
+
+fn write_group(
+    file: &mut SerializedFileWriter<Vec<u8>>,
+    columns: &[(&str, Kind)],
+    rows: &[StringRecord],
+    begin: usize,
+) -> Result<(), String> {
+    let odd = |error: ParquetError| error.to_string();
     let mut group = file.next_row_group().map_err(odd)?;
     for (at, (name, kind)) in columns.iter().enumerate() {
         let cells: Vec<&str> = rows.iter().map(|row| row.get(at).unwrap_or_default()).collect();
         let mut column = group.next_column().map_err(odd)?.ok_or("a column is missing")?;
         match kind {
-            Kind::Text => put::<ByteArrayType>(&mut column, name, &cells, |cell| Some(ByteArray::from(cell))),
-            Kind::Integer => put::<Int64Type>(&mut column, name, &cells, |cell| cell.parse().ok()),
-            Kind::Float => put::<DoubleType>(&mut column, name, &cells, |cell| cell.parse().ok()),
-            Kind::Boolean => put::<BoolType>(&mut column, name, &cells, |cell| cell.parse().ok()),
+            Kind::Text => {
+                put::<ByteArrayType>(&mut column, name, begin, &cells, |c| Some(ByteArray::from(c)))
+            }
+            Kind::Integer => put::<Int64Type>(&mut column, name, begin, &cells, |cell| cell.parse().ok()),
+            Kind::Float => put::<DoubleType>(&mut column, name, begin, &cells, |cell| cell.parse().ok()),
+            Kind::Boolean => put::<BoolType>(&mut column, name, begin, &cells, |cell| cell.parse().ok()),
         }?;
         column.close().map_err(odd)?;
     }
     group.close().map_err(odd)?;
-    file.into_inner().map_err(odd)
+    Ok(())
 }
 
-/// The cells of a column; an empty one is null.
+/// The cells of a column, from row `begin` on; an empty one is null.
 fn put<T: DataType>(
     column: &mut SerializedColumnWriter<'_>,
     name: &str,
+    begin: usize,
     cells: &[&str],
     value: impl Fn(&str) -> Option<T::T>,
 ) -> Result<(), String> {
@@ -131,7 +158,8 @@ fn put<T: DataType>(
     let filled = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty());
     let values = filled.map(|(row, cell)| {
         // The header is line 1; texts of several lines may move it, the row stays right.
-        value(cell).ok_or_else(|| format!("row {}, column {name:?}: {cell:?} is not of its type", row + 1))
+        value(cell)
+            .ok_or_else(|| format!("row {}, column {name:?}: {cell:?} is not of its type", begin + row + 1))
     });
     let values: Vec<T::T> = values.collect::<Result<_, _>>()?;
     column.typed::<T>().write_batch(&values, Some(&there), None).map_err(|error| error.to_string())?;
@@ -201,6 +229,18 @@ mod tests {
         let schema = reader.metadata().file_metadata().schema_descr();
         assert_eq!(schema.num_columns(), 13);
         assert_eq!(schema.column(7).physical_type(), Physical::INT64);
+    }
+
+    #[test]
+    fn long_tables_come_in_groups_and_are_the_same() {
+        let rows = GROUP + 3;
+        let text = format!("variant,n\n{}", "a,7\n".repeat(rows));
+        let bytes = bytes::Bytes::from(converted("metrics.csv", text.as_bytes()).unwrap());
+        let about = SerializedFileReader::new(bytes.clone()).unwrap().metadata().clone();
+        assert_eq!((about.num_row_groups(), about.file_metadata().num_rows()), (2, rows as i64));
+        assert_eq!(read(bytes.to_vec()).last().unwrap()[1].1, Field::Long(7));
+        let wrong = converted("metrics.csv", format!("{text}a,x\n").as_bytes()).unwrap_err();
+        assert!(wrong.starts_with(&format!("row {}, column \"n\"", rows + 1)), "{wrong}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ enum Paint {
 #[must_use]
 pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
     let width = width.max(NARROWEST);
-    let columns = fitting(columns(report, width), width);
+    let (columns, left_out) = fitting(columns(report, width), width);
     let mut table = String::new();
     let mut push = |line: &str, paint: Paint| {
         table.push_str(&painted(shortened(line.trim_end(), width), paint, colour));
@@ -78,6 +78,10 @@ pub fn summary_table(report: &Report, width: usize, colour: bool) -> String {
             let same = clean(&variant.same_as);
             push(&format!("{GAP}every tensor is the same as in {same}, bit for bit"), Paint::Yellow);
         }
+    }
+    if left_out > 0 {
+        let columns = if left_out == 1 { "column" } else { "columns" };
+        push(&format!("{left_out} more {columns}: summary.csv"), Paint::Plain);
     }
     for suite in report.suites.iter().filter(|suite| !suite.partial.is_empty()) {
         push(&format!("{} is partial: {}", clean(&suite.name), clean(&suite.partial)), Paint::Plain);
@@ -187,10 +191,13 @@ fn decimals(metric: &str) -> usize {
     }
 }
 
-/// Without the columns that have nothing to say, and then without the least important until the rest fits.
-fn fitting(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
+/// Without the columns that have nothing to say, and then without the least important until the rest fits; how many those are.
+fn fitting(mut columns: Vec<Column>, width: usize) -> (Vec<Column>, usize) {
     let says = |cell: &String| !cell.is_empty() && cell != MISSING;
     columns.retain(|c| c.rank == Rank::Keep || c.cells.iter().any(says));
+    // A bar says again what a number says.
+    let counted = |columns: &[Column]| columns.iter().filter(|c| c.rank != Rank::Bar).count();
+    let all = counted(&columns);
     while columns.iter().map(Column::width).sum::<usize>() + GAP.len() * columns.len().saturating_sub(1)
         > width
     {
@@ -198,7 +205,8 @@ fn fitting(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
         let Some(least) = least else { break };
         columns.retain(|c| c.rank != least);
     }
-    columns
+    let left_out = all - counted(&columns);
+    (columns, left_out)
 }
 
 impl Column {
@@ -438,6 +446,7 @@ Q4_K_M   140.0 MiB  0.18235 ±0.00456         *
 Q4_1     150.0 MiB                 -
 Q2_K      90.0 MiB                 -
   moby-dick: crashed (the worker died of signal 6)
+5 more columns: summary.csv
 ";
         assert_eq!(summary_table(&report(), 50, false), expected);
     }

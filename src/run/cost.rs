@@ -1,7 +1,6 @@
 //! What it costs to run the variants of a results folder: the numbers that the user gives on top of those there are, the
 //! folder's own costs file, and the tables and charts made again with it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::analyze::Report;
@@ -31,7 +30,7 @@ pub fn costs(order: &Order, folder: Option<&Path>) -> Result<(Costs, String), Er
         Some(path) => {
             // What the user names may be anything; what lies in a folder is a record.
             let read =
-                if order.costs.is_some() { fs::read_to_string(path) } else { derive::text_record(path) };
+                if order.costs.is_some() { files::read_text(path) } else { files::read_text_record(path) };
             let text = read.map_err(|source| PlanError::Read { path: path.clone(), source })?;
             (text, path.display().to_string())
         }

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
-
 use crate::error::Error;
 use crate::fetch::{Cache, Expect, FetchEvent, Fetcher, Source, sha256_file};
 use crate::files;
 use crate::plan::error::{PlanError, nearest};
 use crate::plan::suite::{self, DataSource, Items, Resource, Suite};
 use crate::run::ending::without_result;
+use crate::run::machine;
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{Request, TryWork};
 
@@ -67,8 +66,7 @@ fn try_strange(
     interrupted: &AtomicBool,
 ) -> Result<(), Error> {
     let Some(text) = suite.text.clone().filter(|_| !questions.is_empty()) else { return Ok(()) };
-    let io = |source| Error::Io { path: std::env::temp_dir(), source };
-    let log = NamedTempFile::new().map_err(io)?;
+    let log = machine::scratch_file()?;
     let request = Request::TryItems(TryWork {
         suite: text,
         questions: questions.to_vec(),
@@ -107,8 +105,9 @@ pub fn locate(suite: &Suite, places: &[DataSource], cache: &Cache, fetch: bool) 
     if let Some(path) = own_file(places) {
         return Err(Error::Refused {
             reason: format!(
-                "suite {}: there is no file {}, beside the suite's own or in the working directory",
+                "suite {}: there is no {} {}, beside the suite's own or in the working directory",
                 suite.name,
+                if path.exists() { "plain file" } else { "file" },
                 path.display()
             ),
             hint: Some("correct `from` in its [[source]]".to_owned()),

@@ -15,8 +15,11 @@ use crate::analyze::report::Report;
 use crate::error::Error;
 use crate::files;
 use crate::journal::foreign::record as foreign;
-use crate::journal::reader::{JournalError, TrialData, manifest_file, read_manifest, read_some, read_trial};
+use crate::journal::reader::{
+    JournalError, TrialData, manifest_file, read_manifest, read_some, read_trial, read_trial_textless,
+};
 use crate::journal::record::{Manifest, TrialKind, TrialSpec};
+use crate::plan::error::PlanError;
 use crate::render::{self, Drawing, RenderError};
 
 /// Reads the plan of a results folder, which must have one.
@@ -32,7 +35,7 @@ pub fn no_manifest(folder: &Path) -> JournalError {
 /// Reads a results folder whole.
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<TrialData>), Error> {
     let manifest = manifest(folder)?;
-    let trials = trials(folder, manifest.trials.iter(), |_| Ok(()), |_| {})?;
+    let trials = trials(manifest.trials.iter(), |spec, _| Ok(read_trial(folder, spec)?))?;
     Ok((manifest, trials))
 }
 
@@ -50,7 +53,11 @@ pub fn lean_trials(
     is_asked: impl Fn(&TrialSpec) -> bool,
 ) -> Result<Vec<TrialData>, Error> {
     let asked = manifest.trials.iter().filter(|spec| is_asked(spec));
-    trials(folder, asked, |_| Ok(()), |trial| lean(manifest, trial))
+    trials(asked, |spec, _| {
+        let mut trial = read_trial_textless(folder, spec)?;
+        lean(manifest, &mut trial);
+        Ok(trial)
+    })
 }
 
 /// Takes from a trial's items what analysis does not need.
@@ -62,25 +69,15 @@ pub fn lean(manifest: &Manifest, trial: &mut TrialData) {
     trial.items.shrink_to_fit();
 }
 
-/// Reads the trials of a plan on all cores. Each is shown whole once, and then taken leaner.
+/// Reads the trials of a plan on all cores, each in the way given, which is told whether it is the trial's first time:
+/// variants that share a file share the trial that makes it.
 fn trials<'a>(
-    folder: &Path,
     specs: impl Iterator<Item = &'a TrialSpec>,
-    whole: impl Fn(&TrialData) -> Result<(), Error> + Sync,
-    leaner: impl Fn(&mut TrialData) + Sync,
+    read: impl Fn(&TrialSpec, bool) -> Result<TrialData, Error> + Sync,
 ) -> Result<Vec<TrialData>, Error> {
-    // Variants that share a file share the trial that makes it.
     let mut met = HashSet::new();
     let plan: Vec<(&TrialSpec, bool)> = specs.map(|spec| (spec, met.insert(spec.id.as_str()))).collect();
-    let read = plan.par_iter().map(|(spec, is_first)| {
-        let mut trial = read_trial(folder, spec)?;
-        if *is_first {
-            whole(&trial)?;
-        }
-        leaner(&mut trial);
-        Ok(trial)
-    });
-    read.collect()
+    plan.par_iter().map(|(spec, is_first)| read(spec, *is_first)).collect()
 }
 
 /// The name of a results folder's own costs file.
@@ -89,17 +86,11 @@ pub const COSTS: &str = "costs.toml";
 /// What costs are computed from: the folder's own file, if it has one, or the one that comes with the program.
 pub fn costs(folder: &Path) -> Result<Costs, Error> {
     let path = folder.join(COSTS);
-    match text_record(&path) {
+    match files::read_text_record(&path) {
         Ok(text) => Ok(cost::parse(&text, &path.display().to_string())?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(cost::parse(cost::DEFAULT, COSTS)?),
-        Err(source) => Err(Error::Io { path, source }),
+        Err(source) => Err(PlanError::Read { path, source }.into()),
     }
-}
-
-/// A record that is text.
-pub fn text_record(path: &Path) -> io::Result<String> {
-    let bytes = files::read_record(path)?;
-    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The name of a results folder's foreign measurements.
@@ -184,11 +175,13 @@ pub fn shown(folder: &Path, manifest: &Manifest, trials: &[TrialData]) -> Result
 /// Rebuilds everything that is derived.
 pub fn all(folder: &Path) -> Result<Report, Error> {
     let manifest = manifest(folder)?;
-    let trials = trials(
-        folder,
-        manifest.trials.iter(),
-        |trial| write_items(folder, trial),
-        |trial| lean(&manifest, trial),
-    )?;
+    let trials = trials(manifest.trials.iter(), |spec, is_first| {
+        let mut trial = read_trial(folder, spec)?;
+        if is_first {
+            write_items(folder, &trial)?;
+        }
+        lean(&manifest, &mut trial);
+        Ok(trial)
+    })?;
     shown(folder, &manifest, &trials)
 }

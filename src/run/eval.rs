@@ -115,6 +115,9 @@ pub struct Evaluated {
     pub of: u64,
     /// Of those evaluated, how many could not be scored.
     pub failed: u64,
+    /// Why the first of them could not; absent if none failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_because: Option<String>,
     /// Score of a guesser on the first metric.
     pub chance: Option<f64>,
     /// What came of it, the suite's main metric first.
@@ -225,7 +228,8 @@ pub fn evaluate(
         exact: is_exact,
         items: records.len() as u64,
         of: all.len() as u64,
-        failed: records.iter().filter(|r| matches!(r.score, ItemScore::Failed { .. })).count() as u64,
+        failed: failures(&records).count() as u64,
+        failed_because: failures(&records).next().map(str::to_owned),
         chance: suite.chance(),
         noise: choice_noise(&records, &exact, suite.main_metric()),
         sandbox: records.iter().find_map(guard),
@@ -401,6 +405,14 @@ impl<'a> Asking<'a> {
         records.sort_by_key(|record| record.index);
         Ok((records, cost))
     }
+}
+
+/// Why items could not be scored, one sentence an item.
+fn failures(records: &[ItemRecord]) -> impl Iterator<Item = &str> {
+    records.iter().filter_map(|record| match &record.score {
+        ItemScore::Failed { reason } => Some(reason.as_str()),
+        _ => None,
+    })
 }
 
 impl Evaluated {

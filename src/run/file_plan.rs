@@ -163,9 +163,9 @@ impl Source<'_> {
 
     /// A rule as llama.cpp takes it: pattern and type number. One that matches nothing is a slip.
     fn rule(&self, rule: &Override) -> Result<(String, u32), Refusal> {
-        let pattern = rule
-            .pattern(self.model.block_count().unwrap_or(0))
-            .map_err(|reason| Refusal::with(reason, "write 26- for all from block 26 on, or last 4"))?;
+        let pattern = rule.pattern(self.model.block_count().unwrap_or(0)).map_err(|reason| {
+            Refusal::with(reason, "count from the end, as in last 4, or leave the end open, as in 3-")
+        })?;
         let regex = Regex::new(&pattern).map_err(|e| Refusal::new(e.to_string()))?;
         if !self.model.tensors().any(|t| regex.is_match(&t.name)) {
             let layers =

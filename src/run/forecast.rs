@@ -210,7 +210,7 @@ impl Forecast {
         let _ = writeln!(out, "memory: about {}{available}", Bytes(needs.memory_bytes));
         let _ = writeln!(out, "trials: {}", self.trials.len());
         if let Some(seconds) = self.seconds {
-            let how = if self.stops_early { "at most" } else { "about" };
+            let how = if self.stops_early { "up to about" } else { "about" };
             let _ = writeln!(out, "time: {how} {} on this machine, if nothing is done yet", Seconds(seconds));
         }
         if let Some(refusal) = &self.refusal {

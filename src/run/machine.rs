@@ -2,7 +2,16 @@
 
 use std::fs;
 
+use tempfile::NamedTempFile;
+
+use crate::error::Error;
 use crate::journal::record::Machine;
+
+/// A file for what is needed for a moment, such as a worker's words.
+pub fn scratch_file() -> Result<NamedTempFile, Error> {
+    NamedTempFile::new()
+        .map_err(|source| Error::Write { path: std::env::temp_dir(), source: source.kind().into() })
+}
 
 /// CPU flags that llama.cpp has code for.
 const FEATURES: [&str; 18] = [

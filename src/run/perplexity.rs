@@ -18,7 +18,7 @@ use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::text::{Scored, TextSuite};
 use crate::run::ending::without_result;
-use crate::run::{corpora, estimate};
+use crate::run::{corpora, estimate, machine};
 use crate::score::base_store::{StoreChoice, StoreUse};
 use crate::score::kld_file::KldReader;
 use crate::worker::client::Worker;
@@ -190,7 +190,7 @@ impl<'a> Passes<'a> {
         interrupted: &'a AtomicBool,
         progress: &'a mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Self, Error> {
-        let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let log = machine::scratch_file()?;
         let mut worker = Worker::start(log.path(), interrupted).map_err(without_result)?;
         let (text, rendered) = if question.chat {
             let rendered = render(question, &mut worker, interrupted)?;
@@ -343,7 +343,7 @@ fn render(
     interrupted: &AtomicBool,
 ) -> Result<NamedTempFile, Error> {
     let template = corpora::template_of(&gguf::open_model(&question.model)?, "--chat needs a chat template")?;
-    let file = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let file = machine::scratch_file()?;
     let request = Request::RenderChat(ChatWork {
         model: question.model.clone(),
         template,

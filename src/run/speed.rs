@@ -13,7 +13,7 @@ use crate::gguf::{self, Described as _};
 use crate::plan::config::Offload;
 use crate::plan::speed::{SpeedGrid, SpeedShape};
 use crate::run::ending::without_result;
-use crate::run::estimate;
+use crate::run::{estimate, machine};
 use crate::worker::client::{WorkFailure, Worker};
 use crate::worker::protocol::{Finished, LoadSpec, Measured, Reply, Request, SurfaceWork};
 
@@ -65,7 +65,7 @@ pub fn measure(
     if let Some(reason) = trained.and_then(|trained| question.grid.too_deep(trained)) {
         return Err(refused((reason, "leave that depth out, or stretch the model's context with --yarn")));
     }
-    let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let log = machine::scratch_file()?;
     let shapes = question.grid.shapes();
     let repetitions = u64::from(question.repetitions + 1);
     let steps = |shape: &SpeedShape| repetitions * (shape.prompt.len() as u64 + 1);

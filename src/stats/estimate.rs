@@ -4,6 +4,12 @@
 /// The 97.5% point of the standard normal distribution: half a 95% interval, in standard errors.
 pub const Z95: f64 = 1.959_963_984_540_054;
 
+/// The chance that a standard normal variable is at most `z`.
+#[must_use]
+pub fn normal_below(z: f64) -> f64 {
+    0.5 * statrs::function::erf::erfc(-z / std::f64::consts::SQRT_2)
+}
+
 /// Fewer items than this get Wilson's interval (arXiv 2503.01747).
 const FEW_ITEMS: f64 = 300.0;
 
@@ -125,6 +131,14 @@ mod tests {
     }
 
     /// `x = numpy.array([1, 2, 4, 8, 16.]); scipy.stats.sem(x); x.std(ddof=1)` (scipy 1.17.1)
+    #[test]
+    fn normal_chances_are_those_of_the_tables() {
+        // scipy.stats.norm.cdf
+        for (z, chance) in [(0.0, 0.5), (Z95, 0.975), (-Z95, 0.025), (-1.0, 0.158_655_253_931_457_05)] {
+            assert!((normal_below(z) - chance).abs() < 1e-9, "{z}");
+        }
+    }
+
     #[test]
     fn mean_agrees_with_scipy() {
         let samples = [1.0, 2.0, 4.0, 8.0, 16.0];

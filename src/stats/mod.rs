@@ -15,7 +15,7 @@ mod stopping;
 
 pub use bootstrap::{RESAMPLES, bootstrap_intervals, resample, stratified_intervals};
 pub use clusters::{cluster_effect, mean_in_clusters, share};
-pub use estimate::{Estimate, Z95, mean, mean_of_independent, proportion, sample_sd, wilson};
+pub use estimate::{Estimate, Z95, mean, mean_of_independent, normal_below, proportion, sample_sd, wilson};
 pub use joint::{Cluster, Resampled, SHOWN, frontier_shares, middle_95, resampled, unbeaten, weighted};
 pub use moments::{Moments, PlusMinus, TextFigures};
 pub use paired::{Comparison, Flips, compare, difference, flips, holm, mcnemar, retained};

@@ -250,7 +250,7 @@ fn spawn(log: &Path) -> io::Result<Spawned> {
     let (request_reader, request_writer) = io::pipe()?;
     let (reply_reader, reply_writer) = io::pipe()?;
     bound_log(log);
-    let log = File::options().create(true).append(true).open(log)?;
+    let log = files::append_to_log(log)?;
     let mut command = Command::new(program()?);
     command
         .arg("worker")

@@ -361,6 +361,87 @@ fn what_cannot_pass_is_a_row_and_what_slurm_refuses_is_told() {
     none.ends(3).tells(&["sbatch cannot be run", "on the PATH"]);
 }
 
+/// Runs one of the small script's programs as a user would.
+fn as_user(cluster: &Cluster, program: &str, args: &[&str]) -> String {
+    let mut command = Command::new(cluster.sandbox.path("bin").join(program));
+    command.args(args).env("FAKE_SLURM", cluster.sandbox.path("slurm"));
+    String::from_utf8(command.output().expect("started").stdout).expect("text")
+}
+
+/// Waits until a sweep has jobs in the queue. None of them begins while `held`.
+fn wait_for_jobs(cluster: &Cluster, jobs: usize) {
+    let end = Instant::now() + Duration::from_mins(2);
+    while cluster.jobs().len() < jobs {
+        assert!(Instant::now() < end, "nothing is submitted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_the_user_cancels_stays_cancelled() {
+    let cluster = Cluster::new("");
+    cluster.whole();
+    let held =
+        |cluster: &Cluster| cluster.command(&["--quiet"]).env("FAKE_TASKS", "0").spawn().expect("started");
+    // One task that waits: Slurm forgets it at once.
+    let sweep = held(&cluster);
+    wait_for_jobs(&cluster, 4);
+    std::thread::sleep(Duration::from_secs(3));
+    let tasks = cluster.sandbox.files("slurm/tasks");
+    let script = cluster.sandbox.read(&format!("slurm/tasks/{}", tasks[0]));
+    assert!(script.starts_with("PENDING|"), "{script}");
+    as_user(&cluster, "scancel", &[&tasks[0]]);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(cluster.sandbox.files("slurm/tasks").len(), tasks.len() - 1, "it is not submitted again");
+    // Then all of them.
+    as_user(&cluster, "scancel", &["--name=x"]);
+    let swept = Outcome::of(&sweep.wait_with_output().expect("waited")).ends(8);
+    assert!(swept.stderr.contains("trials failed"), "{}", swept.stderr);
+    let trials = records::trials(&cluster.sandbox.path("out"));
+    let cancelled = trials.iter().filter(|t| t.reason.starts_with("its job was cancelled: ")).count();
+    assert!(cancelled >= 7, "{trials:?}");
+    assert!(trials.iter().all(|t| ["done", "skipped", "pending"].contains(&t.status.as_str())), "{trials:?}");
+    assert!(cluster.carried_out().is_empty());
+
+    // The same command tries them all again.
+    cluster.sweep(&["--quiet"]).ends(0);
+    assert_eq!(tables(&cluster.sandbox, "out"), tables(&cluster.sandbox, "whole"));
+}
+
+#[test]
+fn limits_of_a_cluster_are_kept_and_what_hides_jobs_is_told() {
+    let cluster = Cluster::new("");
+    cluster.whole();
+    cluster.sandbox.write("slurm/limit", "3");
+    cluster.sandbox.write("slurm/largest", "2");
+    cluster.sandbox.write("slurm/comments", "by-the-cluster");
+    let swept = cluster.sweep(&["--json-events"]).ends(0);
+    assert_eq!(tables(&cluster.sandbox, "out"), tables(&cluster.sandbox, "whole"));
+    let noted =
+        |text: &str| swept.events().iter().any(|e| e["message"].as_str().is_some_and(|m| m.contains(text)));
+    assert!(noted("Slurm takes no more for now: sbatch: sbatch: error") && !noted("submitted again"));
+    let (mut once, all) = (cluster.carried_out(), cluster.carried_out().len());
+    once.sort();
+    once.dedup();
+    // What two variants share is done before the second asks for it.
+    assert_eq!((once.len(), all), (14, 14), "every trial, and the look at a node, once");
+    let of =
+        |ending: &str| cluster.sandbox.files("out/cluster").iter().filter(|f| f.ends_with(ending)).count();
+    assert_eq!(
+        (of(".trials"), of(".sh")),
+        (cluster.jobs().len(), cluster.jobs().len()),
+        "nothing is left of refusals"
+    );
+
+    let none = Cluster::new("");
+    none.sandbox.write("slurm/limit", "0");
+    none.sweep(&["--quiet"]).ends(3).tells(&["Slurm takes not even one task: sbatch: ", "your limits"]);
+    let hidden = Cluster::new("");
+    hidden.sandbox.write("slurm/hidden", "");
+    hidden.sweep(&["--quiet"]).ends(3).tells(&["shows none: squeue --name=bitfrontier-", "what hides them"]);
+    assert!(hidden.jobs().len() < 9, "nothing is submitted twice");
+}
+
 #[test]
 fn the_files_for_other_schedulers_call_the_program_as_it_is() {
     let sandbox = Sandbox::new();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::from_afar;
 use crate::mutate::{Dice, mutated};
 use crate::sandbox::{FIXTURES, Outcome, Sandbox, sweep_args};
 use crate::targets::{self, Target};
@@ -216,6 +217,26 @@ fn fuzz_parquet() {
 #[test]
 fn fuzz_gz() {
     fuzz(&targets::rows("jsonl.gz"), 200);
+}
+
+#[test]
+fn fuzz_wheel() {
+    fuzz(&from_afar::wheel(), 200);
+}
+
+#[test]
+fn fuzz_tarball() {
+    fuzz(&from_afar::tarball(), 200);
+}
+
+#[test]
+fn fuzz_endpoint() {
+    fuzz(&from_afar::endpoint(), 200);
+}
+
+#[test]
+fn fuzz_prompts() {
+    fuzz(&targets::prompts(), 200);
 }
 
 #[test]

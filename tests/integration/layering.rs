@@ -16,7 +16,7 @@ const TABLE: [(&str, &[&str]); 28] = [
     // The rooms, in the order of the pipeline.
     ("sandbox", &[]),
     ("answers", &["sandbox"]),
-    ("plan", &["answers", "units"]),
+    ("plan", &["answers", "files", "units"]),
     ("fetch", &["units", "files"]),
     ("gguf", &["units"]),
     // llama.cpp fills and takes importance matrices; the worker reads and writes their files.

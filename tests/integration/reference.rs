@@ -92,6 +92,10 @@ fn answer(mut stream: &TcpStream, seen: &Mutex<Seen>) -> std::io::Result<()> {
         }
         p if p.contains("busy") && *tries == 1 => (429, "{}".to_owned()),
         p if p.contains("broken") => (500, format!("the key {KEY} fell over")),
+        p if p.contains("endless") => {
+            let text = " 4".repeat(200_000);
+            (200, json!({"choices": [{"text": text, "finish_reason": "length"}]}).to_string())
+        }
         p if p.contains("garbled") => (200, "{\"choices\": [".to_owned()),
         // In words it is asked with no `tools`, and answers in words.
         p if p.contains("call") => {
@@ -204,7 +208,12 @@ fn answers_are_graded_priced_and_kept_for_the_charts() {
     // Nothing is asked again, and the entry stays one; in a chat everything is asked anew.
     let again = asked(&sandbox, &url, &more);
     assert_eq!((again.code, again.stdout), (first.code, first.stdout));
-    assert_eq!(seen.lock().expect("not poisoned").bodies.len(), 4);
+    assert!(
+        kept.contains("its answer is longer than 256 KiB") && kept.len() < 20_000,
+        "{} bytes",
+        kept.len()
+    );
+    assert_eq!(seen.lock().expect("not poisoned").bodies.len(), 5);
     assert_eq!(asked(&sandbox, &url, &[&more[..], &["--chat"]].concat()).code, Some(0));
     assert_eq!(seen.lock().expect("not poisoned").bodies.last().expect("asked").0, "/v1/chat/completions");
 }
@@ -313,10 +322,10 @@ fn programs_of_a_model_behind_an_api_are_run() {
 #[test]
 fn items_that_fail_are_rows_and_are_asked_again() {
     let (seen, url) = api();
-    let sandbox = sandbox(&["2 + 2", "broken 1 + 3", "garbled 3 + 1"]);
+    let sandbox = sandbox(&["2 + 2", "broken 1 + 3", "garbled 3 + 1", "endless 4"]);
     let first = asked(&sandbox, &url, &["--model", "calculator"]);
     assert_eq!(first.code, Some(8), "{first:?}");
-    assert!(first.stdout.contains("2 failed") && first.stdout.contains("(n 1)"), "{first:?}");
+    assert!(first.stdout.contains("3 failed") && first.stdout.contains("(n 1)"), "{first:?}");
     let kept = records(&sandbox);
     assert!(kept.contains("HTTP 500: the key [key] fell over, after 2 tries"), "{kept}");
     assert!(kept.contains("no JSON") && !kept.contains(KEY), "{kept}");

@@ -20,7 +20,7 @@ use bitfrontier::answers::pattern::Pattern;
 use bitfrontier::answers::thought;
 use bitfrontier::gguf::{self, Described as _, TensorType, imatrix as matrices};
 use bitfrontier::journal::foreign::read::read as read_foreign;
-use bitfrontier::journal::kept;
+use bitfrontier::journal::{kept, plan_file};
 use bitfrontier::plan::chat::{self, ChatTemplate};
 use bitfrontier::plan::config::{self, SweepFlags};
 use bitfrontier::plan::conversation::Message;
@@ -28,6 +28,7 @@ use bitfrontier::plan::import::convert::{Given, convert};
 use bitfrontier::plan::import::task::Task;
 use bitfrontier::plan::recipe_file;
 use bitfrontier::plan::rows;
+use bitfrontier::plan::speculation;
 use bitfrontier::plan::suite::{self, SuiteText};
 use bitfrontier::plan::template::Template;
 use bitfrontier::render;
@@ -74,7 +75,7 @@ pub const MODEL_WORDS: &[&str] = &[
 ];
 
 /// A target without a folder.
-fn plain(
+pub fn plain(
     name: &'static str,
     seeds: Vec<Vec<u8>>,
     words: &'static [&'static str],
@@ -90,7 +91,7 @@ fn plain(
 
 /// A target that reads a file of this name, deep in the watched folder: a path that leads out of the file's folder ends where it
 /// is seen.
-fn of_file(
+pub fn of_file(
     name: &'static str,
     file: &str,
     seeds: Vec<Vec<u8>>,
@@ -344,6 +345,16 @@ pub fn plans() -> Target {
     });
     target.folders.push(folder);
     target
+}
+
+/// Prompts of speculative decoding.
+pub fn prompts() -> Target {
+    let seed = "{\"prompt\": \"Once upon\"}\n\n{\"id\": \"x\", \"prompt\": \"a\\nb\"}\n";
+    of_file("prompts", "p.jsonl", vec![seed.into()], &["\"id\"", "\"prompt\"", "\n", "\u{feff}"], |path| {
+        if let Ok(prompts) = speculation::read(path) {
+            assert!(!prompts.is_empty() && prompts.iter().all(|p| !p.id.is_empty() && !p.text.is_empty()));
+        }
+    })
 }
 
 /// Task files of lm-eval.
@@ -660,7 +671,8 @@ pub fn results() -> Target {
     let out = sandbox.path("out");
     let records = |name: &String| {
         let name = name.as_str();
-        ["manifest.json", "foreign.json", "costs.toml"].contains(&name) || name.starts_with("trials/")
+        ["manifest.json", "plan.json", "foreign.json", "costs.toml"].contains(&name)
+            || name.starts_with("trials/")
     };
     let names: Vec<String> = sandbox.files("out").into_iter().filter(records).collect();
     let (folder, watched) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
@@ -685,6 +697,7 @@ pub fn results() -> Target {
         let _ = fs::remove_dir_all(&copied);
         copy_folder(&place, &copied);
         fs::write(copied.join(name), content).expect("written");
+        let _ = plan_file::read(&copied);
         if let Ok((manifest, trials)) = derive::read(&copied) {
             let told = derive::tables(&copied, &manifest, &trials);
             for trial in &trials {

@@ -38,7 +38,7 @@ fn hostile() -> Sandbox {
 }
 
 fn steers(text: &str) -> Vec<char> {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = |c| matches!(c, '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|&c| !matches!(c, '\n' | '\t') && (c.is_control() || turns(c))).collect()
 }
 

@@ -369,6 +369,18 @@ fn a_worker_that_cannot_be_started() {
 }
 
 #[test]
+fn a_worker_that_is_silent_from_its_start_on() {
+    let faulty = Faulty::new();
+    // The third is the first that has a trial to do: it is given up after a minute, and another one is started.
+    let once = [("FAULT", "silent_at_start"), ("FROM", "3"), ("TIMES", "1")];
+    let swept = faulty.sweep(&WHAT, &once).ends(0);
+    let told = swept.events().into_iter().find(|e| e["event"] == "retry").expect("tried again");
+    assert_eq!(told["reason"], "the worker gave no sign of life for 60 s", "{told}");
+    assert_eq!(of_sweep(&swept, "retry"), 1);
+    assert_eq!(losses(&faulty.sandbox.path("out")), Vec::<String>::new());
+}
+
+#[test]
 fn workers_that_crash_at_every_start_fail_every_trial() {
     let faulty = Faulty::new();
     let out = faulty.sandbox.path("out");

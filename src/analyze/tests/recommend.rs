@@ -14,9 +14,16 @@ const VARIANTS: [(&str, u64, u64, f64); 4] = [
 
 /// Two hundred questions, with so many right each; file sizes and speeds as above.
 fn sweep(scored: &[&str]) -> (Manifest, Analysis) {
+    sweep_of(200, scored)
+}
+
+/// The same shares of fewer questions.
+fn sweep_of(count: u64, scored: &[&str]) -> (Manifest, Analysis) {
     let (right, wrong) = ([-1.0, -9.0, -9.0], [-9.0, -9.0, -1.0]);
-    let items =
-        |good: u64| (0..200).map(|i| question(i, 0, if i < good { &right } else { &wrong })).collect();
+    let items = |good: u64| {
+        let is_right = |i: u64| i * 200 < good * count;
+        (0..count).map(|i| question(i, 0, if is_right(i) { &right } else { &wrong })).collect()
+    };
     let names = VARIANTS.map(|(name, ..)| name);
     let trials: Vec<TrialData> = VARIANTS
         .iter()
@@ -34,7 +41,7 @@ fn sweep(scored: &[&str]) -> (Manifest, Analysis) {
         })
         .collect();
     let mut manifest = manifest(&names);
-    manifest.suites.iter_mut().for_each(|suite| suite.items_planned = 200);
+    manifest.suites.iter_mut().for_each(|suite| suite.items_planned = count);
     let mut analysis = analysis(&manifest, &trials, &parse(DEFAULT, "costs.toml").expect("costs"));
     for (row, (.., tg)) in analysis.report.variants.iter_mut().zip(VARIANTS) {
         row.tg128_tps = Some(tg);
@@ -90,6 +97,22 @@ fn the_smallest_within_the_drop_and_of_the_same_size_the_best() {
     );
     assert_eq!(recommend(&manifest, &analysis, &limits(0.4)).variant.as_deref(), Some("small"));
     assert_eq!(recommend(&manifest, &analysis, &limits(0.0)).variant.as_deref(), Some("base"));
+}
+
+/// Where no answer changed all resamples are alike, and few questions show nothing all the same.
+#[test]
+fn few_questions_make_nothing_sure() {
+    let names = VARIANTS.map(|(name, ..)| name);
+    let (manifest, analysis) = sweep_of(8, &names);
+    let told = recommend(&manifest, &analysis, &limits(0.02));
+    assert_eq!(told.variant.as_deref(), Some("better"), "{told:?}");
+    assert!((0.4..0.8).contains(&told.confidence), "{told:?}");
+    assert!(told.reasons[0].starts_with("better scores +0.0 points against the base (95% -"), "{told:?}");
+    let unsure = told.reasons.iter().find(|r| r.contains("leave a chance of")).expect("said");
+    assert!(unsure.ends_with("% that more than 2.0 points is lost."), "{unsure}");
+    let (manifest, analysis) = sweep_of(2000, &names);
+    let sure = recommend(&manifest, &analysis, &limits(0.02));
+    assert_eq!((sure.variant.as_deref(), sure.confidence), (Some("better"), 1.0), "{sure:?}");
 }
 
 /// Variants of one file differ in what they keep beside it.

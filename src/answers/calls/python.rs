@@ -7,6 +7,8 @@ use crate::answers::literal::quoted;
 
 /// Deepest nesting that is followed.
 const DEEPEST: usize = 64;
+/// Longest text that is read, in bytes: keys of a dict are compared with each other.
+const LONGEST: usize = 128 << 10;
 /// Largest exponent that is computed.
 const LARGEST_POWER: i128 = 64;
 
@@ -39,6 +41,9 @@ pub fn value(text: &str) -> Option<Value> {
 }
 
 fn whole(text: &str) -> Result<Node, String> {
+    if text.len() > LONGEST {
+        return Err(format!("it is longer than {} KiB", LONGEST >> 10));
+    }
     let mut reader = Reader { source: text, rest: text.trim(), depth: 0 };
     let node = reader.expression()?;
     reader.blank();

@@ -1,6 +1,8 @@
 //! llama-bench: one row a model, setting and point, as CSV, as an array of JSON, or as a JSON object a line. Columns are
 //! found by name, since they have changed over the years.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::read::Fault;
@@ -26,7 +28,12 @@ type Found = (Vec<ForeignModel>, Vec<String>);
 
 /// Reads an array of objects, or objects one after the other.
 pub(super) fn json(text: &str) -> Result<Found, Fault> {
-    let line_at = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+    // Lines are counted on from where they were counted last.
+    let mut counted = (0, 1);
+    let mut line_at = |at: usize| {
+        counted = (at, counted.1 + text.get(counted.0..at).map_or(0, |passed| passed.matches('\n').count()));
+        counted.1
+    };
     let is_array = text.trim_start_matches('\u{feff}').trim_start().starts_with('[');
     let (mut at, mut rows): (usize, Vec<Row>) = (0, Vec::new());
     loop {
@@ -85,7 +92,8 @@ fn models(rows: &[Row]) -> Result<Found, Fault> {
     if rows.is_empty() {
         return Err(Fault::new(1, "no measurement"));
     }
-    let mut found: Vec<(Vec<String>, ForeignModel)> = Vec::new();
+    let mut found: Vec<ForeignModel> = Vec::new();
+    let mut places: HashMap<Vec<String>, usize> = HashMap::new();
     let mut left_out = Vec::new();
     for row in rows {
         let speed = speed(row)?;
@@ -95,12 +103,14 @@ fn models(rows: &[Row]) -> Result<Found, Fault> {
         }
         let keys = ["model_filename", "build_commit"].into_iter().chain(SETTINGS.map(|(key, _)| key));
         let key: Vec<String> = keys.map(|key| text(row, key)).collect();
-        match found.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, model)) => model.speeds.push(speed),
-            None => found.push((key, ForeignModel { speeds: vec![speed], ..model(row)? })),
+        if let Some(model) = places.get(&key).and_then(|place| found.get_mut(*place)) {
+            model.speeds.push(speed);
+        } else {
+            places.insert(key, found.len());
+            found.push(ForeignModel { speeds: vec![speed], ..model(row)? });
         }
     }
-    Ok((found.into_iter().map(|(_, model)| model).collect(), left_out))
+    Ok((found, left_out))
 }
 
 fn model(row: &Row) -> Result<ForeignModel, Fault> {

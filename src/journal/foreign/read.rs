@@ -7,7 +7,7 @@ use super::record::{ForeignError, ForeignFile};
 use super::{bench, log};
 
 /// The largest file that is read; outputs have kilobytes.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 8 << 20;
 /// Where scores stand that are beside no suite of the sweep.
 const ON_ITS_OWN: &str = "llama-perplexity";
 

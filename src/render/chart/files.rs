@@ -119,10 +119,14 @@ fn foreign_note(report: &Report, figure: &Figure) -> Option<String> {
     })
 }
 
+/// Longest part of a file's name that a suite or a variant gives.
+const LONGEST_NAME: usize = 120;
+
 /// A file name that is not taken yet: a suite may be called `kld`, and two may differ only in letters that a file name
 /// cannot have.
 fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let plain = files::plain_name(name);
+    // Folders of strangers have names of any length, file systems have not.
+    let plain: String = files::plain_name(name).chars().take(LONGEST_NAME).collect();
     let mut free = plain.clone();
     let mut number = 1;
     while !taken.insert(free.clone()) {

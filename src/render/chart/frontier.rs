@@ -91,7 +91,7 @@ fn figure(report: &Report, suite: &SuiteSummary, metric: &str) -> Option<Figure>
     let in_half = report.frontier.iter().any(|row| row.axis_y == axis && row.share.is_some());
     panel.legend = vec![(
         Look::Solid,
-        if in_half { "on it in at least half of the resamples" } else { "on the frontier" },
+        if in_half { "on the frontier in at least half of the resamples" } else { "on the frontier" },
     )];
     if panel.marks.iter().any(|m| m.look == Look::Open) {
         panel

@@ -218,6 +218,8 @@ pub(super) struct Text {
 }
 
 /// Height of the plot area of a figure with one panel.
+/// Longest paragraph that is drawn, in letters.
+const LONGEST_PARAGRAPH: usize = 1500;
 const TALL: f64 = 410.0;
 /// Height of the plot area of each of several panels.
 const SHORT: f64 = 290.0;
@@ -414,7 +416,9 @@ impl Sheet {
     }
 
     pub fn paragraph(&mut self, text: &str, em: f64, bold: bool, color: RGBColor) {
-        for line in wrap(&printable(text), em, bold, WIDTH - 2.0 * MARGIN) {
+        // Names and notes may be a stranger's.
+        let text: String = printable(text).chars().take(LONGEST_PARAGRAPH).collect();
+        for line in wrap(&text, em, bold, WIDTH - 2.0 * MARGIN) {
             self.y += em * 1.4;
             let at = (MARGIN, self.y - em * 0.36);
             self.shapes.push(Shape::Text(Text { words: line, at, em, bold, color, lean: Lean::Left }));

@@ -12,7 +12,7 @@ use crate::stats::{Estimate, mean_of_independent};
 const SIGNS: [(&str, &str); 5] = [
     ("well_formed", "answers that can be read as calls or programs"),
     ("invalid_calls", "calls that cannot be carried out"),
-    ("cut_off", "answers that had their most tokens"),
+    ("cut_off", "answers cut off at the token limit"),
     ("loops", "answers that ran in circles"),
     ("answer_tokens", "tokens of an answer"),
 ];

@@ -44,7 +44,7 @@ pub(super) fn metric_text(metric: &str, unit: &str) -> MetricText {
         "well_formed" => share("well-formed answers"),
         "invalid_calls" => share_of("calls that cannot be carried out", "calls"),
         "mean_score" => MetricText {
-            name: "mean score of all suites".to_owned(),
+            name: "mean score of the suites with a signal".to_owned(),
             label: "mean score, %".to_owned(),
             factor: 100.0,
             suffix: "%",

@@ -271,7 +271,9 @@
         xAxis: across,
         yAxis: up,
         series: [
-          { type: "line", data: shown.filter((p) => p.best).map(place), symbol: "none", silent: true, lineStyle: { color: hue("mark"), width: 2 }, z: 1 },
+          { type: "line", data: shown.filter((p) => p.best).map(place), symbol: "none", silent: true, lineStyle: { color: hue("mark"), width: 2 }, z: 1,
+            // What a size between two variants buys is the smaller one.
+            step: x.higher ? "start" : "end" },
           { type: "custom", renderItem: whisker, data: shown.map(place), silent: true, z: 2 },
           {
             id: "points", type: "scatter", data: shown.map(item), z: 3,

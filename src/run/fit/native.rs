@@ -36,7 +36,7 @@ pub(super) struct Native<'a> {
 
 impl<'a> Native<'a> {
     pub fn new(interrupted: &'a AtomicBool) -> Result<Self, Error> {
-        let log = NamedTempFile::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let log = machine::scratch_file()?;
         Ok(Self { worker: None, log, interrupted })
     }
 

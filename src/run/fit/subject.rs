@@ -41,15 +41,17 @@ impl Subject {
 /// The header of the base, if its file is still there and still the same model.
 fn base_of(folder: &Path, manifest: &Manifest, cache: &Cache) -> Result<gguf::Model, Error> {
     let base = &manifest.base;
-    let refused = |what: &str| Error::Refused {
+    let refused = |what: &str, hint: &str| Error::Refused {
         reason: format!("the base of {}, {}, {what}", folder.display(), base.source),
-        hint: Some("put it back, or name a model itself: bitfrontier fit MODEL".to_owned()),
+        hint: Some(hint.to_owned()),
     };
     let source: Source = base.source.parse()?;
-    let path = cache.locate(&source).ok_or_else(|| refused("is not there any more"))?;
+    let path = cache.locate(&source).ok_or_else(|| {
+        refused("is not found from this folder", "run this where the sweep was started, or put the base back")
+    })?;
     let model = gguf::open_header(path)?;
     if model.weights() != base.weights || model.architecture().unwrap_or_default() != base.architecture {
-        return Err(refused("is another model now"));
+        return Err(refused("is another model now", "put the one back that was swept"));
     }
     Ok(model)
 }
