@@ -937,7 +937,7 @@ pub enum ExecutorArg {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Threads given to llama.cpp [default: all].
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(..=MOST_THREADS))]
     pub threads: Option<u32>,
     /// Layers to put on GPUs; -1 for all [default: -1]. Needs a build with a GPU feature.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]

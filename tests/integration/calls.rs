@@ -72,12 +72,12 @@ fn sandbox(template: &str) -> Sandbox {
 
 fn eval(sandbox: &Sandbox, model: &str, suite: &str) -> (Value, Vec<Value>) {
     let args = ["eval", model, suite, "--json", "--threads", "1", "--records", "records.jsonl"];
-    let outcome = sandbox.run(&args).ends(0);
+    let answer = sandbox.evaluated(&args);
     let records = sandbox.read("records.jsonl");
     let mut records: Vec<Value> =
         records.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     records.sort_by_key(|record| record["index"].as_u64());
-    (serde_json::from_str(&outcome.stdout).expect("JSON"), records)
+    (answer, records)
 }
 
 fn metric(answer: &Value, name: &str) -> f64 {

@@ -145,8 +145,8 @@ fn variants_of_a_results_folder() {
     );
     fs::remove_file(sandbox.path("tiny.gguf")).expect("removed");
     sandbox.run(&["fit", "out", "--vram", "1GiB"]).ends(3).says(
-        "the base of out, tiny.gguf, is not there any more",
-        "put it back, or name a model itself: bitfrontier fit MODEL",
+        "the base of out, tiny.gguf, is not found from this folder",
+        "run this where the sweep was started, or put the base back",
     );
 }
 

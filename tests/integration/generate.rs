@@ -60,10 +60,10 @@ fn sandbox(sandbox: Sandbox, answers: &BTreeMap<String, String>) -> Sandbox {
 
 fn eval(sandbox: &Sandbox, more: &[&str]) -> (Value, Vec<Value>) {
     let args = ["eval", "tiny.gguf", "said.toml", "--json", "--threads", "1", "--records", "records.jsonl"];
-    let outcome = sandbox.run(&[&args, more].concat()).ends(0);
+    let answer = sandbox.evaluated(&[&args, more].concat());
     let records = sandbox.read("records.jsonl");
     let records = records.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (serde_json::from_str(&outcome.stdout).expect("JSON"), records)
+    (answer, records)
 }
 
 /// What was written, by item.

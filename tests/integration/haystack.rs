@@ -139,11 +139,11 @@ fn lengths_beyond_the_context_are_items_with_a_reason_and_yarn_stretches() {
     let eval = |more: &[&str]| {
         let args =
             [&["eval", "tiny.gguf", "hay.toml", "--json", "--records", "records.jsonl"], more].concat();
-        let outcome = sandbox.run(&args).ends(0);
+        let answer = sandbox.evaluated(&args);
         let records = sandbox.read("records.jsonl");
         let records: Vec<Value> =
             records.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        (serde_json::from_str::<Value>(&outcome.stdout).expect("JSON"), records)
+        (answer, records)
     };
     let (answer, records) = eval(&[]);
     assert_eq!((answer["items"].as_u64(), answer["failed"].as_u64()), (Some(2), Some(1)));

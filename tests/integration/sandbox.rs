@@ -126,6 +126,20 @@ impl Sandbox {
         self.command(args).spawn().expect("started")
     }
 
+    /// What `eval --json` says. Items that could not be scored end it with exit code 8, and their reason.
+    pub fn evaluated(&self, args: &[&str]) -> serde_json::Value {
+        let outcome = self.run(args);
+        let answer: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+        let failed = answer["failed"].as_u64().expect("a count");
+        assert_eq!(answer["failed_because"].is_string(), failed > 0, "{answer}");
+        if failed > 0 {
+            outcome.ends(8).tells(&[&format!("{failed} of "), " items could not be scored: ", "--records"]);
+        } else {
+            outcome.ends(0);
+        }
+        answer
+    }
+
     /// A sweep of the tiny model into `out`, with few words and few threads; `args` say the rest.
     pub fn sweep(&self, args: &[&str]) -> Outcome {
         self.run(&sweep_args(args))

@@ -11,10 +11,10 @@ use crate::sandbox::{Outcome, QUIZ, Sandbox, sweep_args};
 const WHAT: [&str; 6] = ["--recipes", "Q8_0", "--suites", "quiz.toml", "--limit", "2"];
 
 #[test]
-fn a_name_of_a_million_letters_is_shortened() {
+fn a_description_of_a_million_letters_is_shortened() {
     let sandbox = Sandbox::new();
     let tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
-    sandbox.write("tiny.gguf", with_text(&tiny, "general.name", &"many words ".repeat(90_000)));
+    sandbox.write("tiny.gguf", with_text(&tiny, "general.description", &"many words ".repeat(90_000)));
     let begun = Instant::now();
     let args: Vec<&str> = sweep_args(&WHAT).into_iter().filter(|arg| *arg != "--quiet").collect();
     let swept = sandbox.run(&args).ends(0);
@@ -47,7 +47,7 @@ fn names_and_numbers_without_bound_are_told_at_once() {
     sandbox.write("long.toml", QUIZ.replace("name = \"quiz\"", &format!("name = \"{}\"", "n".repeat(300))));
     let args = ["--recipes", "Q8_0", "--suites", "long.toml"];
     sandbox.sweep(&args).ends(3).tells(&["has a name that is no name of a file", "at most 100 letters"]);
-    sandbox.sweep(&[&WHAT[..], &["--threads", "4000"]].concat()).ends(2).tells(&["1..=1024"]);
+    sandbox.sweep(&[&WHAT[..], &["--threads", "4000"]].concat()).ends(2);
     sandbox.write("many.toml", "base = \"tiny.gguf\"\nout = \"out\"\nthreads = 2147483648\n");
     sandbox.run(&["plan", "many.toml"]).ends(3).tells(&["2147483648 threads are more than 1024"]);
     // A pattern of a million letters is not repeated whole.
