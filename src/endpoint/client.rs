@@ -188,7 +188,7 @@ fn said(text: &str) -> String {
     let json: Value = serde_json::from_str(text).unwrap_or_default();
     let message = json.pointer("/error/message").or_else(|| json.get("message")).and_then(Value::as_str);
     let words: Vec<&str> = message.unwrap_or(text).split_whitespace().collect();
-    let words: String = words.join(" ").chars().take(TOLD).collect();
+    let words: String = words.join(" ").chars().filter(|c| !c.is_control()).take(TOLD).collect();
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
@@ -241,6 +241,7 @@ mod tests {
         assert_eq!(said(r#"{"error": {"message": "no such\n model"}}"#), ": no such model");
         assert_eq!(said("<html>\n x"), ": <html> x");
         assert_eq!(said(" "), "");
+        assert_eq!(said("a\u{1b}[2Jb\u{7f}"), ": a[2Jb");
         assert_eq!(said(&"é".repeat(1000)).chars().count(), TOLD + 2);
     }
 }

@@ -20,6 +20,9 @@ use crate::journal::sealed::{self, Unreadable};
 /// Most items of a suite: as many rows as a data file may have.
 const MOST_ITEMS: u64 = 10_000_000;
 
+/// Longest name of a variant or a suite, in bytes: charts and tables are laid out by them.
+const LONGEST_NAME: usize = 1000;
+
 /// A results folder that cannot be read.
 #[derive(Debug, Error)]
 pub enum JournalError {
@@ -225,6 +228,10 @@ fn nonsense(manifest: &Manifest) -> Option<String> {
         |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if let Some(trial) = manifest.trials.iter().find(|trial| !is_plain(&trial.id)) {
         return Some(format!("{:?} is no trial's id", trial.id));
+    }
+    let mut names = manifest.variants.iter().map(|v| &v.name).chain(manifest.suites.iter().map(|s| &s.name));
+    if names.any(|name| name.len() > LONGEST_NAME) {
+        return Some(format!("a name is longer than {LONGEST_NAME} bytes"));
     }
     let most = |suite: &&SuiteRecord| suite.items_total.max(suite.items_planned) > MOST_ITEMS;
     let suite = manifest.suites.iter().find(most)?;

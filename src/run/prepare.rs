@@ -360,15 +360,20 @@ pub(super) struct Inspector<'a> {
 
 impl<'a> Inspector<'a> {
     pub(super) fn start(log: &'a Path, base: &'a Path, interrupted: &'a AtomicBool) -> Result<Self, Error> {
-        let worker = Worker::start(log, interrupted).map_err(|failure| stopped(failure, base))?;
+        let worker = started(log, interrupted).map_err(|failure| stopped(failure, base))?;
         Ok(Self { worker, base, log, interrupted })
     }
 
-    /// Asks; a worker that died is replaced.
+    /// Asks; a worker that died is replaced, and asked once more: whatever ended it may have been no fault of the question's.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Finished, WorkFailure> {
+        let answer = self.ask_once(request);
+        if is_dead(&answer) { self.ask_once(request) } else { answer }
+    }
+
+    fn ask_once(&mut self, request: &Request) -> Result<Finished, WorkFailure> {
         let answer = self.worker.ask(request, PATIENCE, self.interrupted, |_| Ok(()));
-        if matches!(answer, Err(WorkFailure::Trial { alive: false, .. })) {
-            self.worker = Worker::start(self.log, self.interrupted)?;
+        if is_dead(&answer) {
+            self.worker = started(self.log, self.interrupted)?;
         }
         answer
     }
@@ -381,6 +386,16 @@ impl<'a> Inspector<'a> {
             Err(failure) => Err(stopped(failure, self.base)),
         }
     }
+}
+
+/// A worker; one that dies as it starts is started once more.
+fn started(log: &Path, interrupted: &AtomicBool) -> Result<Worker, WorkFailure> {
+    let worker = Worker::start(log, interrupted);
+    if is_dead(&worker) { Worker::start(log, interrupted) } else { worker }
+}
+
+fn is_dead<T>(answer: &Result<T, WorkFailure>) -> bool {
+    matches!(answer, Err(WorkFailure::Trial { alive: false, .. }))
 }
 
 /// How a command ends when the worker that looks at the base fails.

@@ -13,7 +13,10 @@ const WHAT: [&str; 6] = ["--recipes", "Q8_0", "--suites", "quiz.toml", "--limit"
 #[test]
 fn a_description_of_a_million_letters_is_shortened() {
     let sandbox = Sandbox::new();
-    let tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
+    let mut tiny = fs::read(sandbox.path("tiny.gguf")).expect("read");
+    // Its own is put out of the way, under a name of the same length.
+    let own = tiny.windows(19).position(|word| word == b"general.description").expect("there");
+    tiny[own + 18] = b'm';
     sandbox.write("tiny.gguf", with_text(&tiny, "general.description", &"many words ".repeat(90_000)));
     let begun = Instant::now();
     let args: Vec<&str> = sweep_args(&WHAT).into_iter().filter(|arg| *arg != "--quiet").collect();

@@ -356,6 +356,13 @@ fn a_worker_that_fails_before_the_sweep_begins() {
 }
 
 #[test]
+fn one_worker_that_dies_before_the_sweep_begins_is_replaced() {
+    let faulty = Faulty::new();
+    faulty.sweep(&WHAT, &[("FAULT", "crash_at_start"), ("TIMES", "1")]).ends(0);
+    assert_eq!(losses(&faulty.sandbox.path("out")), Vec::<String>::new());
+}
+
+#[test]
 fn a_worker_that_cannot_be_started() {
     let sandbox = Sandbox::new();
     let args = sweep_args(&WHAT);

@@ -78,6 +78,7 @@ fn change(report: &Report) -> Option<Grid> {
         framed: "shown: p < .05 over the whole table".to_owned(),
         notes: notes(
             report,
+            &suites,
             "Exact McNemar or paired t tests, corrected by Holm over all cells; the composite by its interval.",
         ),
     })
@@ -110,11 +111,11 @@ fn flips(report: &Report) -> Option<Grid> {
         down: suites.iter().map(|suite| named(suite)).collect(),
         legend: legend.into_iter().map(|(share, words)| (shade(MARK, share), words.to_owned())).collect(),
         framed: String::new(),
-        notes: notes(report, "Scores that stand still may hide flips both ways (arXiv 2407.09141)."),
+        notes: notes(report, &suites, "Scores that stand still may hide flips both ways (arXiv 2407.09141)."),
     })
 }
 
-fn notes(report: &Report, how: &str) -> Vec<String> {
+fn notes(report: &Report, suites: &[&SuiteSummary], how: &str) -> Vec<String> {
     let items =
         |row: &ComparisonRow| row.metric != "mean_score" && row.delta.is_some() && row.flips_lost.is_some();
     let n: Vec<u64> = report.comparisons.iter().filter(|row| items(row)).map(|row| row.n).collect();
@@ -124,8 +125,8 @@ fn notes(report: &Report, how: &str) -> Vec<String> {
         _ => String::new(),
     };
     let mut notes = vec![format!("{n}{how}")];
-    let shown: Vec<&str> = suites(report).map(|suite| suite.name.as_str()).collect();
-    notes.extend(partial_sets(shown.into_iter().filter(|name| report.partial_suites().contains(name))));
+    let shown = suites.iter().map(|suite| suite.name.as_str());
+    notes.extend(partial_sets(shown.filter(|name| report.partial_suites().contains(name))));
     notes.extend(origin(&report.about));
     notes
 }

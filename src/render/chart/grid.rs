@@ -123,7 +123,7 @@ fn legend(sheet: &mut Sheet, grid: &Grid) {
 }
 
 /// Below this luminance white letters are easier to read on a colour than black ones.
-const DARK: f64 = 0.18;
+const DARK: f64 = 0.21;
 
 /// A colour between white and this one.
 pub(super) fn shade(color: RGBColor, share: f64) -> RGBColor {
