@@ -115,20 +115,11 @@ fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is larger than any record".to_owned())
 }
 
-/// A text that the user names, and may have linked.
+/// A text that the user names: a file, a link or what another program writes.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let about = file.metadata()?;
-    if !about.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file".to_owned()));
-    }
-    if about.len() > MOST_TEXT {
-        return Err(too_large());
-    }
     let mut bytes = Vec::new();
-    file.take(MOST_TEXT).read_to_end(&mut bytes)?;
-    utf8(bytes)
+    File::open(path)?.take(MOST_TEXT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_TEXT { Err(too_large()) } else { utf8(bytes) }
 }
 
 /// A record that is text, of a size that people write.
@@ -152,9 +143,10 @@ pub fn append_to_log(path: &Path) -> io::Result<File> {
     let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened =
         File::options().create(true).append(true).custom_flags(plain.bits().cast_signed()).open(path);
-    let told = |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
-    let file = opened.map_err(|error| told(&error.to_string()))?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(told("it is no plain file")) }
+    let told = |kind, why: &str| io::Error::new(kind, format!("{}: {why}", path.display()));
+    let file = opened.map_err(|error| told(error.kind(), &error.to_string()))?;
+    let is_plain = file.metadata()?.is_file();
+    if is_plain { Ok(file) } else { Err(told(io::ErrorKind::InvalidData, "it is no plain file")) }
 }
 
 /// Opens such a file.

@@ -136,7 +136,14 @@ const LONGEST_LINE: usize = 4000;
 /// A line on stderr, in which nothing that a stranger wrote steers the terminal; nobody left to read it is no reason to
 /// fail.
 fn say(line: &str) {
-    let line: String = shown::line(line).chars().take(LONGEST_LINE).collect();
+    let mut line = shown::line(line);
+    if line.len() > LONGEST_LINE {
+        // What is told stands at both ends.
+        let letters: Vec<char> = line.chars().collect();
+        let (begin, end) =
+            (letters.iter().take(LONGEST_LINE / 2), letters.len().saturating_sub(LONGEST_LINE / 2));
+        line = begin.chain(&['…']).chain(letters.iter().skip(end)).collect();
+    }
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 

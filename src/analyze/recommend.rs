@@ -393,8 +393,8 @@ impl<'a> Asked<'a> {
         let within = self.chance_within(chosen);
         reasons.push(match least {
             _ if within < confidence => format!(
-                "That is not sure: in {:.0}% of the resamples the rule takes it, but so few items leave a chance of {:.0}% \
-                 that more than {} are lost.",
+                "That is not sure: in {:.0}% of the resamples the rule takes it, but the interval of its loss leaves a chance of \
+                 {:.0}% that more than {} are lost.",
                 confidence * 100.0,
                 (1.0 - within) * 100.0,
                 self.points(self.allowed)

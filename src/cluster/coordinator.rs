@@ -37,6 +37,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_hours(6);
 /// Rounds in which a trial may be neither in the queue nor on record: a shared folder may show records some seconds late.
 const GRACE: u32 = 2;
+/// The same of one that Slurm took and has not shown yet.
+const UNSEEN: u32 = 6;
 /// Tables are derived again at the earliest after this long.
 const RETELL: Duration = Duration::from_mins(1);
 
@@ -259,7 +261,11 @@ impl Campaign<'_> {
         let mut silent: Option<Instant> = None;
         while !self.open.is_empty() {
             match self.round() {
-                Ok(()) => (silent, self.told_trouble) = (None, String::new()),
+                Ok(()) => {
+                    if silent.take().is_some() {
+                        self.told_trouble = String::new();
+                    }
+                }
                 Err(Trouble::Lasting(error)) => return Err(self.leaving(error)),
                 Err(Trouble::Passing(what) | Trouble::TooMany(what)) => {
                     if silent.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
@@ -318,19 +324,20 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Ids of a task's batch, which its comment names, or else the number of its array; none of a batch that is not known in this
-    /// folder.
-    fn batch_of(&mut self, task: &Task) -> Vec<String> {
+    /// A task's batch, which its comment names, or else the number of its array; none that is not known in this folder.
+    fn batch_of(&mut self, task: &Task) -> Option<String> {
         let noted = self.jobs.get(&task.job).cloned();
-        for batch in [Some(task.batch.clone()), noted].into_iter().flatten() {
-            let read = self.known.get(&batch).cloned().unwrap_or_else(|| self.batches.ids(&batch));
-            if !read.is_empty() {
+        let mut named = std::iter::once(task.batch.clone()).chain(noted);
+        named.find(|batch| {
+            if !self.known.contains_key(batch) {
+                let read = self.batches.ids(batch);
                 // What could not be read for once is read again.
-                self.known.insert(batch, read.clone());
-                return read;
+                if !read.is_empty() {
+                    self.known.insert(batch.clone(), read);
+                }
             }
-        }
-        Vec::new()
+            self.known.contains_key(batch)
+        })
     }
 
     /// The sweep's own tasks, with what they carry out. An array that was ended before any of it began is one line, which stands
@@ -340,12 +347,14 @@ impl Campaign<'_> {
             queue.iter().filter_map(|task| Some((task.job, task.index?))).collect();
         let mut ours = Vec::new();
         for task in queue {
-            let ids = self.batch_of(&task);
+            let Some(batch) = self.batch_of(&task) else { continue };
+            let ids = self.known.get(&batch).map_or(&[][..], Vec::as_slice);
+            let task = Task { batch, ..task };
             match task.index {
                 Some(index) => ours.extend(ids.get(index).map(|id| (id.clone(), task.clone()))),
-                None => ours.extend(ids.into_iter().enumerate().filter_map(|(index, id)| {
+                None => ours.extend(ids.iter().enumerate().filter_map(|(index, id)| {
                     let each = Task { index: Some(index), ..task.clone() };
-                    (!lines.contains(&(task.job, index))).then_some((id, each))
+                    (!lines.contains(&(task.job, index))).then(|| (id.clone(), each))
                 })),
             }
         }
@@ -365,7 +374,10 @@ impl Campaign<'_> {
             }
             if let Some(open) = self.open.get_mut(id)
                 && !self.ended.contains(&task.name())
-                && open.seen.as_ref().is_none_or(|seen| seen.job <= task.job)
+                && open
+                    .seen
+                    .as_ref()
+                    .is_none_or(|seen| seen.job <= task.job || self.ended.contains(&seen.name()))
             {
                 open.seen = Some(task.clone());
             }
@@ -510,11 +522,16 @@ impl Campaign<'_> {
     fn over(&mut self, id: &str) -> Result<Option<Ended>, Error> {
         let Some(open) = self.open.get_mut(id).filter(|open| open.submitted) else { return Ok(None) };
         open.absent += 1;
-        if open.absent < GRACE {
+        // What Slurm took a moment ago may not be shown at once.
+        let grace = if open.seen.as_ref().is_some_and(|task| !task.was_shown()) { UNSEEN } else { GRACE };
+        if open.absent < grace {
             return Ok(None);
         }
         let (task, lost, freed) = (open.seen.clone(), open.lost, open.freed);
-        if task.is_none() && !open.freed && !self.is_shown {
+        let place = task.as_ref().and_then(|task| Some(self.batches.log(&task.batch, task.index?)));
+        let log = place.as_ref().and_then(|place| fs::read(place).ok());
+        let words = log.as_ref().map(|log| Words::read(&String::from_utf8_lossy(log))).unwrap_or_default();
+        if !self.is_shown && !words.begun {
             return Err(Error::Refused {
                 reason: format!(
                     "Slurm took jobs of this sweep and shows none: squeue --name={}",
@@ -523,16 +540,6 @@ impl Campaign<'_> {
                 hint: Some("find out what hides them; then the same command goes on".to_owned()),
             });
         }
-        let place = task.as_ref().and_then(|task| {
-            let batch = if self.known.contains_key(&task.batch) {
-                Some(&task.batch)
-            } else {
-                self.jobs.get(&task.job)
-            };
-            Some(self.batches.log(batch?, task.index?))
-        });
-        let log = place.as_ref().and_then(|place| fs::read(place).ok());
-        let words = log.as_ref().map(|log| Words::read(&String::from_utf8_lossy(log))).unwrap_or_default();
         let shown = place.filter(|_| log.is_some());
         let shown = shown
             .and_then(|place| Some(place.strip_prefix(&self.coordinator.folder).ok()?.display().to_string()));
@@ -551,7 +558,11 @@ impl Campaign<'_> {
 
     /// Submits what is not in the queue, after what it waits for.
     fn submit(&mut self, live: &Live) -> Result<(), Trouble> {
-        let task_of = |tasks: &Vec<Task>| tasks.first().map(Task::name);
+        let ended = &self.ended;
+        let task_of = |tasks: &Vec<Task>| {
+            let stays = tasks.iter().find(|task| !ended.contains(&task.name()));
+            stays.or(tasks.first()).map(Task::name)
+        };
         let mut tasks: BTreeMap<String, String> =
             live.iter().filter_map(|(id, tasks)| Some((id.clone(), task_of(tasks)?))).collect();
         loop {
@@ -640,13 +651,14 @@ impl Campaign<'_> {
             self.batches.discard(&batch);
         }
         let job = submitted?;
-        self.batches.note_job(&batch, job)?;
-        self.jobs.insert(job, batch);
-        for id in ids {
+        for (index, id) in ids.iter().enumerate() {
             if let Some(open) = self.open.get_mut(id) {
                 (open.submitted, open.absent) = (true, 0);
+                open.seen = Some(Task::submitted(job, index, &batch));
             }
         }
+        self.jobs.insert(job, batch.clone());
+        self.batches.note_job(&batch, job)?;
         self.note(format!("job {job}: {}", contents(class, is_look, ids.len())));
         Ok(job)
     }

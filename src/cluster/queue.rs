@@ -36,6 +36,17 @@ pub struct Task {
 }
 
 impl Task {
+    /// One that was submitted a moment ago.
+    pub fn submitted(job: u64, index: usize, batch: &str) -> Self {
+        let (state, batch) = ("PENDING".to_owned(), batch.to_owned());
+        Self { job, index: Some(index), state, batch, nodes: String::new(), reason: String::new() }
+    }
+
+    /// Whether the queue showed it: of whatever waits it says why.
+    pub fn was_shown(&self) -> bool {
+        !self.is_waiting() || !self.reason.is_empty()
+    }
+
     /// As Slurm calls it: `12_3`.
     pub fn name(&self) -> String {
         self.index.map_or_else(|| self.job.to_string(), |index| format!("{}_{index}", self.job))

@@ -25,9 +25,9 @@ const PASSING: [&str; 10] = [
 ];
 /// What it says when fewer tasks at a time may be taken: a limit of a user's or an account's jobs, or of an array's places.
 const TOO_MANY: [&str; 2] = ["submit limit", "Invalid job array specification"];
-/// The user's own defaults of what `squeue` shows, and of where `sbatch` submits and whether it waits: jobs must not be hidden from
-/// who hands them out.
-const HIDING: [&str; 3] = ["SQUEUE_", "SBATCH_CLUSTERS", "SBATCH_WAIT"];
+/// The user's own defaults of what `squeue` shows, of what `scancel` asks, and of where `sbatch` submits and whether it waits: jobs
+/// must not be hidden from who hands them out.
+const HIDING: [&str; 4] = ["SQUEUE_", "SCANCEL_", "SBATCH_CLUSTERS", "SBATCH_WAIT"];
 
 /// Why Slurm did not do what it was asked for.
 #[derive(Debug)]
@@ -109,11 +109,11 @@ fn told(mut command: Command) -> Result<String, Trouble> {
     }
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     let words = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    if TOO_MANY.iter().any(|limit| words.contains(limit)) {
-        return Err(Trouble::TooMany(format!("{name}: {words}")));
-    }
     if PASSING.iter().any(|passing| words.contains(passing)) {
         return Err(Trouble::Passing(format!("{name}: {words}")));
+    }
+    if TOO_MANY.iter().any(|limit| words.contains(limit)) {
+        return Err(Trouble::TooMany(format!("{name}: {words}")));
     }
     Err(refused(&name, &words).into())
 }

@@ -23,7 +23,7 @@ use crate::worker::protocol::{GeneratedAnswer, GeneratedScore, ItemScore, Stop};
 
 /// Most stop strings that the interface takes.
 const MOST_STOPS: usize = 4;
-/// Longest answer that is graded, in bytes: far more than any suite lets a model write.
+/// Longest answer that is graded, in bytes: some 64,000 tokens.
 const LONGEST_ANSWER: usize = 256 << 10;
 /// Calls come in fields of their own, unless the suite has them asked for in words. They are written in the format whose
 /// names of functions have no dots, as the interface wants them, and read from there by the reader of all calls.

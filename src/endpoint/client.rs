@@ -144,7 +144,7 @@ impl Endpoint {
         let mut bytes = Vec::new();
         let read = response.into_body().into_reader().take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| again(error.to_string()))?;
-        if bytes.len() as u64 > LARGEST {
+        if bytes.len() as u64 > LARGEST && (200..300).contains(&status) {
             let error = EndpointError::Malformed(format!("it is larger than {} MiB", LARGEST >> 20));
             return Err(Trouble { error, again: None });
         }

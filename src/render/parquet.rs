@@ -76,6 +76,7 @@ fn write(folder: &Path, path: &Path) -> Result<(), RenderError> {
     let file = files::open_record(path).map_err(|error| unreadable(error.to_string()))?;
     let packed = path.extension().is_some_and(|e| e == "gz");
     let reader: Box<dyn Read> = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    let reader = reader.take(MOST);
     let place = path.strip_prefix(folder).unwrap_or(path).to_string_lossy();
     let bytes = converted(&place, reader).map_err(unreadable)?;
     let target = if packed { path.with_extension("") } else { path.to_owned() }.with_extension("parquet");
@@ -99,8 +100,10 @@ fn converted(place: &str, reader: impl Read) -> Result<Vec<u8>, String> {
     packed(&columns, reader)
 }
 
-/// Rows of a row group: more are not in memory at a time, whatever a small packed file unpacks to.
+/// Rows of a row group: more are not in memory at a time.
 const GROUP: usize = 1 << 18;
+/// Most bytes that a table may have, unpacked: a small packed file may say that it has more than any machine's memory.
+const MOST: u64 = 2 << 30;
 
 fn packed(columns: &[(&str, Kind)], mut reader: csv::Reader<impl Read>) -> Result<Vec<u8>, String> {
     let odd = |error: ParquetError| error.to_string();

@@ -130,7 +130,6 @@ mod tests {
         (a - b).abs() <= 1e-12 * (1.0 + b.abs())
     }
 
-    /// `x = numpy.array([1, 2, 4, 8, 16.]); scipy.stats.sem(x); x.std(ddof=1)` (scipy 1.17.1)
     #[test]
     fn normal_chances_are_those_of_the_tables() {
         // scipy.stats.norm.cdf
@@ -139,6 +138,7 @@ mod tests {
         }
     }
 
+    /// `x = numpy.array([1, 2, 4, 8, 16.]); scipy.stats.sem(x); x.std(ddof=1)` (scipy 1.17.1)
     #[test]
     fn mean_agrees_with_scipy() {
         let samples = [1.0, 2.0, 4.0, 8.0, 16.0];

@@ -238,9 +238,9 @@ fn wait_a_little(child: &mut Child) -> Option<ExitStatus> {
 
 /// Empties a log that has grown beyond all use, also while its worker lives, which goes on at its end.
 fn bound_log(log: &Path) {
-    if std::fs::metadata(log).is_ok_and(|about| about.len() > LONGEST_LOG) {
+    if std::fs::symlink_metadata(log).is_ok_and(|about| about.is_file() && about.len() > LONGEST_LOG) {
         // Best effort: a log is no result.
-        let _ = File::options().write(true).open(log).and_then(|file| file.set_len(0));
+        let _ = files::append_to_log(log).and_then(|file| file.set_len(0));
     }
 }
 

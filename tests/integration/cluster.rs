@@ -421,6 +421,12 @@ fn limits_of_a_cluster_are_kept_and_what_hides_jobs_is_told() {
     let noted =
         |text: &str| swept.events().iter().any(|e| e["message"].as_str().is_some_and(|m| m.contains(text)));
     assert!(noted("Slurm takes no more for now: sbatch: sbatch: error") && !noted("submitted again"));
+    let times = |text: &str| {
+        let told =
+            swept.events().into_iter().filter(|e| e["message"].as_str().is_some_and(|m| m.contains(text)));
+        told.count()
+    };
+    assert_eq!(times("Slurm takes no more for now"), 1, "it is told once");
     let (mut once, all) = (cluster.carried_out(), cluster.carried_out().len());
     once.sort();
     once.dedup();

@@ -78,19 +78,20 @@ pub fn wheel() -> Target {
 /// Tarballs: their bytes as they are packed, and, so that changes get behind the packing, ones that the target packs.
 pub fn tarball() -> Target {
     let mut tar = tar::Builder::new(Vec::new());
-    for name in ["package/e/x.jsonl", "package/d/x.jsonl"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(300);
-        tar.append_data(&mut header, name, &[b'a'; 300][..]).expect("written");
-    }
+    append_members(&mut tar);
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
     tar.append_link(&mut header, "package/link", "../../escape").expect("written");
     let plain = tar.into_inner().expect("whole");
-    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
-    std::io::copy(&mut std::io::repeat(0).take(BOMB), &mut bomb).expect("written");
-    let seeds = vec![packed(&plain), bomb.finish().expect("packed"), plain];
+    // What is before the wanted one is unpacked as well.
+    let mut bomb = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(BOMB);
+    bomb.append_data(&mut header, "package/bomb", std::io::repeat(0).take(BOMB)).expect("written");
+    append_members(&mut bomb);
+    let bomb = bomb.into_inner().expect("whole").finish().expect("packed");
+    let seeds = vec![packed(&plain), bomb, plain];
     let words = &["ustar", "../../escape", "package/d/x.jsonl", "././@LongLink", "path=/etc/passwd\n"];
     let target = archives("tarball", "npm:a@1.0.0/package/d/x.jsonl", "tgz", seeds, words);
     let unpacked = target.run;
@@ -99,6 +100,14 @@ pub fn tarball() -> Target {
         if is_packed { unpacked(bytes) } else { unpacked(&packed(bytes)) }
     });
     Target { run, ..target }
+}
+
+fn append_members(tar: &mut tar::Builder<impl std::io::Write>) {
+    for name in ["package/e/x.jsonl", "package/d/x.jsonl"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(300);
+        tar.append_data(&mut header, name, &[b'a'; 300][..]).expect("written");
+    }
 }
 
 fn packed(bytes: &[u8]) -> Vec<u8> {

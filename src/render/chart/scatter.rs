@@ -217,9 +217,9 @@ pub(super) struct Text {
     pub lean: Lean,
 }
 
-/// Height of the plot area of a figure with one panel.
 /// Longest paragraph that is drawn, in letters.
 const LONGEST_PARAGRAPH: usize = 1500;
+/// Height of the plot area of a figure with one panel.
 const TALL: f64 = 410.0;
 /// Height of the plot area of each of several panels.
 const SHORT: f64 = 290.0;
