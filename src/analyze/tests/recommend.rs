@@ -108,7 +108,7 @@ fn few_questions_make_nothing_sure() {
     assert_eq!(told.variant.as_deref(), Some("better"), "{told:?}");
     assert!((0.4..0.8).contains(&told.confidence), "{told:?}");
     assert!(told.reasons[0].starts_with("better scores +0.0 points against the base (95% -"), "{told:?}");
-    let unsure = told.reasons.iter().find(|r| r.contains("leave a chance of")).expect("said");
+    let unsure = told.reasons.iter().find(|r| r.contains("leaves a chance of")).expect("said");
     assert!(unsure.ends_with("% that more than 2.0 points are lost."), "{unsure}");
     let (manifest, analysis) = sweep_of(2000, &names);
     let sure = recommend(&manifest, &analysis, &limits(0.02));
