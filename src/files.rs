@@ -18,20 +18,11 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Replaces `path` by `bytes`, making its folder where needed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replaced(path, |beside| write_synced(beside, bytes))
-}
-
-/// The same without waiting for the disk: for what is made again from records whenever it is not what it should be.
-pub fn replace_derived(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replaced(path, |beside| fs::write(beside, bytes))
-}
-
-fn replaced(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         fs::create_dir_all(folder)?;
     }
     let beside = temporary(path);
-    let result = write(&beside).and_then(|()| fs::rename(&beside, path));
+    let result = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
     if result.is_err() {
         // Best effort: the error that is told is the one that mattered.
         let _ = fs::remove_file(&beside);
@@ -110,7 +101,7 @@ pub fn read_record(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The same of a record that is never larger than so many bytes.
-pub fn read_record_within(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+fn read_record_within(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut file = open_record(path)?;
     if file.metadata()?.len() > most {
         return Err(too_large());

@@ -2,7 +2,7 @@
 //! any language. Questions have one line each, or one an answer that was written; texts have one line a scored token.
 
 use super::csv::table;
-use super::file::RenderError;
+use super::file::{RenderError, replace};
 use crate::analyze::choice::{judge, mass};
 use crate::analyze::{ChunkScore, ItemRecord, ItemScore, Stop, Verdict};
 use crate::files;
@@ -137,8 +137,7 @@ pub fn write_items(folder: &Path, trial_id: &str, items: &[ItemRecord]) -> Resul
         return Ok(());
     }
     let packed = gzip(&plain).map_err(|source| RenderError::Write { path: path.clone(), source })?;
-    // Of a large sweep there are tens of thousands, and each is compared with its records when tables are made.
-    files::replace_derived(&path, &packed).map_err(|source| RenderError::Write { path, source })
+    replace(&path, &packed)
 }
 
 /// Whether a file has this content already: tens of thousands are sooner unpacked than packed and written.
