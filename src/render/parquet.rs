@@ -76,9 +76,14 @@ fn write(folder: &Path, path: &Path) -> Result<(), RenderError> {
     let file = files::open_record(path).map_err(|error| unreadable(error.to_string()))?;
     let packed = path.extension().is_some_and(|e| e == "gz");
     let reader: Box<dyn Read> = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    let reader = reader.take(MOST);
+    // One byte more, to notice a table that has more.
+    let mut reader = reader.take(MOST + 1);
     let place = path.strip_prefix(folder).unwrap_or(path).to_string_lossy();
-    let bytes = converted(&place, reader).map_err(unreadable)?;
+    let converted = converted(&place, reader.by_ref());
+    if reader.limit() == 0 {
+        return Err(unreadable(format!("it has more than {}", crate::units::Bytes(MOST))));
+    }
+    let bytes = converted.map_err(unreadable)?;
     let target = if packed { path.with_extension("") } else { path.to_owned() }.with_extension("parquet");
     replace(&target, &bytes)
 }
