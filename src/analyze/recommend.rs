@@ -155,9 +155,9 @@ pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> R
     let chosen = kept.iter().min_by(|a, b| a.order(a.drop, b, b.drop)).copied();
     let shares = shares(&candidates, asked.allowed);
     let of = |name: &str| shares.get(name).copied().unwrap_or(0.0);
-    let told = |variant: Option<&str>, reasons: Vec<String>, runners_up: Vec<RunnerUp>| Recommendation {
-        variant: variant.map(str::to_owned),
-        confidence: variant.map_or(0.0, of),
+    let told = |taken: Option<(&str, f64)>, reasons: Vec<String>, runners_up: Vec<RunnerUp>| Recommendation {
+        variant: taken.map(|(variant, _)| variant.to_owned()),
+        confidence: taken.map_or(0.0, |(_, confidence)| confidence),
         reasons: [reasons, asked.failures(&ruled_out), limits.notes.clone()].concat(),
         runners_up,
         ruled_out: ruled_out.clone(),
@@ -179,8 +179,8 @@ pub fn recommend(manifest: &Manifest, analysis: &Analysis, limits: &Limits) -> R
         trade: asked.trade(chosen, other),
     };
     let runners = others.into_iter().take(RUNNERS_UP).map(runner).collect();
-    let told = told(Some(name), asked.reasons(chosen, &candidates, of(name)), runners);
-    Recommendation { confidence: of(name).min(asked.chance_within(chosen)), ..told }
+    let (share, within) = (of(name), asked.chance_within(chosen));
+    told(Some((name, share.min(within))), asked.reasons(chosen, &candidates, share, within), runners)
 }
 
 fn nothing_measured() -> Recommendation {
@@ -383,34 +383,33 @@ impl<'a> Asked<'a> {
     }
 
     /// The reason in three sentences, and what makes it unsure.
-    fn reasons(&self, chosen: &Candidate, all: &[Candidate], confidence: f64) -> Vec<String> {
+    fn reasons(&self, chosen: &Candidate, all: &[Candidate], share: f64, within: f64) -> Vec<String> {
         let mut reasons =
             vec![self.quality_sentence(chosen), self.takes(chosen), self.next_smaller(chosen, all)];
         if let Some(tokens) = self.limits.monthly_tokens {
             reasons.extend(self.costs_sentence(chosen, tokens));
         }
         let least = self.comparison(&chosen.row.variant).and_then(|c| c.detectable);
-        let within = self.chance_within(chosen);
         reasons.push(match least {
-            _ if within < confidence => format!(
+            _ if within < share && (within * 100.0).round() < SURE => format!(
                 "That is not sure: in {:.0}% of the resamples the rule takes it, but the interval of its loss leaves a chance of \
                  {:.0}% that more than {} are lost.",
-                confidence * 100.0,
+                share * 100.0,
                 (1.0 - within) * 100.0,
                 self.points(self.allowed)
             ),
-            _ if (confidence * 100.0).round() >= SURE => {
-                format!("In {:.0}% of the resamples the same rule takes the same variant.", confidence * 100.0)
+            _ if (share * 100.0).round() >= SURE => {
+                format!("In {:.0}% of the resamples the same rule takes the same variant.", share * 100.0)
             }
             Some(least) => format!(
                 "That is not sure: only in {:.0}% of the resamples the rule takes it, and so few items could have shown \
                  no difference smaller than {}.",
-                confidence * 100.0,
+                share * 100.0,
                 self.points(least)
             ),
             None => format!(
                 "That is not sure: only in {:.0}% of the resamples the rule takes it; more items would tell.",
-                confidence * 100.0
+                share * 100.0
             ),
         });
         reasons

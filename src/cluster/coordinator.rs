@@ -183,12 +183,10 @@ struct Campaign<'a> {
 impl Campaign<'_> {
     /// What is to be done, and what is done already.
     fn begin(&mut self) -> Result<(), Error> {
-        let wanted = self.coordinator.options.speed_node.clone();
-        let known = node::known(&self.coordinator.folder);
-        if let Some(node) = known.filter(|node| wanted.is_none_or(|wanted| wanted == node.name)) {
-            self.plan_timed(node)?;
+        match self.known_node() {
+            Some(node) => self.plan_timed(node)?,
+            None => self.order(),
         }
-        self.order();
         let (mut done, mut work, mut work_done) = (0, 0.0, 0.0);
         for spec in self.prepared.trials.clone() {
             let share = estimate::work(&self.prepared, &spec);
@@ -242,6 +240,13 @@ impl Campaign<'_> {
         self.order();
         self.node = Some(node);
         Ok(())
+    }
+
+    /// The node to time on, if it was looked at and no other one is wanted.
+    fn known_node(&self) -> Option<Node> {
+        let wanted = self.coordinator.options.speed_node.as_ref();
+        let known = node::known(&self.coordinator.folder);
+        known.filter(|node| wanted.is_none_or(|wanted| *wanted == node.name))
     }
 
     /// Notes where trials stand in the plan, and what they wait for.
@@ -481,9 +486,7 @@ impl Campaign<'_> {
 
     /// The look at the node is there, is lost, or cannot be had; without it there is nothing to time on.
     fn settle_node(&mut self) -> Result<(), Error> {
-        let wanted = self.coordinator.options.speed_node.clone();
-        let known = node::known(&self.coordinator.folder);
-        if let Some(node) = known.filter(|node| wanted.is_none_or(|wanted| wanted == node.name)) {
+        if let Some(node) = self.known_node() {
             self.open.remove(NODE);
             self.note(format!("variants are timed on {} ({})", node.name, node.machine.cpu));
             self.plan_timed(node)?;

@@ -243,7 +243,7 @@ fn nonsense(manifest: &Manifest) -> Option<String> {
 enum Texts {
     /// Everything.
     Kept,
-    /// Questions and their choices are read without their texts, which takes half the time.
+    /// Questions and their choices are read without their texts, which is somewhat sooner.
     LeftOut,
 }
 

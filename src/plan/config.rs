@@ -324,7 +324,7 @@ pub struct SweepFlags {
 }
 
 /// Most threads of a worker: more end programs, and help nowhere.
-pub const MOST_THREADS: u32 = 1024;
+const MOST_THREADS: u32 = 1024;
 
 /// Reads the file (if any), lays the flags over it and checks every name.
 pub fn read(file: Option<&Path>, flags: &SweepFlags, cores: u32) -> Result<SweepConfig, PlanError> {

@@ -1,7 +1,6 @@
 //! Trials handed out: one by one through `run-trial`, and by the coordinator to a Slurm that is a small script. Whatever hands
 //! them out and whatever is lost on the way, the tables are those of a sweep on one machine. A real Slurm: `scripts/slurm`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -233,6 +232,15 @@ impl Cluster {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Ids of the trials of all batches, sorted.
+    fn handed_out(&self) -> Vec<String> {
+        let batches = self.sandbox.files("out/cluster").into_iter().filter(|name| name.ends_with(".trials"));
+        let lists: String = batches.map(|name| self.sandbox.read(&format!("out/cluster/{name}"))).collect();
+        let mut ids: Vec<String> = lists.lines().map(str::to_owned).collect();
+        ids.sort();
+        ids
+    }
+
     /// What the batches were submitted with.
     fn jobs(&self) -> Vec<String> {
         let jobs = self.sandbox.files("slurm").into_iter().filter(|name| name.starts_with("job-"));
@@ -289,13 +297,19 @@ fn a_cluster_makes_the_tables_of_one_machine_whatever_is_lost() {
     assert_eq!((cluster.jobs().len(), cluster.carried_out()), before);
 }
 
-/// Waits until so many tasks were carried out.
-fn wait_for(cluster: &Cluster, tasks: usize) {
+/// Waits until there is what is waited for.
+#[track_caller]
+fn wait_until(is_there: impl Fn() -> bool, missing: &str) {
     let end = Instant::now() + Duration::from_mins(5);
-    while cluster.carried_out().len() < tasks {
-        assert!(Instant::now() < end, "nothing is carried out");
+    while !is_there() {
+        assert!(Instant::now() < end, "{missing}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until so many tasks were carried out.
+fn wait_for(cluster: &Cluster, tasks: usize) {
+    wait_until(|| cluster.carried_out().len() >= tasks, "nothing is carried out");
 }
 
 #[test]
@@ -324,10 +338,7 @@ fn a_coordinator_that_is_killed_leaves_its_jobs_to_the_next() {
     carried_out.sort();
     carried_out.dedup();
     assert_eq!(carried_out.len(), 15, "every trial, and the look at a node");
-    let batches = cluster.sandbox.files("out/cluster").into_iter().filter(|name| name.ends_with(".trials"));
-    let lists: String = batches.map(|name| cluster.sandbox.read(&format!("out/cluster/{name}"))).collect();
-    let mut handed_out: Vec<&str> = lists.lines().collect();
-    handed_out.sort_unstable();
+    let handed_out = cluster.handed_out();
     assert_eq!(handed_out, carried_out, "no trial is submitted twice");
     assert!(!cluster.sandbox.path("slurm/cancelled").exists());
 }
@@ -369,15 +380,6 @@ fn as_user(cluster: &Cluster, program: &str, args: &[&str]) -> String {
     String::from_utf8(command.output().expect("started").stdout).expect("text")
 }
 
-/// Waits until a sweep has jobs in the queue. None of them begins while `held`.
-fn wait_for_jobs(cluster: &Cluster, jobs: usize) {
-    let end = Instant::now() + Duration::from_mins(2);
-    while cluster.jobs().len() < jobs {
-        assert!(Instant::now() < end, "nothing is submitted");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn what_the_user_cancels_stays_cancelled() {
     let cluster = Cluster::new("");
@@ -386,7 +388,7 @@ fn what_the_user_cancels_stays_cancelled() {
         |cluster: &Cluster| cluster.command(&["--quiet"]).env("FAKE_TASKS", "0").spawn().expect("started");
     // One task that waits: Slurm forgets it at once.
     let sweep = held(&cluster);
-    wait_for_jobs(&cluster, 4);
+    wait_until(|| cluster.jobs().len() >= 4, "nothing is submitted");
     std::thread::sleep(Duration::from_secs(3));
     let tasks = cluster.sandbox.files("slurm/tasks");
     let script = cluster.sandbox.read(&format!("slurm/tasks/{}", tasks[0]));
@@ -446,10 +448,9 @@ fn limits_of_a_cluster_are_kept_and_what_hides_jobs_is_told() {
     let hidden = Cluster::new("");
     hidden.sandbox.write("slurm/hidden", "");
     hidden.sweep(&["--quiet"]).ends(3).tells(&["shows none: squeue --name=bitfrontier-", "what hides them"]);
-    let batches = hidden.sandbox.files("out/cluster").into_iter().filter(|name| name.ends_with(".trials"));
-    let lists: String = batches.map(|name| hidden.sandbox.read(&format!("out/cluster/{name}"))).collect();
-    let handed_out: BTreeSet<&str> = lists.lines().collect();
-    assert_eq!(handed_out.len(), lists.lines().count(), "no trial is submitted twice");
+    let (mut once, all) = (hidden.handed_out(), hidden.handed_out().len());
+    once.dedup();
+    assert_eq!(once.len(), all, "no trial is submitted twice");
 }
 
 #[test]

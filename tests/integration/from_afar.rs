@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -20,6 +20,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, json};
 use zip::write::SimpleFileOptions;
 
+use crate::http::Request;
 use crate::sandbox::FIXTURES;
 use crate::targets::{Target, of_file, plain};
 
@@ -221,19 +222,6 @@ fn server() -> (Arc<Mutex<Vec<u8>>>, String) {
 }
 
 fn serve(mut stream: &TcpStream, answer: &[u8]) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let line = line.trim().to_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(said) = line.strip_prefix("content-length:") {
-            length = said.trim().parse().unwrap_or(0);
-        }
-    }
-    reader.read_exact(&mut vec![0; length])?;
+    Request::read(stream)?;
     stream.write_all(answer)
 }

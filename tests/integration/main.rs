@@ -21,6 +21,7 @@ mod fuzz;
 mod generate;
 mod haystack;
 mod header;
+mod http;
 mod imatrix;
 mod import;
 mod kill;

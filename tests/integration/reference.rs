@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::escape::guarded;
+use crate::http::Request;
 use crate::sandbox::{Outcome, Sandbox};
 use crate::table::Table;
 
@@ -62,27 +63,12 @@ fn api() -> (Arc<Mutex<Seen>>, String) {
 }
 
 fn answer(mut stream: &TcpStream, seen: &Mutex<Seen>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        match line.trim() {
-            "" => break,
-            line => lines.push(line.to_owned()),
-        }
-    }
-    let header = |name: &str| {
-        let named = |line: &&String| line.to_lowercase().starts_with(&format!("{name}: "));
-        lines.iter().find(named).and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value)
-    };
-    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let body: Value = serde_json::from_slice(&body)?;
-    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    let request = Request::read(stream)?;
+    let body: Value = serde_json::from_slice(&request.body)?;
+    let path = request.path().to_owned();
     let prompt = body["prompt"].as_str().or(body["messages"][0]["content"].as_str()).unwrap_or("").to_owned();
     let mut seen = seen.lock().expect("not poisoned");
-    seen.keys.push(header("authorization").to_owned());
+    seen.keys.push(request.header("authorization").to_owned());
     seen.bodies.push((path.clone(), body.clone()));
     let tries = seen.tries.entry(prompt.clone()).or_default();
     *tries += 1;
